@@ -1,0 +1,758 @@
+//! The intermediate representation: what every executor runs and every backend emits.
+//!
+//! One [`Function`] is one traversal, with everything it calls inlined: an SSA control-flow graph with block
+//! parameters, in which **a disk read is a terminator** ([`Terminator::Hop`]). What lies between two hops is a *step*: a
+//! pure, bounded function of the bytes of the current disk block, the parameters and the values that the hop carried.
+//!
+//! # Rules (the verifier in [`verify`] holds them; see there for the full list)
+//!
+//! * A value is a 64-bit word with a type ([`Ty`]) and a *claim*: the range in which it lies on every run. Each
+//!   claim follows from the claims of the operands by one rule of the operation, so checking it needs no search.
+//! * No value crosses a hop except as an argument of it. Slots cross only when the hop keeps them.
+//! * A back edge goes only to a block with a [`LoopInfo`]: a counter that starts at 0, grows by 1 and is tested at
+//!   the top against a constant.
+//! * A load or copy names its evidence: it lies inside the first `disk.min` bytes of the block, or inside the bytes
+//!   that the dominating [`Op::Check`] which made its `base` has shown to be there.
+//! * There is one current disk block. [`BlockData::disk`] says for each basic block which value is its length.
+//!
+//! # Meaning
+//!
+//! [`eval`] defines each scalar operation once; the interpreter and the constant folder call it. All arithmetic is on
+//! 64-bit words. An operation that cannot produce its result (overflow in [`Mode::Checked`], a failed check or guard)
+//! ends the walk with its fault.
+
+pub mod eval;
+pub mod parse;
+pub mod print;
+pub mod schema;
+pub mod verify;
+
+use crate::source::Span;
+use schema::{Leaf, Schema};
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident($prefix:literal);)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub u32);
+        impl $name {
+            /// Position in its table.
+            pub fn index(self) -> usize { self.0 as usize }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// An SSA value, printed `v3`.
+    Value("v");
+    /// A basic block, printed `b2`.
+    Block("b");
+    /// A local byte area, printed `s0`.
+    Slot("s");
+    /// An entry of the function's fault table, printed `f4`.
+    FaultId("f");
+    /// A constant byte area, printed `d1`.
+    DataId("d");
+    /// A source of blocks: `i0` is the main image, the others are declared by `source`.
+    SourceId("i");
+}
+
+/// The type of a value. All are 64-bit words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ty {
+    /// Unsigned.
+    U64,
+    /// Two's complement.
+    I64,
+    /// 0 or 1.
+    Bool,
+}
+
+/// An inclusive range of integers. `lo > hi` is the empty range: the value is never made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Range {
+    /// Least.
+    pub lo: i128,
+    /// Greatest.
+    pub hi: i128,
+}
+
+impl Range {
+    /// From `lo` to `hi`, both included.
+    pub const fn new(lo: i128, hi: i128) -> Self {
+        Range { lo, hi }
+    }
+    /// Just one number.
+    pub const fn just(n: i128) -> Self {
+        Range { lo: n, hi: n }
+    }
+    /// Everything a type can hold.
+    pub const fn of(ty: Ty) -> Self {
+        match ty {
+            Ty::U64 => Range { lo: 0, hi: u64::MAX as i128 },
+            Ty::I64 => Range { lo: i64::MIN as i128, hi: i64::MAX as i128 },
+            Ty::Bool => Range { lo: 0, hi: 1 },
+        }
+    }
+    /// Whether no number is in it.
+    pub const fn is_empty(self) -> bool {
+        self.lo > self.hi
+    }
+    /// Whether every number of `other` is in it.
+    pub const fn contains(self, other: Range) -> bool {
+        other.is_empty() || (self.lo <= other.lo && other.hi <= self.hi)
+    }
+    /// The smallest range over both.
+    pub fn join(self, other: Range) -> Range {
+        if self.is_empty() {
+            other
+        } else if other.is_empty() {
+            self
+        } else {
+            Range { lo: self.lo.min(other.lo), hi: self.hi.max(other.hi) }
+        }
+    }
+    /// What is in both.
+    pub fn meet(self, other: Range) -> Range {
+        Range { lo: self.lo.max(other.lo), hi: self.hi.min(other.hi) }
+    }
+    /// The one number, when there is only one.
+    pub fn as_const(self) -> Option<i128> {
+        (self.lo == self.hi).then_some(self.lo)
+    }
+}
+
+/// What is known of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueData {
+    /// Its type.
+    pub ty: Ty,
+    /// The claim: on every run the value lies here.
+    pub range: Range,
+    /// What the user would call it (`node.entries`), for messages and listings.
+    pub name: Option<String>,
+    /// Where it comes from.
+    pub span: Span,
+}
+
+/// A place in the function's fault table together with what is reported at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultRef {
+    /// The entry.
+    pub fault: FaultId,
+    /// The value that was found, for the `{}` in the entry's message.
+    pub found: Option<Value>,
+    /// The offset in the disk block to which the fault belongs.
+    pub at: Option<Value>,
+}
+
+/// The kinds of fault that a walk can end in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// The bytes contradict the spec.
+    Corrupt,
+    /// A loop's bound was spent.
+    Limit,
+    /// An arithmetic result does not fit.
+    Overflow,
+    /// A read that does not lie on the device.
+    OutOfDevice,
+    /// The spec said `fail`.
+    Fail,
+}
+
+impl FaultKind {
+    /// The name in results and messages: `corrupt`, `limit`, `overflow`, `out of device`, `fail`.
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultKind::Corrupt => "corrupt",
+            FaultKind::Limit => "limit",
+            FaultKind::Overflow => "overflow",
+            FaultKind::OutOfDevice => "out of device",
+            FaultKind::Fail => "fail",
+        }
+    }
+}
+
+/// How the `{}` of a fault's message is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FoundAs {
+    /// Unsigned decimal.
+    Unsigned,
+    /// Signed decimal.
+    Signed,
+    /// `0x` and this many hexadecimal digits at least.
+    Hex(u8),
+}
+
+/// An entry of the fault table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Its kind.
+    pub kind: FaultKind,
+    /// The message; the first `{}` stands for the value found.
+    pub message: String,
+    /// How the value found is written.
+    pub found_as: FoundAs,
+    /// The line of the spec that it belongs to.
+    pub span: Span,
+}
+
+/// The memories that a function can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Region {
+    /// The current disk block, read only; shared with user space under some hooks.
+    Disk,
+    /// A bytes parameter, by its position among all parameters; read only. Its length is
+    /// `Op::ArgLen`, its capacity the leaf's.
+    Arg(u32),
+    /// A local area, zero at the start of the walk.
+    Slot(Slot),
+    /// A constant table, read only.
+    Data(DataId),
+    /// The result (or row) being built, laid out by [`Schema`]; write only.
+    Out,
+}
+
+/// A byte address inside a region: `base + index + disp`.
+///
+/// Evidence: without `base`, `index` (0 if absent) + `disp` + the width accessed is at most the region's sure size
+/// (`disk.min` for the disk block, the capacity of an argument, slot, table or the result). With `base`, which must be the result of a
+/// [`Op::Check`] on the same region, it is at most the least `size` of that check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addr {
+    /// The memory.
+    pub region: Region,
+    /// The result of an [`Op::Check`].
+    pub base: Option<Value>,
+    /// A variable, bounded by its claim.
+    pub index: Option<Value>,
+    /// A constant.
+    pub disp: u32,
+}
+
+/// Byte order of a load or store of more than one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endian {
+    /// Least byte first.
+    Little,
+    /// Greatest byte first.
+    Big,
+}
+
+/// Two-operand arithmetic. Both operands and the result have one type, but for `Shl` and `Shr`, whose count is `U64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BinOp {
+    /// Sum.
+    Add,
+    /// Difference.
+    Sub,
+    /// Product.
+    Mul,
+    /// Quotient, rounded towards zero. The divisor's claim excludes 0 (and -1 for `I64`).
+    Div,
+    /// Remainder, with the dividend's sign. As for `Div`.
+    Rem,
+    /// Bitwise (or logical) and.
+    And,
+    /// Bitwise (or logical) or.
+    Or,
+    /// Bitwise (or logical) exclusive or.
+    Xor,
+    /// Left shift. The count's claim is within 0..=63.
+    Shl,
+    /// Right shift; arithmetic for `I64`. The count's claim is within 0..=63.
+    Shr,
+}
+
+/// What happens when the mathematical result of `Add`, `Sub`, `Mul` or `Shl` is not in the type. Always `Exact` for the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It cannot happen: the operands' claims show it.
+    Exact,
+    /// The walk ends with this fault.
+    Checked(FaultRef),
+    /// The result is taken modulo 2^64.
+    Wrap,
+}
+
+/// Comparison of two values of one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CmpOp {
+    /// Equal.
+    Eq,
+    /// Not equal.
+    Ne,
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Le,
+}
+
+/// A number of bytes: known, or a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Known.
+    Const(u32),
+    /// At run time; type `U64`.
+    Value(Value),
+}
+
+/// An operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// A number; the word's bits.
+    Const(u64),
+    /// The scalar parameter at this position among all parameters.
+    Arg(u32),
+    /// The length in bytes of the bytes parameter at this position.
+    ArgLen(u32),
+    /// Arithmetic.
+    Binary {
+        /// Which.
+        op: BinOp,
+        /// On overflow.
+        mode: Mode,
+        /// Left.
+        a: Value,
+        /// Right.
+        b: Value,
+    },
+    /// A comparison; the result is `Bool`.
+    Compare {
+        /// Which.
+        op: CmpOp,
+        /// Left.
+        a: Value,
+        /// Right.
+        b: Value,
+    },
+    /// `if cond { a } else { b }` without a branch.
+    Select {
+        /// `Bool`.
+        cond: Value,
+        /// If true.
+        a: Value,
+        /// If false.
+        b: Value,
+    },
+    /// The same word under the type of the result. Between `U64` and `I64` the operand's claim must fit both.
+    Cast(Value),
+    /// The same word, bit for bit, under the type of the result (`U64` and `I64` only).
+    Reinterpret(Value),
+    /// The low `bits` (1..=63) bits, zero-extended (`U64`) or sign-extended (`I64` result).
+    Extend {
+        /// How many.
+        bits: u8,
+        /// Of what.
+        a: Value,
+    },
+    /// The same value with a tighter claim, because `cond` is `sense` here: a dominating branch edge or guard says so, and `cond`
+    /// is a comparison that has `a` (or what `a` refines) as an operand.
+    Refine {
+        /// What is refined.
+        a: Value,
+        /// A `Compare`.
+        cond: Value,
+        /// Whether it is true or false here.
+        sense: bool,
+    },
+    /// Reads `width` bytes (1..=8) of memory as an integer, sign-extended when the result is `I64`.
+    Load {
+        /// Where.
+        addr: Addr,
+        /// How many bytes.
+        width: u8,
+        /// In which order.
+        endian: Endian,
+    },
+    /// The offset `a` (`U64`), after the test that `a + size <= limit`, without overflow; else the fault. For region `Disk`, `limit`
+    /// must be shown to be at most the block's length: it is `disk.len`, or its claim is within `disk.min`.
+    /// The result is the evidence for accesses based on it.
+    Check {
+        /// The memory.
+        region: Region,
+        /// The offset.
+        a: Value,
+        /// How many bytes from there on.
+        size: Size,
+        /// Where they must end.
+        limit: Value,
+        /// Otherwise.
+        fault: FaultRef,
+    },
+    /// Ends the walk with `fault` unless `cond` is true.
+    Guard {
+        /// `Bool`.
+        cond: Value,
+        /// Otherwise.
+        fault: FaultRef,
+    },
+    /// An obligation of the prover: `cond` must be shown to be true. None is left in a verified function.
+    Prove {
+        /// `Bool`.
+        cond: Value,
+        /// Position in [`Function::obligations`].
+        obligation: u32,
+    },
+    /// Writes the low `width` bytes (1..=8) of a word into a slot or the result.
+    Store {
+        /// Where: region `Slot` or `Out`.
+        addr: Addr,
+        /// How many bytes.
+        width: u8,
+        /// In which order.
+        endian: Endian,
+        /// What.
+        value: Value,
+    },
+    /// Copies `len` bytes between two regions. `max` is a bound on `len`'s claim; both addresses are good for `max` bytes, or for
+    /// `len` bytes where the base's check has the same value as its `size`.
+    Copy {
+        /// To: region `Slot` or `Out`.
+        to: Addr,
+        /// From: any but `Out`.
+        from: Addr,
+        /// How many bytes.
+        len: Size,
+    },
+}
+
+/// An operation with its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inst {
+    /// What is done.
+    pub op: Op,
+    /// The value made; none for `Guard`, `Prove`, `Store` and `Copy`.
+    pub result: Option<Value>,
+    /// The place in the spec.
+    pub span: Span,
+}
+
+/// A jump's target and the arguments for its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The block.
+    pub block: Block,
+    /// One for each parameter (for `Hop`: each but the first).
+    pub args: Vec<Value>,
+}
+
+/// What ends a basic block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Terminator {
+    /// To one block.
+    Jump(Target),
+    /// To one of two.
+    Branch {
+        /// `Bool`.
+        cond: Value,
+        /// If true.
+        then: Target,
+        /// If false.
+        other: Target,
+    },
+    /// Reads `len` bytes at `offset` of a source, which become the current disk block. The target's first parameter receives `len`; the
+    /// others the arguments. Nothing else is alive there but parameters of the function and the slots kept.
+    Hop {
+        /// From where.
+        source: SourceId,
+        /// Byte offset in it, `U64`.
+        offset: Value,
+        /// Bytes, `U64`; its claim's upper end is the most that the hook must carry.
+        len: Value,
+        /// Where the walk goes on.
+        next: Target,
+        /// Slots whose content is used later.
+        keep: Vec<Slot>,
+        /// The fault (`out of device`) when the bytes do not lie in the source.
+        fault: FaultId,
+    },
+    /// One row of a stream is complete in the result. Like a hop it may suspend the walk; the disk block stays current.
+    Emit {
+        /// Where the walk goes on.
+        next: Target,
+        /// Slots whose content is used later.
+        keep: Vec<Slot>,
+    },
+    /// The walk is over; the result is complete.
+    Return,
+    /// The walk ends with a fault.
+    Fault(FaultRef),
+}
+
+/// The current disk block in a basic block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// Its length: a value that is the same at the end of every predecessor (or its argument).
+    pub len: Value,
+    /// At least so many bytes are there.
+    pub min: u32,
+}
+
+/// The bound of a loop, kept by its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoopInfo {
+    /// A parameter of the header: 0 on entry, one more on each back edge. The header ends in a branch on `counter < most`, or that comparison
+    /// dominates each back edge as true.
+    pub counter: Value,
+    /// The most turns.
+    pub most: u64,
+}
+
+/// A basic block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockData {
+    /// Its parameters.
+    pub params: Vec<Value>,
+    /// The current disk block; none before the first hop.
+    pub disk: Option<Disk>,
+    /// Set for the header of a loop.
+    pub header: Option<LoopInfo>,
+    /// The operations in order.
+    pub insts: Vec<Inst>,
+    /// The end.
+    pub term: Terminator,
+    /// The place of the terminator in the spec.
+    pub span: Span,
+}
+
+/// A local byte area.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotData {
+    /// What the user calls it.
+    pub name: String,
+    /// Bytes.
+    pub size: u32,
+}
+
+/// A constant byte area.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// What the user calls it.
+    pub name: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A parameter of the traversal as its caller sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub schema: Schema,
+    /// The traversal that makes its default.
+    pub default: Option<String>,
+}
+
+/// What must be proved, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obligation {
+    /// What kind.
+    pub kind: ObligationKind,
+    /// The expression to which it belongs.
+    pub span: Span,
+    /// Text of what must hold: `i < 31`.
+    pub text: String,
+    /// The values that it speaks of.
+    pub operands: Vec<Value>,
+}
+
+/// The kinds of obligation (language reference, chapter "What is proved").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObligationKind {
+    /// An index is below its array's length.
+    Index,
+    /// A divisor is not zero.
+    Divisor,
+    /// A shift count is below the width.
+    Shift,
+    /// A read's size is within the most that a hook could carry.
+    ReadSize,
+    /// A loop's number of turns.
+    LoopBound,
+}
+
+/// A traversal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Its parameters, as the caller sees them.
+    pub params: Vec<Param>,
+    /// All parameters' leaves in order: what `Op::Arg` and `Region::Arg` count.
+    pub args: Vec<Leaf>,
+    /// The result's type, or a row's.
+    pub result: Schema,
+    /// Whether it gives rows.
+    pub stream: bool,
+    /// The names of the sources; the first is the main image and is called `image`.
+    pub sources: Vec<String>,
+    /// All values.
+    pub values: Vec<ValueData>,
+    /// All blocks; the first is the entry and has no parameters.
+    pub blocks: Vec<BlockData>,
+    /// All local areas.
+    pub slots: Vec<SlotData>,
+    /// All constant areas.
+    pub data: Vec<Data>,
+    /// The fault table.
+    pub faults: Vec<Fault>,
+    /// What the prover must show. Kept after proof for reports.
+    pub obligations: Vec<Obligation>,
+    /// The place of the declaration.
+    pub span: Span,
+}
+
+impl Function {
+    /// What is known of a value.
+    pub fn value(&self, v: Value) -> &ValueData {
+        &self.values[v.index()]
+    }
+    /// A basic block.
+    pub fn block(&self, b: Block) -> &BlockData {
+        &self.blocks[b.index()]
+    }
+    /// All blocks with their ids.
+    pub fn blocks(&self) -> impl Iterator<Item = (Block, &BlockData)> {
+        self.blocks.iter().enumerate().map(|(i, b)| (Block(i as u32), b))
+    }
+    /// The bytes of the result area.
+    pub fn out_size(&self) -> u32 {
+        self.result.size()
+    }
+}
+
+impl Terminator {
+    /// The targets, in order.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        let (a, b) = match self {
+            Terminator::Jump(t) => (Some(t), None),
+            Terminator::Branch { then, other, .. } => (Some(then), Some(other)),
+            Terminator::Hop { next, .. } | Terminator::Emit { next, .. } => (Some(next), None),
+            Terminator::Return | Terminator::Fault(_) => (None, None),
+        };
+        a.into_iter().chain(b)
+    }
+}
+
+impl Op {
+    /// Calls `f` on each value operand.
+    pub fn for_each_use(&self, mut f: impl FnMut(Value)) {
+        self.clone().map_uses(|v| {
+            f(v);
+            v
+        });
+    }
+
+    /// Replaces each value operand by what `f` makes of it.
+    pub fn map_uses(&mut self, mut f: impl FnMut(Value) -> Value) {
+        fn addr(a: &mut Addr, f: &mut impl FnMut(Value) -> Value) {
+            a.base = a.base.map(&mut *f);
+            a.index = a.index.map(&mut *f);
+        }
+        fn size(s: &mut Size, f: &mut impl FnMut(Value) -> Value) {
+            if let Size::Value(v) = s {
+                *v = f(*v);
+            }
+        }
+        let f = &mut f;
+        match self {
+            Op::Const(_) | Op::Arg(_) | Op::ArgLen(_) => {}
+            Op::Binary { mode, a, b, .. } => {
+                *a = f(*a);
+                *b = f(*b);
+                if let Mode::Checked(fault) = mode {
+                    fault.map_uses(f);
+                }
+            }
+            Op::Compare { a, b, .. } => {
+                *a = f(*a);
+                *b = f(*b);
+            }
+            Op::Select { cond, a, b } => {
+                *cond = f(*cond);
+                *a = f(*a);
+                *b = f(*b);
+            }
+            Op::Cast(a) | Op::Reinterpret(a) | Op::Extend { a, .. } => *a = f(*a),
+            Op::Refine { a, cond, .. } => {
+                *a = f(*a);
+                *cond = f(*cond);
+            }
+            Op::Load { addr: a, .. } => addr(a, f),
+            Op::Check { a, size: s, limit, fault, .. } => {
+                *a = f(*a);
+                size(s, f);
+                *limit = f(*limit);
+                fault.map_uses(f);
+            }
+            Op::Guard { cond, fault } => {
+                *cond = f(*cond);
+                fault.map_uses(f);
+            }
+            Op::Prove { cond, .. } => *cond = f(*cond),
+            Op::Store { addr: a, value, .. } => {
+                addr(a, f);
+                *value = f(*value);
+            }
+            Op::Copy { to, from, len } => {
+                addr(to, f);
+                addr(from, f);
+                size(len, f);
+            }
+        }
+    }
+}
+
+impl FaultRef {
+    /// Replaces each value operand by what `f` makes of it.
+    pub fn map_uses(&mut self, f: &mut impl FnMut(Value) -> Value) {
+        self.found = self.found.map(&mut *f);
+        self.at = self.at.map(&mut *f);
+    }
+}
+
+impl Terminator {
+    /// Calls `f` on each value operand, arguments included.
+    pub fn for_each_use(&self, mut f: impl FnMut(Value)) {
+        self.clone().map_uses(|v| {
+            f(v);
+            v
+        });
+    }
+
+    /// Replaces each value operand by what `f` makes of it.
+    pub fn map_uses(&mut self, mut f: impl FnMut(Value) -> Value) {
+        let f = &mut f;
+        match self {
+            Terminator::Jump(t) | Terminator::Emit { next: t, .. } => t.map_uses(f),
+            Terminator::Branch { cond, then, other } => {
+                *cond = f(*cond);
+                then.map_uses(f);
+                other.map_uses(f);
+            }
+            Terminator::Hop { offset, len, next, .. } => {
+                *offset = f(*offset);
+                *len = f(*len);
+                next.map_uses(f);
+            }
+            Terminator::Return => {}
+            Terminator::Fault(fault) => fault.map_uses(f),
+        }
+    }
+}
+
+impl Target {
+    fn map_uses(&mut self, f: &mut impl FnMut(Value) -> Value) {
+        for v in &mut self.args {
+            *v = f(*v);
+        }
+    }
+}

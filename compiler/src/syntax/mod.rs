@@ -1,0 +1,3 @@
+//! Source text → syntax tree. Knows no types and no IR.
+
+pub mod ast;
