@@ -1,1 +1,4 @@
-//! Executors and images.
+//! Images and executors for trav traversals.
+
+pub mod exec;
+pub mod image;

@@ -1,0 +1,69 @@
+//! Executors: four ways to run one verified traversal, with one trace.
+//!
+//! An [`Executor`] is made from a [`Verified`](trav_compiler::ir::verify::Verified) function by its module's `prepare`; after that it runs
+//! any number of calls. All executors give the same [`Trace`] for the same call, to the byte: the interpreter defines it, and the
+//! differential tests hold the others to it.
+
+use crate::image::Sources;
+use trav_compiler::ir::{FaultId, SourceId};
+
+/// One read that a walk made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hop {
+    /// From which source.
+    pub source: SourceId,
+    /// Byte offset in it.
+    pub offset: u64,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// A fault as it happened; what its number means stands in the function's fault table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FaultReport {
+    /// Entry of the fault table.
+    pub fault: FaultId,
+    /// The value found, when the fault reports one.
+    pub found: Option<u64>,
+    /// The offset in the disk block, when the fault reports one.
+    pub at: Option<u64>,
+}
+
+/// How a walk ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With a result, laid out by the function's result schema (for a stream: nothing).
+    Done(Vec<u8>),
+    /// With a fault. Rows emitted before it stand in the trace.
+    Fault(FaultReport),
+}
+
+/// All that a walk did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Its reads in order. A read that does not lie on its source is the last one, and is counted.
+    pub hops: Vec<Hop>,
+    /// The rows of a stream, each laid out by the function's result schema.
+    pub rows: Vec<Vec<u8>>,
+    /// Its end.
+    pub outcome: Outcome,
+}
+
+/// What keeps an executor from running at all. Not a fault: the walk did not end in one.
+#[derive(Debug)]
+pub enum ExecError {
+    /// The image could not be read although the bytes lie on it.
+    Io(std::io::Error),
+    /// This machine, kernel, VM or profile does not take the program; the text says why and what would.
+    Refused(String),
+    /// The arguments are not laid out as the function wants them.
+    Arguments(String),
+}
+
+/// A traversal that is ready to run.
+pub trait Executor {
+    /// `interp`, `native`, `vm`, `kernel`.
+    fn name(&self) -> &'static str;
+    /// Runs one call. `args` is laid out by the function's argument leaves (`trav_compiler::ir::schema`).
+    fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError>;
+}
