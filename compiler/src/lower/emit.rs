@@ -1,0 +1,291 @@
+//! Emission with memory: pure operations are found again while their first emission dominates the present point.
+//!
+//! Scopes follow the structure of the source: what an arm of a branch or a loop's body emits is forgotten at its end. After a hop nothing
+//! from before is found again, since values do not cross hops.
+
+use super::*;
+use crate::ir::{Addr, BinOp, CmpOp, Endian, FaultRef, Mode, Op, Region, Size, Value};
+
+/// What is remembered in one scope.
+#[derive(Default)]
+pub(super) struct Scope {
+    /// Values by the operation that makes them (its faults left out) and its step.
+    ops: HashMap<(u32, Op), Value>,
+    /// What conditions say about values here.
+    facts: HashMap<Value, Range>,
+    /// Members of views already decoded, by view and member, with their ends where the size is dynamic.
+    pub members: HashMap<(u32, usize), (u32, Val, Option<Value>)>,
+}
+
+impl Scope {
+    /// Takes over what a scope that holds here knows, without overruling what is known already.
+    pub fn absorb_weaker(&mut self, other: &Scope) {
+        for (k, v) in &other.ops {
+            self.ops.entry(k.clone()).or_insert(*v);
+        }
+        for (k, r) in &other.facts {
+            let known = self.facts.entry(*k).or_insert(*r);
+            *known = known.meet(*r);
+        }
+        for (k, v) in &other.members {
+            self.members.entry(*k).or_insert_with(|| v.clone());
+        }
+    }
+}
+
+/// No fault: faults are left out of the keys under which operations are remembered.
+const NO_FAULT: FaultRef = FaultRef { fault: ir::FaultId(u32::MAX), found: None, at: None };
+
+impl Lowerer<'_> {
+    pub(super) fn scoped<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> T {
+        self.scopes.push(Scope::default());
+        let out = f(self);
+        self.scopes.pop();
+        out
+    }
+
+    /// Emits a pure operation, or finds it.
+    pub(super) fn pure(&mut self, op: Op, ty: ir::Ty) -> Value {
+        let mut key = op.clone();
+        match &mut key {
+            Op::Binary { mode: Mode::Checked(f), .. } => *f = NO_FAULT,
+            Op::Check { fault, .. } => *fault = NO_FAULT,
+            _ => {}
+        }
+        let key = (self.flow.step, key);
+        if let Some(v) = self.scopes.iter().rev().find_map(|s| s.ops.get(&key)) {
+            return *v;
+        }
+        let v = self.b.push(op, ty, self.span);
+        self.scopes.last_mut().expect("a scope is open").ops.insert(key, v);
+        v
+    }
+
+    /// A constant of type `U64`, or `I64` when it is negative.
+    pub(super) fn number(&mut self, n: i128) -> Value {
+        let ty = if n < 0 { ir::Ty::I64 } else { ir::Ty::U64 };
+        self.number_as(n, ty)
+    }
+
+    pub(super) fn number_as(&mut self, n: i128, ty: ir::Ty) -> Value {
+        // Two types share the bits of small numbers: the constant's type is part of its identity.
+        let key = (self.flow.step, Op::Const(n as u64));
+        if let Some(v) = self.scopes.iter().rev().find_map(|s| s.ops.get(&key))
+            && self.b.function().value(*v).ty == ty
+        {
+            return *v;
+        }
+        let v = self.b.constant(ty, n);
+        self.scopes.last_mut().expect("a scope is open").ops.insert(key, v);
+        v
+    }
+
+    pub(super) fn truth(&mut self, b: bool) -> Value {
+        self.number_as(i128::from(b), ir::Ty::Bool)
+    }
+
+    pub(super) fn range(&self, v: Value) -> Range {
+        let claim = self.b.function().value(v).range;
+        self.scopes.iter().filter_map(|s| s.facts.get(&v)).fold(claim, |r, f| r.meet(*f))
+    }
+
+    pub(super) fn claim(&self, v: Value) -> Range {
+        self.b.function().value(v).range
+    }
+
+    pub(super) fn ty(&self, v: Value) -> ir::Ty {
+        self.b.function().value(v).ty
+    }
+
+    /// Adds what a condition says about a value in the present scope.
+    pub(super) fn learn(&mut self, v: Value, range: Range) {
+        let known = self.range(v).meet(range);
+        self.scopes.last_mut().expect("a scope is open").facts.insert(v, known);
+    }
+
+    /// The constant that a value is, by its claim.
+    pub(super) fn as_const(&self, v: Value) -> Option<i128> {
+        self.claim(v).as_const()
+    }
+
+    /// An operation whose exact result is known to fit.
+    pub(super) fn exact(&mut self, op: BinOp, a: Value, b: Value) -> Value {
+        if let Some(v) = self.fold(op, a, b) {
+            return v;
+        }
+        let ty = self.ty(a);
+        self.pure(Op::Binary { op, mode: Mode::Exact, a, b }, ty)
+    }
+
+    /// Folds constants and neutral elements.
+    fn fold(&mut self, op: BinOp, a: Value, b: Value) -> Option<Value> {
+        let (ca, cb) = (self.as_const(a), self.as_const(b));
+        match (op, ca, cb) {
+            (BinOp::Add | BinOp::Sub | BinOp::Shl | BinOp::Shr | BinOp::Or | BinOp::Xor, _, Some(0)) => Some(a),
+            (BinOp::Add | BinOp::Or | BinOp::Xor, Some(0), _) => Some(b),
+            (BinOp::Mul | BinOp::Div, _, Some(1)) => Some(a),
+            (BinOp::Mul, Some(1), _) => Some(b),
+            (_, Some(x), Some(y)) => {
+                let ty = self.ty(a);
+                let n = match op {
+                    BinOp::Add => x + y,
+                    BinOp::Sub => x - y,
+                    BinOp::Mul => x.checked_mul(y)?,
+                    BinOp::Div if y != 0 => x / y,
+                    BinOp::Rem if y != 0 => x % y,
+                    BinOp::And => x & y,
+                    BinOp::Or => x | y,
+                    BinOp::Xor => x ^ y,
+                    BinOp::Shl if (0..64).contains(&y) => x << y,
+                    BinOp::Shr if (0..64).contains(&y) => x >> y,
+                    _ => return None,
+                };
+                Range::of(ty).contains(Range::just(n)).then(|| self.number_as(n, ty))
+            }
+            _ => None,
+        }
+    }
+
+    /// An operation that ends the walk with `overflow` when its result does not fit its type.
+    pub(super) fn checked(&mut self, op: BinOp, a: Value, b: Value) -> Value {
+        let ty = self.ty(a);
+        let (ra, rb) = (self.claim(a), self.claim(b));
+        let exact = match op {
+            BinOp::Add => Some(Range::new(ra.lo + rb.lo, ra.hi + rb.hi)),
+            BinOp::Sub => Some(Range::new(ra.lo - rb.hi, ra.hi - rb.lo)),
+            BinOp::Mul => arith::product(ra, rb),
+            _ => None,
+        };
+        if exact.is_some_and(|r| Range::of(ty).contains(r)) {
+            return self.exact(op, a, b);
+        }
+        if let Some(v) = self.fold(op, a, b) {
+            return v;
+        }
+        let word = match op {
+            BinOp::Add => "+",
+            BinOp::Sub => "-",
+            BinOp::Mul => "*",
+            _ => "<<",
+        };
+        let message = match op {
+            BinOp::Sub if ty == ir::Ty::U64 => format!("`{}` is negative", self.text(self.span)),
+            _ => format!("`{}`: the result of `{word}` does not fit in 64 bits", self.text(self.span)),
+        };
+        let fault = self.fault(ir::FaultKind::Overflow, message, self.span);
+        self.pure(Op::Binary { op, mode: Mode::Checked(fault), a, b }, ty)
+    }
+
+    pub(super) fn wrapping(&mut self, op: BinOp, a: Value, b: Value) -> Value {
+        let ty = self.ty(a);
+        self.pure(Op::Binary { op, mode: Mode::Wrap, a, b }, ty)
+    }
+
+    pub(super) fn compare(&mut self, op: CmpOp, a: Value, b: Value) -> Value {
+        let (ra, rb) = (self.claim(a), self.claim(b));
+        let known = match op {
+            CmpOp::Lt if ra.hi < rb.lo => Some(true),
+            CmpOp::Lt if ra.lo >= rb.hi => Some(false),
+            CmpOp::Le if ra.hi <= rb.lo => Some(true),
+            CmpOp::Le if ra.lo > rb.hi => Some(false),
+            CmpOp::Eq | CmpOp::Ne if ra.meet(rb).is_empty() => Some(op == CmpOp::Ne),
+            CmpOp::Eq | CmpOp::Ne if ra.as_const().is_some() && ra == rb => Some(op == CmpOp::Eq),
+            _ if a == b => Some(matches!(op, CmpOp::Eq | CmpOp::Le)),
+            _ => None,
+        };
+        match known {
+            Some(b) => self.truth(b),
+            None => self.pure(Op::Compare { op, a, b }, ir::Ty::Bool),
+        }
+    }
+
+    pub(super) fn select(&mut self, cond: Value, a: Value, b: Value) -> Value {
+        match self.as_const(cond) {
+            Some(0) => b,
+            Some(_) => a,
+            None if a == b => a,
+            None => {
+                let ty = self.ty(a);
+                self.pure(Op::Select { cond, a, b }, ty)
+            }
+        }
+    }
+
+    pub(super) fn not(&mut self, a: Value) -> Value {
+        let one = self.truth(true);
+        if let Some(c) = self.as_const(a) {
+            return self.truth(c == 0);
+        }
+        self.pure(Op::Binary { op: BinOp::Xor, mode: Mode::Exact, a, b: one }, ir::Ty::Bool)
+    }
+
+    /// The same number under another SSA type; its claim must fit.
+    pub(super) fn cast(&mut self, a: Value, ty: ir::Ty) -> Value {
+        if self.ty(a) == ty {
+            return a;
+        }
+        match self.as_const(a) {
+            Some(n) => self.number_as(n, ty),
+            None => self.pure(Op::Cast(a), ty),
+        }
+    }
+
+    pub(super) fn load(&mut self, addr: Addr, width: u8, endian: Endian, ty: ir::Ty) -> Value {
+        let op = Op::Load { addr, width, endian };
+        match addr.region {
+            // What was written meanwhile may differ: only disk blocks, arguments and tables are constant within a step.
+            Region::Slot(_) | Region::Out => self.b.push(op, ty, self.span),
+            Region::Disk | Region::Arg(_) | Region::Data(_) => self.pure(op, ty),
+        }
+    }
+
+    pub(super) fn check(&mut self, region: Region, a: Value, size: Size, limit: Value, fault: FaultRef) -> Value {
+        self.pure(Op::Check { region, a, size, limit, fault }, ir::Ty::U64)
+    }
+
+    /// Ends the walk with `fault` unless `cond`; from then on `cond` is known.
+    pub(super) fn guard(&mut self, cond: Value, fault: FaultRef) {
+        if self.as_const(cond) == Some(1) {
+            return;
+        }
+        self.b.guard(cond, fault, self.span);
+        self.learn_from(cond, true);
+    }
+
+    /// What a comparison with a known result says about its operands.
+    pub(super) fn learn_from(&mut self, cond: Value, sense: bool) {
+        self.learn(cond, Range::just(i128::from(sense)));
+        match self.b.def(cond) {
+            Some(Op::Compare { op, a, b }) => {
+                let (ra, rb) = (self.range(a), self.range(b));
+                let (na, nb) = crate::prove::constrain(op, sense, ra, rb);
+                self.learn(a, na);
+                self.learn(b, nb);
+            }
+            Some(Op::Binary { op: BinOp::Xor, a, b, .. }) if self.as_const(b) == Some(1) => self.learn_from(a, !sense),
+            Some(Op::Binary { op: BinOp::And, a, b, .. }) if sense => {
+                self.learn_from(a, true);
+                self.learn_from(b, true);
+            }
+            Some(Op::Binary { op: BinOp::Or, a, b, .. }) if !sense => {
+                self.learn_from(a, false);
+                self.learn_from(b, false);
+            }
+            Some(Op::Cast(a)) => {
+                let range = self.range(cond);
+                self.learn(a, range);
+            }
+            _ => {}
+        }
+    }
+
+    /// What must be shown.
+    pub(super) fn prove(&mut self, kind: ir::ObligationKind, cond: Value, text: String, operands: Vec<Value>) {
+        if self.as_const(cond) == Some(1) {
+            return;
+        }
+        let obligation = ir::Obligation { kind, span: self.span, text, operands };
+        self.b.prove(cond, obligation, self.span);
+        self.learn_from(cond, true);
+    }
+}

@@ -1,0 +1,326 @@
+//! What loops and searches run over: numbers, the elements of an array, self-sized structures in a row.
+
+use super::loops::{Exits, Head, Plan};
+use super::*;
+use crate::ir::{BinOp, CmpOp, Value};
+use ast::{ExprKind, Over, StmtKind};
+use std::collections::HashSet;
+
+/// More turns than this are no bound.
+const TURNS_MAX: i128 = 1 << 32;
+
+impl Lowerer<'_> {
+    /// Runs `body` for each element, in order, bound to `name`.
+    pub(super) fn iterate(&mut self, over: &Over, name: &str, mut plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+        let span = plan.span;
+        match over {
+            Over::Range(r) => match self.range_ends(r) {
+                Some((start, end)) => self.iterate_range(start, end, name, plan, body),
+                None => self.iterate_nothing(plan, body),
+            },
+            Over::Elements(e, from) => {
+                let val = self.expr(e);
+                match val {
+                    Val::Array(array) if array.stride.is_some() => {
+                        let count = array.count.expect("an array of equal elements has a count");
+                        let zero = self.number(0);
+                        let held = Val::Array(array);
+                        self.bind(ELEMENTS, held, false, None);
+                        let exits = self.iterate_range(zero, count, INDEX, plan, |l, i| {
+                            let array = l.hidden(ELEMENTS);
+                            let (Val::Array(array), Val::Int(i, _)) = (array, i) else { return };
+                            let element = l.element(&array, i, span);
+                            l.name_value(&element, name);
+                            body(l, element);
+                        });
+                        self.drop_hidden(exits)
+                    }
+                    Val::Array(array) => {
+                        let start = match from {
+                            Some(from) => {
+                                let at = self.expr(from);
+                                self.unsigned(at, from.span)
+                            }
+                            None => None,
+                        };
+                        plan.assigned.insert(CURSOR.into());
+                        self.iterate_seq(&array, start, plan, body)
+                    }
+                    Val::Never => self.iterate_nothing(plan, body),
+                    other => {
+                        self.mismatch(e.span, "a range, an array or a seq", &other);
+                        self.iterate_nothing(plan, body)
+                    }
+                }
+            }
+        }
+    }
+
+    /// After an error: the body is still looked at once, for its own errors.
+    fn iterate_nothing(&mut self, plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+        self.run_loop(&plan, |_, _| Head { most: 0, go: None }, |l| body(l, Val::Never))
+    }
+
+    fn name_value(&mut self, val: &Val, name: &str) {
+        if let Val::Int(v, _) | Val::Bool(v) | Val::Enum(v, _) = val
+            && self.as_const(*v).is_none()
+        {
+            self.b.set_name(*v, name);
+        }
+    }
+
+    /// Start and end (exclusive) of a range of numbers that are not negative.
+    pub(super) fn range_ends(&mut self, r: &ast::RangeExpr) -> Option<(Value, Value)> {
+        let start = self.expr(&r.start);
+        let (start, end) = self.holding(start, |l| l.expr(&r.end));
+        let start = self.unsigned(start, r.start.span)?;
+        let mut end = self.unsigned(end, r.end.span)?;
+        if r.inclusive {
+            self.span = r.span;
+            let one = self.number(1);
+            end = self.checked(BinOp::Add, end, one);
+        }
+        Some((start, end))
+    }
+
+    /// The most turns of a loop from `start` to `end`.
+    pub(super) fn turns(&mut self, start: Value, end: Value, span: Span) -> u64 {
+        let most = self.range(end).hi - self.claim(start).lo;
+        if most > TURNS_MAX {
+            let name = self.name_of(end, span);
+            let hi = self.range(end).hi;
+            let d = Diagnostic::error("E0602", span, format!("expected a loop with a bound, found one up to `{name}`, which may be {hi}"), "how many turns?");
+            self.report(
+                d.note(format!("`{name}` is {}..={hi} here", self.range(end).lo))
+                    .help(format!("bound it where it comes from, as in `{name}: … where {name} <= 1000`, or here: `require {name} <= 1000 else fail \"too many\";`")),
+            );
+            return 0;
+        }
+        most.max(0) as u64
+    }
+
+    /// Numbers from `start` to before `end`.
+    pub(super) fn iterate_range(&mut self, start: Value, end: Value, name: &str, plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+        let most = self.turns(start, end, plan.span);
+        // Start and end travel with the variables, for bodies that read.
+        self.bind(START, Val::Int(start, IntTy::U64), false, None);
+        self.bind(END, Val::Int(end, IntTy::U64), false, None);
+        let span = plan.span;
+        self.keep_before_loop(&plan);
+        let exits = self.run_loop(
+            &plan,
+            |l, counter| {
+                l.span = span;
+                let (Val::Int(start, _), Val::Int(end, _)) = (l.hidden(START), l.hidden(END)) else { return Head { most, go: None } };
+                if l.as_const(start) == Some(0) && l.as_const(end) == Some(i128::from(most)) {
+                    return Head { most, go: None };
+                }
+                let i = l.checked(BinOp::Add, start, counter);
+                let go = l.compare(CmpOp::Lt, i, end);
+                Head { most, go: Some(l.split_value(Some(go))) }
+            },
+            |l| {
+                l.span = span;
+                let Val::Int(start, _) = l.hidden(START) else { return };
+                let counter = l.turn_counter();
+                let i = l.checked(BinOp::Add, start, counter);
+                if l.as_const(start).is_none_or(|s| s != 0) || name.starts_with('#') {
+                    l.b.set_name(i, name);
+                } else {
+                    l.b.set_name(counter, name);
+                }
+                let ty = IntTy::holding(l.range(i)).unwrap_or(IntTy::U64);
+                let ty = IntTy { signed: false, ..ty };
+                body(l, Val::Int(i, ty));
+            },
+        );
+        let exits = self.drop_hidden(exits);
+        self.drop_hidden(exits)
+    }
+
+    /// The counter of the innermost loop, as it is known here.
+    pub(super) fn turn_counter(&self) -> Value {
+        self.loops.last().expect("in a loop").counter_at(&self.flow)
+    }
+
+    fn iterate_seq(&mut self, array: &Rc<Array>, from: Option<Value>, plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+        let span = plan.span;
+        let first = self.offset_of(array.place);
+        let start = match from {
+            Some(offset) => self.checked(BinOp::Add, first, offset),
+            None => first,
+        };
+        let least = self.least_element(array);
+        let room = self.range(array.limit).hi.min(i128::from(crate::check::SIZE_MAX));
+        let most = match array.count {
+            Some(n) => self.range(n).hi.min(room / i128::from(least) + 1),
+            None => room / i128::from(least) + 1,
+        };
+        let most = most.max(0) as u64;
+        self.bind(ELEMENTS, Val::Array(array.clone()), false, None);
+        self.bind(CURSOR, Val::Int(start, IntTy::U64), true, Some(Ty::Int(IntTy::U64)));
+        self.keep_before_loop(&plan);
+        let exits = self.run_loop(
+            &plan,
+            |l, counter| {
+                l.span = span;
+                let (Val::Array(array), Val::Int(at, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR)) else { return Head { most, go: None } };
+                let go = match array.count {
+                    Some(n) => l.compare(CmpOp::Lt, counter, n),
+                    None => l.compare(CmpOp::Lt, at, array.limit),
+                };
+                Head { most, go: Some(l.split_value(Some(go))) }
+            },
+            |l| {
+                l.span = span;
+                let (Val::Array(array), Val::Int(at, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR)) else { return };
+                let (element, end) = l.element_at(&array, at, span);
+                // A record that does not move the cursor would repeat for ever within the bound: it is corrupt.
+                let moved = l.compare(CmpOp::Lt, at, end);
+                let fault = l.fault(ir::FaultKind::Corrupt, format!("an element of {} takes no room", array.name), span);
+                l.guard(moved, ir::FaultRef { at: Some(at), ..fault });
+                l.set_hidden(CURSOR, Val::Int(end, IntTy::U64));
+                body(l, element);
+            },
+        );
+        let exits = self.drop_hidden(exits);
+        self.drop_hidden(exits)
+    }
+
+    /// The least size of an element of a `seq`.
+    fn least_element(&self, array: &Array) -> u32 {
+        let module = array.view.as_ref().map_or_else(|| self.module(), |v| self.program.structs[v.def.index()].module);
+        self.program.extent(module, &array.element.ty).least().max(1)
+    }
+
+    /// The element of a `seq` at an offset, and where it ends.
+    fn element_at(&mut self, array: &Array, at: Value, span: Span) -> (Val, Value) {
+        let place = Place { origin: Origin::Plain(at), index: None, disp: 0, ..array.place };
+        let ctx = view::Context {
+            view: array.view.clone(),
+            limit: array.limit,
+            limit_evident: array.limit_evident,
+            block_offset: array.view.as_ref().map_or(at, |v| v.block_offset),
+            name: format!("an element of {}", array.name),
+        };
+        let ty = array.element.ty.clone();
+        self.body_types.push(ty.clone());
+        let d = self.decode(&ty, place, &ctx, span);
+        let end = match d.end {
+            Some(end) => end,
+            None => {
+                let size = self.least_element(array);
+                let size = self.number(i128::from(size));
+                self.checked(BinOp::Add, at, size)
+            }
+        };
+        (d.val, end)
+    }
+
+    /// A hidden variable of the innermost loop.
+    pub(super) fn hidden(&self, name: &str) -> Val {
+        self.flow.locals.iter().rev().find(|l| l.name == name).map_or(Val::Never, |l| l.val.clone())
+    }
+
+    pub(super) fn set_hidden(&mut self, name: &str, val: Val) {
+        if let Some(l) = self.flow.locals.iter_mut().rev().find(|l| l.name == name) {
+            l.val = val;
+        }
+    }
+
+    /// Takes the last hidden variable out of scope, on all ways out.
+    pub(super) fn drop_hidden(&mut self, mut exits: Exits) -> Exits {
+        exits.done.iter_mut().chain(&mut exits.spent).chain(exits.breaks.iter_mut().map(|(f, _)| f)).for_each(|f| {
+            f.locals.pop();
+        });
+        self.flow.locals.pop();
+        exits
+    }
+}
+
+pub(super) const ELEMENTS: &str = "#elements";
+const CURSOR: &str = "#cursor";
+const INDEX: &str = "#index";
+const START: &str = "#start";
+const END: &str = "#end";
+
+/// What loops over these expressions and blocks change: assigned names, and whether a block may be read.
+pub(super) struct Scan<'p> {
+    pub program: &'p Program,
+    pub module: ModuleId,
+    pub assigned: HashSet<String>,
+    pub hops: bool,
+}
+
+impl Scan<'_> {
+    pub fn block(&mut self, b: &ast::BlockExpr) {
+        b.stmts.iter().for_each(|s| self.stmt(s));
+        b.value.iter().for_each(|e| self.expr(e));
+    }
+
+    fn stmt(&mut self, s: &ast::Stmt) {
+        match &s.kind {
+            StmtKind::Let(_, _, e) | StmtKind::Expr(e) | StmtKind::Require(e, _) | StmtKind::Assert(e) => self.expr(e),
+            StmtKind::Var(_, _, e) | StmtKind::Return(e) => e.iter().for_each(|e| self.expr(e)),
+            StmtKind::Assign(place, _, e) => {
+                if let ExprKind::Name(n) = &*place.kind {
+                    self.assigned.insert(n.name.clone());
+                }
+                self.expr(e);
+            }
+            StmtKind::For(_, over, body) => {
+                self.over(over);
+                self.block(body);
+            }
+            StmtKind::Loop(l) => {
+                l.most.iter().chain(&l.measure).chain(&l.cond).for_each(|e| self.expr(e));
+                self.block(&l.body);
+                l.other.iter().for_each(|b| self.block(b));
+            }
+            StmtKind::Break | StmtKind::Continue | StmtKind::Fail(_) => {}
+            StmtKind::Emit(e) => {
+                self.hops = true;
+                self.expr(e);
+            }
+        }
+    }
+
+    pub fn over(&mut self, over: &Over) {
+        match over {
+            Over::Range(r) => {
+                self.expr(&r.start);
+                self.expr(&r.end);
+            }
+            Over::Elements(e, from) => {
+                self.expr(e);
+                from.iter().for_each(|e| self.expr(e));
+            }
+        }
+    }
+
+    pub fn expr(&mut self, e: &ast::Expr) {
+        match &*e.kind {
+            ExprKind::Read { .. } | ExprKind::Follow(_) => self.hops = true,
+            ExprKind::Call { callee, .. } => {
+                if matches!(self.program.def_of_path(self.module, callee), Some(Def::Traversal(_))) {
+                    self.hops = true;
+                }
+                // A buffer's methods change it.
+                if let ExprKind::Field(base, method) = &*callee.kind
+                    && let ExprKind::Name(n) = &*base.kind
+                    && bytes::MUTATING.contains(&method.name.as_str())
+                {
+                    self.assigned.insert(n.name.clone());
+                }
+            }
+            ExprKind::Block(b) => {
+                b.stmts.iter().for_each(|s| self.stmt(s));
+            }
+            ExprKind::If(i) => {
+                i.then.stmts.iter().for_each(|s| self.stmt(s));
+            }
+            _ => {}
+        }
+        call::for_each_child(e, &mut |c| self.expr(c));
+    }
+}

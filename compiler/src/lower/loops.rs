@@ -1,0 +1,480 @@
+//! Loops: a counted header, what changes from turn to turn as its parameters, and the ways out.
+//!
+//! Every loop of the language becomes one shape: `header(counter, …)` evaluates the loop's own condition, then tests `counter < most` against a
+//! constant. Variables that the body assigns are parameters of the header; where the body reads blocks, so is everything else that is alive,
+//! since values do not cross hops.
+
+use super::cond::Split;
+use super::flow::{DiskState, Flow};
+use super::*;
+use crate::ir::{Block, CmpOp, LoopInfo, Value};
+use std::collections::HashSet;
+
+/// A loop whose body is being lowered.
+pub(super) struct LoopFrame {
+    /// Variables and temporaries that belong to the outside.
+    locals: usize,
+    temps: usize,
+    /// Variables that live through a turn: those of the outside, and the hidden counter.
+    turn_locals: usize,
+    /// The header's counter, and the step in which it is usable.
+    counter: Value,
+    step: u32,
+    /// Flows that left by `break`, with the value they carry.
+    breaks: Vec<(Flow, Val)>,
+    continues: Vec<Flow>,
+}
+
+/// What is known of a loop before it is lowered.
+pub(super) struct Plan {
+    /// Names of the variables that the body assigns.
+    pub assigned: HashSet<String>,
+    /// Whether the body (or condition) may read a block or emit a row.
+    pub hops: bool,
+    pub span: Span,
+}
+
+/// The ways out of a loop.
+pub(super) struct Exits {
+    /// The condition did not hold (or the range was at its end).
+    pub done: Vec<Flow>,
+    /// What that way knows, when it is the only one.
+    pub done_scope: Scope,
+    /// The bound was spent.
+    pub spent: Option<Flow>,
+    /// `break`s with their values.
+    pub breaks: Vec<(Flow, Val)>,
+}
+
+/// What the head of a loop decides.
+pub(super) struct Head {
+    /// The most turns.
+    pub most: u64,
+    /// Whether to go on: the flow divides here; none to go on always.
+    pub go: Option<Split>,
+}
+
+impl LoopFrame {
+    /// The counter as it is known in a flow: past a hop, as the hidden variable that carried it.
+    pub fn counter_at(&self, flow: &Flow) -> Value {
+        if flow.step == self.step {
+            return self.counter;
+        }
+        match flow.locals[..self.turn_locals].last().map(|l| (&l.name, &l.val)) {
+            Some((name, Val::Int(v, _))) if name == COUNTER => *v,
+            _ => self.counter,
+        }
+    }
+}
+
+struct Header {
+    block: Block,
+    counter: Value,
+    /// The header's flow as it began: the shapes that later turns must have.
+    flow: Flow,
+    /// Which of its values are parameters, in order (by position among all alive).
+    params: Vec<usize>,
+    disk_param: bool,
+}
+
+impl Lowerer<'_> {
+    /// Lowers a loop. `head` runs at the top of each turn with the number of turns so far; `body` after it decided to go on.
+    pub(super) fn run_loop(
+        &mut self,
+        plan: &Plan,
+        head: impl FnOnce(&mut Self, Value) -> Head,
+        body: impl FnOnce(&mut Self),
+    ) -> Exits {
+        let header = self.open_header(plan);
+        self.loops.push(LoopFrame {
+            locals: header.flow.locals.len(),
+            temps: header.flow.temps.len(),
+            turn_locals: self.flow.locals.len(),
+            counter: header.counter,
+            step: header.flow.step,
+            breaks: Vec::new(),
+            continues: Vec::new(),
+        });
+        self.scopes.push(Scope::default());
+        let Head { most, go } = head(self, header.counter);
+        let mut done = Vec::new();
+        let mut done_scope = Scope::default();
+        let mut yes_scope = Scope::default();
+        if let Some(split) = go {
+            done_scope = split.no_scope;
+            yes_scope = split.yes_scope;
+            if split.no.reachable {
+                done.push(self.cut(split.no));
+            }
+            self.resume(split.yes);
+        }
+        self.scopes.push(yes_scope);
+        self.span = plan.span;
+        let bound = self.number(i128::from(most));
+        let counter = self.turn_counter();
+        let turn = self.pure(crate::ir::Op::Compare { op: CmpOp::Lt, a: counter, b: bound }, ir::Ty::Bool);
+        let Split { yes, no, yes_scope, .. } = self.split_value(Some(turn));
+        let spent = self.cut(no);
+        self.resume(yes);
+        self.scopes.push(yes_scope);
+        body(self);
+        self.close(header, plan, most);
+        self.scopes.pop();
+        self.scopes.pop();
+        let scope = self.scopes.pop().expect("pushed above");
+        self.flow = self.cut(self.flow.clone());
+        let frame = self.loops.pop().expect("pushed above");
+        // What the head emitted dominates every way out.
+        done_scope.absorb_weaker(&scope);
+        self.absorb(scope);
+        Exits { done, done_scope, spent: Some(spent), breaks: frame.breaks }
+    }
+
+    /// A flow with only what belongs outside of the innermost loop.
+    fn cut(&self, mut flow: Flow) -> Flow {
+        let frame = self.loops.last().expect("in a loop");
+        flow.locals.truncate(frame.locals);
+        flow.temps.truncate(frame.temps);
+        flow
+    }
+
+    /// A flow with what lives through a turn of the innermost loop.
+    fn cut_turn(&self) -> Flow {
+        let frame = self.loops.last().expect("in a loop");
+        let mut flow = self.flow.clone();
+        flow.locals.truncate(frame.turn_locals);
+        flow.temps.truncate(frame.temps);
+        flow
+    }
+
+    pub(super) fn break_with(&mut self, val: Val) {
+        let flow = self.cut(self.flow.clone());
+        if flow.reachable {
+            self.loops.last_mut().expect("in a loop").breaks.push((flow, val));
+        }
+        self.die();
+    }
+
+    pub(super) fn continue_loop(&mut self) {
+        let flow = self.cut_turn();
+        if flow.reachable {
+            self.loops.last_mut().expect("in a loop").continues.push(flow);
+        }
+        self.die();
+    }
+
+    fn open_header(&mut self, plan: &Plan) -> Header {
+        for i in 0..self.flow.locals.len() {
+            if self.assigned_here(plan, i) {
+                self.generalise(i, plan.span);
+            }
+        }
+        let from = self.flow.block;
+        let block = self.b.block();
+        let counter = self.b.param(block, ir::Ty::U64, Range::new(0, i128::from(u32::MAX)));
+        self.b.set_name(counter, "turn");
+        let zero = self.number(0);
+        let mut args = vec![zero];
+        let mut flow = self.flow.clone();
+        flow.block = block;
+        let mut disk_param = false;
+        if plan.hops {
+            flow.step = self.new_step();
+            if let Some(d) = self.flow.disk {
+                let range = Range::new(0, i128::from(crate::check::SIZE_MAX));
+                let len = self.b.param(block, ir::Ty::U64, range);
+                self.b.set_name(len, "block length");
+                args.push(d.len);
+                disk_param = true;
+                flow.disk = Some(DiskState { generation: self.new_generation(), len, min: 0 });
+            }
+        }
+        let mut params = Vec::new();
+        let mut at = 0;
+        let old = self.flow.clone();
+        self.b.switch_to(block);
+        for i in 0..old.locals.len() + old.temps.len() {
+            let local = old.locals.get(i);
+            let assigned = local.is_some() && self.assigned_here(plan, i);
+            let old_val = local.map_or_else(|| &old.temps[i - old.locals.len()], |l| &l.val).clone();
+            let mut new = old_val.clone();
+            if assigned || plan.hops {
+                let ty = local.and_then(|l| l.ty.clone());
+                let mut column = at;
+                new.map_parts(&mut |v| {
+                    let made = match self.again_one(v).filter(|_| !assigned) {
+                        Some(op) => self.make_again_as(op, v),
+                        None => {
+                            params.push(column);
+                            args.push(v);
+                            self.header_param(block, v, assigned, ty.as_ref())
+                        }
+                    };
+                    column += 1;
+                    made
+                });
+                new.forget_evidence();
+                self.loosen(&mut new, assigned);
+            }
+            at += old_val.parts().len();
+            let slot = if i < old.locals.len() { &mut flow.locals[i].val } else { &mut flow.temps[i - old.locals.len()] };
+            *slot = new;
+        }
+        self.retarget(&old, &mut flow, plan);
+        self.b.switch_to(from);
+        self.b.jump(block, args);
+        self.set_disk(block, flow.disk);
+        let mut begun = flow.clone();
+        if plan.hops {
+            // The counter travels with the variables, for conditions that read.
+            let ty = IntTy::U64;
+            begun.locals.push(flow::Local { name: COUNTER.into(), val: Val::Int(counter, ty), mutable: false, ty: None });
+        }
+        self.resume(begun);
+        Header { block, counter, flow, params, disk_param }
+    }
+
+    fn header_param(&mut self, block: Block, v: Value, assigned: bool, ty: Option<&Ty>) -> Value {
+        let data = self.b.function().value(v).clone();
+        let range = match (assigned, ty) {
+            (false, _) => data.range,
+            (true, Some(Ty::Int(t))) => t.range(),
+            (true, _) => Range::of(data.ty),
+        };
+        let p = self.b.param(block, data.ty, range);
+        if let Some(name) = &data.name {
+            self.b.set_name(p, name);
+        }
+        p
+    }
+
+    /// Offsets and limits in blocks are bounded, whatever the turn.
+    fn loosen(&mut self, val: &mut Val, assigned: bool) {
+        if !assigned {
+            return;
+        }
+        let bound = Range::new(0, i128::from(crate::check::SIZE_MAX));
+        match val {
+            Val::View(w) => {
+                let (w_place, w_limit) = (w.place, w.limit);
+                for v in [w_place.origin.value(), Some(w_limit)].into_iter().flatten() {
+                    self.b.set_claim(v, bound);
+                }
+                let def = &self.program.structs[w.def.index()];
+                for (arg, (_, ty)) in w.args.iter().zip(&def.params) {
+                    if let (Val::Int(v, _), Ty::Int(t)) = (arg, ty) {
+                        self.b.set_claim(*v, t.range());
+                    }
+                }
+                w.id = self.new_view_id();
+            }
+            Val::Bytes(b) | Val::Buffer(b) => {
+                let len = if let Len::Value(v) = b.len { Some(v) } else { None };
+                let room = Range::new(0, i128::from(b.max));
+                if let Some(v) = len {
+                    self.b.set_claim(v, room);
+                }
+                if let Some(v) = b.place.origin.value() {
+                    self.b.set_claim(v, bound);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// In a loop with reads, views of the current block stay so only where the body gives them a new one.
+    fn retarget(&mut self, old: &Flow, flow: &mut Flow, plan: &Plan) {
+        if !plan.hops {
+            return;
+        }
+        let current = old.disk.map(|d| d.generation);
+        let now = flow.disk.map_or(0, |d| d.generation);
+        for i in 0..flow.locals.len() + flow.temps.len() {
+            let assigned = i < flow.locals.len() && self.assigned_here(plan, i);
+            let is_view = i < old.locals.len() && matches!(old.locals[i].val, Val::View(_));
+            let slot = if i < old.locals.len() { &mut flow.locals[i].val } else { &mut flow.temps[i - old.locals.len()] };
+            flow::generations(slot, &mut |g| *g = if assigned && is_view && Some(*g) == current { now } else { 0 });
+        }
+    }
+
+    fn assigned_here(&self, plan: &Plan, i: usize) -> bool {
+        let l = &self.flow.locals[i];
+        // The innermost variable of a name is the one that the body assigns.
+        l.mutable && plan.assigned.contains(&l.name) && !self.flow.locals[i + 1..].iter().any(|m| m.name == l.name && m.mutable)
+            && i >= self.hidden_base(&l.name)
+    }
+
+    fn hidden_base(&self, name: &str) -> usize {
+        if name.starts_with('#') { 0 } else { self.frame().locals_base }
+    }
+
+    /// Gives an assigned variable the loosest shape of its type, so that every turn's value fits.
+    fn generalise(&mut self, i: usize, span: Span) {
+        let val = self.flow.locals[i].val.clone();
+        let new = match val {
+            Val::View(mut w) => {
+                if self.is_stale(w.place) {
+                    Val::View(w)
+                } else {
+                    let at = self.offset_of(w.place);
+                    w.place = Place { origin: Origin::Plain(at), index: None, disp: 0, ..w.place };
+                    w.kept.clear();
+                    Val::View(w)
+                }
+            }
+            Val::Bytes(b) => match self.slot_for(b.max, span) {
+                Some(slot) => {
+                    let b = self.copy_to_slot(b, slot);
+                    let len = match b.len {
+                        Len::Const(n) if self.flow.locals[i].ty.is_none() => Len::Const(n),
+                        other => Len::Value(self.len_value(other)),
+                    };
+                    Val::Bytes(Bytes { len, ..b })
+                }
+                None => Val::Never,
+            },
+            Val::Buffer(b) => Val::Buffer(Bytes { len: Len::Value(self.len_value(b.len)), ..b }),
+            other => other,
+        };
+        self.flow.locals[i].val = new;
+    }
+
+    /// Before a loop with reads: views that the body does not replace lose their block.
+    pub(super) fn keep_before_loop(&mut self, plan: &Plan) {
+        if !plan.hops {
+            return;
+        }
+        for i in 0..self.flow.locals.len() {
+            if !self.assigned_here(plan, i) {
+                self.keep_local(i);
+            }
+        }
+    }
+
+    /// The end of a turn: back to the header.
+    fn close(&mut self, header: Header, plan: &Plan, most: u64) {
+        let mut flows = std::mem::take(&mut self.loops.last_mut().expect("in a loop").continues);
+        let end = self.cut_turn();
+        if end.reachable {
+            flows.push(end);
+        }
+        self.b.set_loop(header.block, LoopInfo { counter: header.counter, most });
+        if flows.is_empty() {
+            self.b.function_mut().blocks[header.block.index()].header = None;
+            return;
+        }
+        self.merge(flows.into_iter().map(|f| (f, Val::Unit)).collect(), plan.span);
+        let counter = self.turn_counter();
+        for i in 0..header.flow.locals.len() {
+            if self.assigned_here(plan, i) {
+                self.to_header_shape(i, &header.flow.locals[i].val.clone(), plan);
+            }
+        }
+        let one = self.number(1);
+        let next = self.pure(crate::ir::Op::Binary { op: ir::BinOp::Add, mode: ir::Mode::Exact, a: counter, b: one }, ir::Ty::U64);
+        self.b.set_claim(next, Range::new(1, i128::from(most)));
+        self.b.set_claim(header.counter, Range::new(0, i128::from(most)));
+        let mut args = vec![next];
+        if header.disk_param {
+            match self.flow.disk {
+                Some(d) => args.push(d.len),
+                None => unreachable!("a block that was read stays until the next read"),
+            }
+        }
+        let mut alive = Vec::new();
+        let (nl, nt) = (header.flow.locals.len(), header.flow.temps.len());
+        self.flow.locals[..nl].iter().for_each(|l| alive.extend(l.val.parts()));
+        self.flow.temps[..nt].iter().for_each(|v| alive.extend(v.parts()));
+        args.extend(header.params.iter().map(|i| alive[*i]));
+        self.b.jump(header.block, args);
+        self.flow.reachable = false;
+    }
+
+    /// Makes an assigned variable fit the shape with which the loop began.
+    fn to_header_shape(&mut self, i: usize, wanted: &Val, plan: &Plan) {
+        let val = self.flow.locals[i].val.clone();
+        let name = self.flow.locals[i].name.clone();
+        let new = match (val, wanted) {
+            (Val::View(mut w), Val::View(h)) if w.def == h.def => {
+                if self.is_stale(w.place) && plan.hops && h.place.generation != 0 {
+                    let message = format!("expected `{name}` to be of the block read last, found a later read in the same turn");
+                    self.report(Diagnostic::error("E0305", plan.span, message, "at the end of this loop's body its block is gone").help(format!("assign `{name}` after the other read, or copy what is needed from it")));
+                    return;
+                }
+                let at = self.offset_of(w.place);
+                w.place = Place { origin: Origin::Plain(at), index: None, disp: 0, ..h.place };
+                w.kept.clear();
+                w.args = w.args.iter().zip(&h.args).map(|(a, b)| self.like(a.clone(), b)).collect();
+                Val::View(w)
+            }
+            (Val::Bytes(b), Val::Bytes(h)) => match h.place.region {
+                ir::Region::Slot(slot) if b.max <= h.max => {
+                    let b = self.copy_to_slot(b, slot);
+                    let len = match h.len {
+                        Len::Const(n) => Len::Const(n),
+                        Len::Value(_) => Len::Value(self.len_value(b.len)),
+                    };
+                    Val::Bytes(Bytes { len, ..*h })
+                }
+                _ => self.error("E0301", plan.span, format!("expected at most {} bytes in `{name}`, found up to {}", h.max, b.max), "longer in a later turn"),
+            },
+            (Val::Buffer(b), Val::Buffer(_)) => Val::Buffer(Bytes { len: Len::Value(self.len_value(b.len)), ..b }),
+            (val, h) => self.like(val, h),
+        };
+        if !new.same_shape(wanted) && !matches!(new, Val::Never) && !matches!(wanted, Val::Never) {
+            let (a, b) = (self.describe(wanted), self.describe(&new));
+            let mut d = Diagnostic::error("E0301", plan.span, format!("expected `{name}` to be {a} at the end of each turn, found {b}"), "of another type in a later turn");
+            if matches!(wanted, Val::None) {
+                d.help = Some(format!("say its type: `var {name}: T? = none;`"));
+            }
+            self.report(d);
+        }
+        self.flow.locals[i].val = new;
+    }
+
+    /// A scalar with the SSA type of another.
+    fn like(&mut self, val: Val, wanted: &Val) -> Val {
+        match (val, wanted) {
+            (Val::Int(v, t) | Val::Pointer(v, t, _), Val::Int(w, wt)) => {
+                let _ = t;
+                let ty = self.ty(*w);
+                Val::Int(self.fit(v, ty, self.span), *wt)
+            }
+            (Val::None, Val::Option(..)) => {
+                let absent = self.truth(false);
+                let Val::Option(_, inner) = wanted else { return Val::None };
+                let blank = self.blank(inner);
+                Val::Option(absent, Box::new(blank))
+            }
+            (val, _) => val,
+        }
+    }
+
+    pub(super) fn again_one(&self, v: Value) -> Option<ir::Op> {
+        let def = self.b.def(v)?;
+        matches!(def, ir::Op::Const(_) | ir::Op::Arg(_) | ir::Op::ArgLen(_)).then_some(def)
+    }
+
+    pub(super) fn make_again_as(&mut self, op: ir::Op, like: Value) -> Value {
+        let data = self.b.function().value(like).clone();
+        let v = self.b.push(op, data.ty, data.span);
+        self.b.set_claim(v, data.range);
+        if let Some(name) = &data.name {
+            self.b.set_name(v, name);
+        }
+        v
+    }
+}
+
+/// The hidden variable that carries a loop's counter over hops.
+pub(super) const COUNTER: &str = "#turn";
+
+impl Origin {
+    /// The value from which it counts.
+    pub fn value(self) -> Option<Value> {
+        match self {
+            Origin::Start => None,
+            Origin::Checked(v, _) | Origin::Plain(v) => Some(v),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Lowering: bodies are typed and emitted as IR in one pass.
+//!
+//! Everything that a traversal calls is inlined, so an expression meets its operands as [`Val`]s: a type together with the SSA values that
+//! hold it. That one pass says everything once: what an operation accepts is written beside what it emits.
+//!
+//! The rules that the code below keeps:
+//!
+//! * *Flow* ([`flow`]): `self.flow` is the point of emission with all that is alive there. Branches start from copies of it; joins
+//!   merge what differs into block parameters; a hop passes all of it on. Parameters that turn out to be unused are taken away
+//!   afterwards by [`crate::prove::cleanup`].
+//! * *Scopes* ([`emit`]): pure operations are found again instead of emitted again while their first emission dominates; so a field that
+//!   was checked is the value that is used, and a byte is looked at once.
+//! * *Obligations*: what logic must show is emitted as `Prove`; what depends on the data is emitted as `Check`, `Guard` or checked
+//!   arithmetic. The prover removes what it can show.
+
+mod arith;
+mod bytes;
+mod call;
+mod cond;
+mod emit;
+mod expr;
+mod flow;
+mod iterate;
+mod loops;
+mod read;
+mod search;
+mod stmt;
+mod unify;
+mod value;
+mod varint;
+mod view;
+
+use crate::check::types::*;
+use crate::diag::{Diagnostic, Label};
+use crate::ir::build::FunctionBuilder;
+use crate::ir::{self, Range};
+use crate::source::{SourceMap, Span};
+use crate::syntax::ast;
+use emit::Scope;
+use flow::Flow;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use value::*;
+
+/// Inlining deeper than this is refused: a circle of calls, or nearly one.
+const CALLS_DEEP_MAX: usize = 48;
+/// A traversal that grows past this many IR values is refused rather than compiled for minutes.
+const VALUES_MAX: usize = 400_000;
+
+/// A traversal being lowered.
+pub struct Lowerer<'a> {
+    program: &'a Program,
+    sources: &'a SourceMap,
+    b: FunctionBuilder,
+    flow: Flow,
+    scopes: Vec<Scope>,
+    frames: Vec<Frame>,
+    loops: Vec<loops::LoopFrame>,
+    diagnostics: Vec<Diagnostic>,
+    /// Errors already reported: a body that is inlined twice says the same thing once.
+    reported: HashSet<(&'static str, Span)>,
+    /// Constant tables that became data.
+    tables: HashMap<ConstId, ir::DataId>,
+    literals: HashMap<Vec<u8>, ir::DataId>,
+    faults: HashMap<(ir::FaultKind, String, Span), ir::FaultId>,
+    next_view: u32,
+    /// Types written in bodies, kept so that their addresses stay theirs.
+    body_types: Vec<Rc<FieldTy>>,
+    next_step: u32,
+    next_generation: u32,
+    /// The leaf with which the next scalar or bytes argument begins.
+    span: Span,
+    /// What the traversal gives back.
+    result: Ty,
+    stream: bool,
+    /// Dotted paths (`node.entries`) in the bodies, with the places at which they stand: what may have to be kept over a hop.
+    paths: Rc<Vec<(String, Span)>>,
+}
+
+/// A body being inlined.
+struct Frame {
+    module: ModuleId,
+    /// Names below this index belong to callers.
+    locals_base: usize,
+    /// Temporaries below this index belong to callers.
+    temps_base: usize,
+    /// Loops below this index belong to callers.
+    loops_base: usize,
+    /// What it gives back.
+    result: Ty,
+    /// Flows that returned with a value, and without one (`none`); only for inlined bodies.
+    returns: Vec<(Flow, Val)>,
+    nones: Vec<Flow>,
+    kind: FrameKind,
+    /// The dotted paths in this body.
+    paths: Rc<Vec<(String, Span)>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum FrameKind {
+    /// The traversal itself.
+    Root,
+    /// An inlined traversal: reads are allowed.
+    Traversal(TraversalId),
+    /// A `fn` or method.
+    Fn(FnId),
+    /// An expression of a structure or record: a size, a condition, a computed field.
+    Member,
+}
+
+/// What lowering a traversal gave.
+pub struct Lowered {
+    /// The traversal, not proved yet; none after an error.
+    pub function: Option<ir::Function>,
+    /// What was wrong.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Lowers one traversal of a program without errors in its declarations.
+pub fn lower(program: &Program, sources: &SourceMap, id: TraversalId) -> Lowered {
+    let def = &program.traversals[id.index()];
+    let syntax = def.syntax.clone();
+    let mut l = Lowerer::new(program, sources, &syntax.name.name, def.result.clone(), def.stream, syntax.span);
+    l.b.function_mut().result = program.schema(&def.result).unwrap_or(ir::schema::Schema::Unit);
+    l.b.function_mut().stream = def.stream;
+    l.b.function_mut().sources = program.sources.clone();
+    l.frames.push(Frame {
+        module: def.module,
+        locals_base: 0,
+        temps_base: 0,
+        loops_base: 0,
+        result: def.result.clone(),
+        returns: Vec::new(),
+        nones: Vec::new(),
+        kind: FrameKind::Root,
+        paths: Rc::new(call::dotted_paths(&syntax.body)),
+    });
+    l.take_arguments(def, &syntax);
+    let value = l.block(&syntax.body);
+    if l.flow.reachable {
+        l.finish_body(value, &syntax);
+    }
+    l.finish()
+}
+
+impl<'a> Lowerer<'a> {
+    fn new(program: &'a Program, sources: &'a SourceMap, name: &str, result: Ty, stream: bool, span: Span) -> Self {
+        let mut b = FunctionBuilder::new(name);
+        b.function_mut().span = span;
+        let entry = b.current();
+        Lowerer {
+            program,
+            sources,
+            b,
+            flow: Flow::entry(entry),
+            scopes: vec![Scope::default()],
+            frames: Vec::new(),
+            loops: Vec::new(),
+            diagnostics: Vec::new(),
+            reported: HashSet::new(),
+            tables: HashMap::new(),
+            literals: HashMap::new(),
+            faults: HashMap::new(),
+            next_view: 0,
+            body_types: Vec::new(),
+            next_step: 1,
+            next_generation: 1,
+            span,
+            result,
+            stream,
+            paths: Rc::new(Vec::new()),
+        }
+    }
+
+    /// Declares the parameters and checks what their types promise.
+    fn take_arguments(&mut self, def: &TraversalDef, syntax: &ast::Traversal) {
+        let mut offset = 0;
+        for (i, (name, ty)) in def.params.iter().enumerate() {
+            let Some(schema) = self.program.schema(ty) else { continue };
+            let leaves = schema.leaves(name, offset);
+            offset += schema.size();
+            let first = self.b.function_mut().args.len() as u32;
+            self.b.function_mut().args.extend(leaves);
+            let default = def.defaults[i].map(|t| self.program.traversals[t.index()].syntax.name.name.clone());
+            self.b.function_mut().params.push(ir::Param { name: name.clone(), schema, default });
+            let mut leaf = first;
+            self.span = syntax.params[i].name.span;
+            let val = self.argument(ty, &mut leaf, name);
+            self.bind(name, val, false, None);
+            self.span = syntax.params[i].name.span;
+            let val = self.flow.locals.last().expect("just bound").val.clone();
+            self.check_record_conditions(&val);
+        }
+    }
+
+    /// The value of the arguments from leaf `leaf` on.
+    fn argument(&mut self, ty: &Ty, leaf: &mut u32, name: &str) -> Val {
+        let mut scalar = |l: &mut Self, ty: ir::Ty, range: Range, name: &str| {
+            let v = l.b.arg(*leaf, ty, range);
+            l.b.set_name(v, name);
+            *leaf += 1;
+            v
+        };
+        match ty {
+            Ty::Int(i) => Val::Int(scalar(self, ir_ty(*i), i.range(), name), *i),
+            Ty::Bool => Val::Bool(scalar(self, ir::Ty::Bool, Range::of(ir::Ty::Bool), name)),
+            Ty::Enum(e) => {
+                let bits = self.program.enums[e.index()].bits;
+                Val::Enum(scalar(self, ir::Ty::U64, IntTy::plain(bits, false).range(), name), *e)
+            }
+            Ty::Flags(e) => {
+                let bits = self.program.flags[e.index()].bits;
+                Val::Flags(scalar(self, ir::Ty::U64, IntTy::plain(bits, false).range(), name), *e)
+            }
+            Ty::Bytes { max, fixed, display } => {
+                let place = Place { region: ir::Region::Arg(*leaf), generation: 0, origin: Origin::Start, index: None, disp: 0 };
+                let len = if *fixed {
+                    Len::Const(*max)
+                } else {
+                    let v = self.b.arg_len(*leaf, *max);
+                    self.b.set_name(v, &format!("{name}.len"));
+                    Len::Value(v)
+                };
+                *leaf += 1;
+                Val::Bytes(Bytes { place, len, max: *max, display: *display })
+            }
+            Ty::Record(r) => {
+                let program = self.program;
+                let fields = program.records[r.index()].fields.iter();
+                let fields = fields.map(|(f, t, _)| self.argument(t, leaf, &format!("{name}.{f}"))).collect();
+                Val::Record(*r, fields)
+            }
+            Ty::Option(inner) => {
+                let present = scalar(self, ir::Ty::Bool, Range::of(ir::Ty::Bool), &format!("{name}?"));
+                Val::Option(present, Box::new(self.argument(inner, leaf, name)))
+            }
+            Ty::Unit | Ty::AnyBytes | Ty::View(_) | Ty::Stream(_) | Ty::Buffer(_) | Ty::Error => Val::Never,
+        }
+    }
+
+    fn finish_body(&mut self, value: Val, syntax: &ast::Traversal) {
+        self.span = syntax.span;
+        if self.stream || self.result == Ty::Unit {
+            self.b.ret();
+            self.flow.reachable = false;
+        } else if syntax.body.value.is_some() {
+            self.return_value(value, syntax.body.span);
+        } else {
+            let wanted = self.program.describe(&self.result);
+            let end = Span { start: syntax.body.span.end.saturating_sub(1), ..syntax.body.span };
+            self.error("E0304", end, format!("expected a result of type {wanted}, found the end of the body"), "reached without a `return`");
+        }
+    }
+
+    fn finish(self) -> Lowered {
+        let failed = self.diagnostics.iter().any(|d| d.severity == crate::diag::Severity::Error);
+        let function = (!failed).then(|| self.b.finish());
+        Lowered { function, diagnostics: self.diagnostics }
+    }
+
+    fn frame(&self) -> &Frame {
+        self.frames.last().expect("a body is being lowered")
+    }
+
+    fn module(&self) -> ModuleId {
+        self.frame().module
+    }
+
+    fn text(&self, span: Span) -> &'a str {
+        self.sources.text(span)
+    }
+
+    /// Reports an error once for its place.
+    fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>, label: impl Into<String>) -> Val {
+        self.report(Diagnostic::error(code, span, message, label));
+        Val::Never
+    }
+
+    fn report(&mut self, d: Diagnostic) {
+        if self.reported.insert((d.code, d.label.span)) {
+            self.diagnostics.push(d);
+        }
+    }
+
+    /// A type error: what was wanted and what came.
+    fn mismatch(&mut self, span: Span, wanted: &str, found: &Val) -> Val {
+        if matches!(found, Val::Never) {
+            return Val::Never;
+        }
+        let found = self.describe(found);
+        self.error("E0301", span, format!("expected {wanted}, found {found}"), "of the wrong type")
+    }
+
+    /// How messages write the type of a value.
+    fn describe(&self, val: &Val) -> String {
+        match val {
+            Val::Unit => "nothing".into(),
+            Val::Never => "an error".into(),
+            Val::None => "none".into(),
+            Val::Int(_, t) => t.to_string(),
+            Val::Pointer(..) => "a pointer".into(),
+            Val::Bool(_) => "bool".into(),
+            Val::Enum(_, e) => self.program.enums[e.index()].name.clone(),
+            Val::Flags(_, e) => self.program.flags[e.index()].name.clone(),
+            Val::Bytes(Bytes { len: Len::Const(n), .. }) => format!("bytes<{n}>"),
+            Val::Bytes(b) => format!("bytes up to {}", b.max),
+            Val::View(v) => format!("a view of {}", self.program.structs[v.def.index()].name),
+            Val::Array(_) => "an array".into(),
+            Val::OneOf(_) => "a field that depends on a tag".into(),
+            Val::Record(r, _) => self.program.records[r.index()].name.clone(),
+            Val::Option(_, inner) => format!("{}?", self.describe(inner)),
+            Val::Buffer(b) => format!("buffer<{}>", b.max),
+        }
+    }
+
+    /// The fault table's entry, made once.
+    fn fault_id(&mut self, kind: ir::FaultKind, message: impl Into<String>, found_as: ir::FoundAs, span: Span) -> ir::FaultId {
+        let message = message.into();
+        let key = (kind, message.clone(), span);
+        if let Some(id) = self.faults.get(&key) {
+            return *id;
+        }
+        let id = self.b.fault(ir::Fault { kind, message, found_as, span });
+        self.faults.insert(key, id);
+        id
+    }
+
+    /// A fault without a value.
+    fn fault(&mut self, kind: ir::FaultKind, message: impl Into<String>, span: Span) -> ir::FaultRef {
+        ir::FaultRef { fault: self.fault_id(kind, message, ir::FoundAs::Unsigned, span), found: None, at: None }
+    }
+
+    fn too_large(&mut self, span: Span) -> bool {
+        if self.b.function().values.len() <= VALUES_MAX {
+            return false;
+        }
+        self.error("E0603", span, "expected a traversal of a reasonable size", "everything it calls, inlined, is too large");
+        true
+    }
+}
+
+/// The SSA type of an integer type.
+fn ir_ty(i: IntTy) -> ir::Ty {
+    if i.signed { ir::Ty::I64 } else { ir::Ty::U64 }
+}
+
+/// Adds a further place to a diagnostic's label list.
+fn label(span: Span, text: impl Into<String>) -> Label {
+    Label { span, text: text.into() }
+}
