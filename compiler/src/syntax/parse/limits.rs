@@ -55,6 +55,7 @@ pub(super) fn check(file: FileId, text: &str, tokens: &[Token]) -> Option<Diagno
             {
                 here.length += 1
             }
+            "as" => here.length += 1,
             "->" => here.nesting += 1,
             _ if token.kind == Kind::Word && deepens(word) => here.nesting += 1,
             _ if token.kind == Kind::Sign => here.length += 1,

@@ -3,7 +3,7 @@
 //! The grammar is `grammar/trav.pest`; pest's types stay within this directory. A text without errors is parsed in one go
 //! (`tree.rs` and its siblings); a text with errors is cut into pieces which are parsed one by one (`recover.rs`).
 //! Guarantees: any text ends in a tree and diagnostics, in time linear in its length and within the stack that
-//! [`limits`] allows.
+//! `limits.rs` allows.
 
 mod exprs;
 mod limits;
@@ -64,11 +64,12 @@ pub fn parse(file: FileId, text: &str) -> (Module, Vec<Diagnostic>) {
     if let Some(error) = limits::check(file, text, &marks) {
         return (empty, vec![error]);
     }
-    let Ok(mut nodes) = Grammar::parse(Rule::module, text) else {
-        return recover::recover(empty, text, &marks);
-    };
-    // Spans end at tokens that are not comments of any sort (see `Builder::span`).
-    let builder = Builder::new(file, 0, &marks);
-    let module = builder.module(nodes.next().expect("a parse has one root"));
-    (module, builder.finish())
+    match Grammar::parse(Rule::module, text) {
+        Ok(mut nodes) => {
+            let builder = Builder::new(file, 0, &marks);
+            let module = builder.module(nodes.next().expect("a parse has one root"));
+            (module, builder.finish())
+        }
+        Err(error) => recover::recover(empty, text, &marks, &error),
+    }
 }

@@ -4,6 +4,7 @@
 //! statement into those of its blocks. Each piece is parsed by itself: an error stays in the smallest piece that holds it.
 
 use pest::Parser;
+use pest::error::Error;
 
 use super::limits::goes_on;
 use super::message::{Piece, explain, place};
@@ -17,11 +18,12 @@ use crate::syntax::ast::Module;
 /// So many errors are shown of one file; nobody reads more, and noise has millions.
 const ERRORS_MAX: usize = 50;
 
-/// Parses piece by piece.
+/// Parses piece by piece a text for which pest's parse of the whole gave `error`.
 pub(super) fn recover(
     mut module: Module,
     text: &str,
     tokens: &[Token],
+    error: &Error<Rule>,
 ) -> (Module, Vec<Diagnostic>) {
     let file = module.file;
     let docs = tokens
@@ -33,21 +35,23 @@ pub(super) fn recover(
             .iter()
             .map(|token| token.text(text).to_owned()),
     );
-    let whole = Piece { file, text, tokens };
+    let whole = Piece {
+        file,
+        text,
+        all: tokens,
+        from: 0,
+        to: tokens.len(),
+    };
     let mut recovery = Recovery {
-        whole,
         errors: lexical_errors(&whole),
         budget: 4 * text.len() + (1 << 16),
     };
-    for piece in declarations(Piece {
-        tokens: &tokens[docs..],
-        ..whole
-    }) {
+    for piece in declarations(whole.part(docs, tokens.len())) {
         if recovery.errors.len() >= ERRORS_MAX {
             break;
         }
         if piece
-            .tokens
+            .tokens()
             .iter()
             .any(|token| matches!(token.kind, Kind::Bad | Kind::Unterminated))
         {
@@ -56,6 +60,10 @@ pub(super) fn recover(
         recovery.declaration(piece, &mut module);
     }
     let mut errors = recovery.errors;
+    if errors.is_empty() {
+        // Each piece is well by itself, the whole is not.
+        errors.push(explain(&whole, error));
+    }
     errors.sort_by_key(|error| error.label.span);
     errors.truncate(ERRORS_MAX);
     (module, errors)
@@ -65,7 +73,7 @@ pub(super) fn recover(
 fn lexical_errors(piece: &Piece<'_>) -> Vec<Diagnostic> {
     let mut errors: Vec<Diagnostic> = Vec::new();
     let mut last_end = usize::MAX;
-    for token in piece.tokens {
+    for token in piece.tokens() {
         let span = Span {
             file: piece.file,
             start: token.start as u32,
@@ -123,39 +131,30 @@ fn declarations(file: Piece<'_>) -> Vec<Piece<'_>> {
     let text = file.text;
     let mut pieces = Vec::new();
     let (mut start, mut depth) = (0, 0usize);
-    for (i, token) in file.tokens.iter().enumerate() {
+    for (i, token) in file.tokens().iter().enumerate() {
         let word = token.text(text);
         let first_of_line = token.start == 0 || text.as_bytes()[token.start - 1] == b'\n';
         if first_of_line && DECLARATIONS.contains(&word) {
-            let docs = file.tokens[start..i]
+            let docs = file.tokens()[start..i]
                 .iter()
                 .rev()
                 .take_while(|token| token.kind == Kind::Doc)
                 .count();
             if start < i - docs {
-                pieces.push(Piece {
-                    tokens: &file.tokens[start..i - docs],
-                    ..file
-                });
+                pieces.push(file.part(start, i - docs));
                 start = i - docs;
             }
             depth = 0;
         }
-        let next = file.tokens.get(i + 1).map_or("", |next| next.text(text));
+        let next = file.tokens().get(i + 1).map_or("", |next| next.text(text));
         depth = depth_after(depth, word);
         if depth == 0 && (word == ";" || (word == "}" && !goes_on(next))) {
-            pieces.push(Piece {
-                tokens: &file.tokens[start..=i],
-                ..file
-            });
+            pieces.push(file.part(start, i + 1));
             start = i + 1;
         }
     }
-    if start < file.tokens.len() {
-        pieces.push(Piece {
-            tokens: &file.tokens[start..],
-            ..file
-        });
+    if start < file.tokens().len() {
+        pieces.push(file.part(start, file.tokens().len()));
     }
     pieces
 }
@@ -168,17 +167,15 @@ fn depth_after(depth: usize, word: &str) -> usize {
     }
 }
 
-struct Recovery<'a> {
-    whole: Piece<'a>,
+struct Recovery {
     errors: Vec<Diagnostic>,
     /// How many bytes may still be parsed again in smaller pieces, which keeps the time linear.
     budget: usize,
 }
 
-impl<'a> Recovery<'a> {
-    fn declaration(&mut self, piece: Piece<'a>, module: &mut Module) {
-        let (start, end) = piece.ends();
-        let mut nodes = match Grammar::parse(Rule::one_declaration, &piece.text[start..end]) {
+impl Recovery {
+    fn declaration(&mut self, piece: Piece<'_>, module: &mut Module) {
+        let mut nodes = match Grammar::parse(Rule::one_declaration, piece.cut()) {
             Ok(nodes) => nodes,
             Err(error) => {
                 let at = place(&piece, &error);
@@ -189,7 +186,7 @@ impl<'a> Recovery<'a> {
                 };
             }
         };
-        let builder = Builder::new(piece.file, start, self.whole.tokens);
+        let builder = Builder::new(piece.file, piece.ends().0, piece.all);
         let root = nodes.next().expect("a parse has one root");
         let node = root
             .into_inner()
@@ -204,9 +201,9 @@ impl<'a> Recovery<'a> {
 
     /// The errors in the parts of a faulty piece, which pest could not parse beyond `at`; none if it cannot be cut, or
     /// if its parts are well.
-    fn smaller(&mut self, piece: Piece<'a>, at: usize) -> Vec<Diagnostic> {
+    fn smaller(&mut self, piece: Piece<'_>, at: usize) -> Vec<Diagnostic> {
         let mut words = piece
-            .tokens
+            .tokens()
             .iter()
             .filter(|token| token.kind != Kind::Doc)
             .map(|token| token.text(piece.text));
@@ -226,15 +223,14 @@ impl<'a> Recovery<'a> {
         }
         let mut errors = Vec::new();
         for part in blocks.into_iter().flat_map(|block| parts(block, rule)) {
-            let (start, end) = part.ends();
-            let Some(budget) = self.budget.checked_sub(end - start) else {
+            let Some(budget) = self.budget.checked_sub(part.cut().len()) else {
                 break;
             };
             self.budget = budget;
             if errors.len() >= ERRORS_MAX {
                 break;
             }
-            let Err(error) = Grammar::parse(rule, &part.text[start..end]) else {
+            let Err(error) = Grammar::parse(rule, part.cut()) else {
                 continue;
             };
             let smaller = self.smaller(part, place(&part, &error));
@@ -251,7 +247,7 @@ impl<'a> Recovery<'a> {
 fn blocks(piece: Piece<'_>) -> Vec<Piece<'_>> {
     let mut blocks = Vec::new();
     let (mut open, mut start) = (Vec::new(), 0);
-    for (i, token) in piece.tokens.iter().enumerate() {
+    for (i, token) in piece.tokens().iter().enumerate() {
         match token.text(piece.text) {
             bracket @ ("(" | "[" | "{") => {
                 if open.is_empty() {
@@ -261,10 +257,7 @@ fn blocks(piece: Piece<'_>) -> Vec<Piece<'_>> {
             }
             ")" | "]" | "}" => {
                 if open.pop() == Some("{") && open.is_empty() && start < i {
-                    blocks.push(Piece {
-                        tokens: &piece.tokens[start..i],
-                        ..piece
-                    });
+                    blocks.push(piece.part(start, i));
                 }
             }
             _ => {}
@@ -283,34 +276,25 @@ fn parts(block: Piece<'_>, rule: Rule) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let (mut start, mut depth) = (0, 0);
     let (mut before, text) = ("", block.text);
-    for (i, token) in block.tokens.iter().enumerate() {
+    for (i, token) in block.tokens().iter().enumerate() {
         let word = token.text(text);
         let begins = rule == Rule::one_statement
             && begins_statement(word)
             && !matches!(before, "else" | "=>" | "if");
         if depth == 0 && begins && start < i {
-            pieces.push(Piece {
-                tokens: &block.tokens[start..i],
-                ..block
-            });
+            pieces.push(block.part(start, i));
             start = i;
         }
         depth = depth_after(depth, word);
-        let next = block.tokens.get(i + 1).map_or("", |next| next.text(text));
+        let next = block.tokens().get(i + 1).map_or("", |next| next.text(text));
         if depth == 0 && (word == end_sign || (word == "}" && !goes_on(next) && next != "where")) {
-            pieces.push(Piece {
-                tokens: &block.tokens[start..=i],
-                ..block
-            });
+            pieces.push(block.part(start, i + 1));
             start = i + 1;
         }
         before = word;
     }
-    if start < block.tokens.len() {
-        pieces.push(Piece {
-            tokens: &block.tokens[start..],
-            ..block
-        });
+    if start < block.tokens().len() {
+        pieces.push(block.part(start, block.tokens().len()));
     }
     pieces
 }
