@@ -256,7 +256,8 @@ fn blocks(piece: Piece<'_>) -> Vec<Piece<'_>> {
                 open.push(bracket);
             }
             ")" | "]" | "}" => {
-                if open.pop() == Some("{") && open.is_empty() && start < i {
+                let opened = open.pop();
+                if opened == Some("{") && open.is_empty() && start < i {
                     blocks.push(piece.part(start, i));
                 }
             }
