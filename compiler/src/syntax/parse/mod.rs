@@ -1,0 +1,75 @@
+//! The parser: source text → syntax tree and the syntax errors.
+//!
+//! The grammar is `grammar/trav.pest`; pest's types stay within this directory. A text without errors is parsed in one go
+//! (`tree.rs` and its siblings); a text with errors is cut into pieces which are parsed one by one (`recover.rs`).
+//! Guarantees: any text ends in a tree and diagnostics, in time linear in its length and within the stack that
+//! `limits.rs` allows.
+
+mod exprs;
+mod limits;
+mod literals;
+mod message;
+mod recover;
+pub(super) mod scan;
+mod stmts;
+mod tree;
+mod types;
+
+use pest::Parser;
+use pest_derive::Parser;
+
+use super::ast::Module;
+use crate::diag::Diagnostic;
+use crate::source::{FileId, Span};
+use scan::{Kind, Token};
+use tree::Builder;
+
+#[derive(Parser)]
+#[grammar = "../../grammar/trav.pest"]
+struct Grammar;
+
+/// The greatest length of a file, in bytes. Offsets of spans have 32 bits, and a file this long is no spec.
+const LENGTH_MAX: usize = 1 << 20;
+
+/// Parses a file. The module holds what could be parsed, which is everything if there is no diagnostic.
+pub fn parse(file: FileId, text: &str) -> (Module, Vec<Diagnostic>) {
+    let empty = Module {
+        file,
+        doc: String::new(),
+        uses: Vec::new(),
+        items: Vec::new(),
+    };
+    if text.len() > LENGTH_MAX {
+        let message = format!(
+            "expected a file of at most {LENGTH_MAX} bytes, found {}",
+            text.len()
+        );
+        let error = Diagnostic::error(
+            "E0105",
+            Span {
+                file,
+                start: 0,
+                end: 0,
+            },
+            message,
+            "in this file",
+        );
+        return (empty, vec![error]);
+    }
+    let tokens = scan::scan(text);
+    let marks: Vec<Token> = tokens
+        .into_iter()
+        .filter(|token| token.kind != Kind::Comment)
+        .collect();
+    if let Some(error) = limits::check(file, text, &marks) {
+        return (empty, vec![error]);
+    }
+    match Grammar::parse(Rule::module, text) {
+        Ok(mut nodes) => {
+            let builder = Builder::new(file, 0, &marks);
+            let module = builder.module(nodes.next().expect("a parse has one root"));
+            (module, builder.finish())
+        }
+        Err(error) => recover::recover(empty, text, &marks, &error),
+    }
+}
