@@ -21,6 +21,8 @@
 //! 64-bit words. An operation that cannot produce its result (overflow in [`Mode::Checked`], a failed check or guard)
 //! ends the walk with its fault.
 
+pub mod build;
+pub mod defs;
 pub mod eval;
 pub mod parse;
 pub mod print;
