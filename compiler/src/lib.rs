@@ -3,9 +3,13 @@
 //! Pure: no files, no kernel, no JIT. See `ARCHITECTURE.md` at the project's root.
 
 pub mod bpf;
+pub mod check;
 pub mod diag;
 pub mod ir;
+mod lower;
+pub mod prove;
 pub mod source;
+pub mod std;
 pub mod syntax;
 
 use diag::Diagnostic;
@@ -31,8 +35,45 @@ pub struct Compilation {
 
 /// Compiles a module with all that it uses.
 pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
-    let _ = loader;
     let mut sources = SourceMap::new();
-    sources.add(name, text);
-    Compilation { sources, diagnostics: Vec::new(), traversals: Vec::new() }
+    let file = sources.add(name, text);
+    let (module, mut diagnostics) = syntax::parse(file, text);
+    let checked = check::check(module, &mut sources, loader);
+    diagnostics.extend(checked.diagnostics);
+    let mut traversals = Vec::new();
+    if diagnostics.is_empty() {
+        for i in 0..checked.program.traversals.len() {
+            let id = check::types::TraversalId(i as u32);
+            let is_root = checked.program.traversals[i].module == check::types::ModuleId(0);
+            if !is_root {
+                continue;
+            }
+            match one_traversal(&checked.program, &sources, id) {
+                Ok(verified) => traversals.push(verified),
+                Err(found) => diagnostics.extend(found),
+            }
+        }
+    }
+    diagnostics.sort_by_key(|d| d.label.span);
+    diagnostics.dedup();
+    if !diagnostics.is_empty() {
+        traversals.clear();
+    }
+    Compilation { sources, diagnostics, traversals }
+}
+
+/// Lowers, proves and verifies one traversal.
+fn one_traversal(program: &check::types::Program, sources: &SourceMap, id: check::types::TraversalId) -> Result<Verified, Vec<Diagnostic>> {
+    let lowered = lower::lower(program, sources, id);
+    let Some(function) = lowered.function else { return Err(lowered.diagnostics) };
+    let proved = prove::prove(function, sources);
+    let Some(function) = proved.function else { return Err(proved.diagnostics) };
+    let name = function.name.clone();
+    match ir::verify::verify(function) {
+        Ok(verified) => Ok(verified),
+        Err(errors) => {
+            let list: Vec<String> = errors.iter().take(8).map(|e| format!("{}: {}", e.place, e.message)).collect();
+            panic!("what the prover passes the verifier accepts, but not {name}:\n{}", list.join("\n"));
+        }
+    }
 }

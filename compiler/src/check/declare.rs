@@ -41,7 +41,7 @@ impl Checker<'_> {
                 };
                 let file = self.sources.add(name, text);
                 let text = self.sources.file(file).text.clone();
-                let (module, errors) = parse::parse(file, &text);
+                let (module, errors) = parse(file, &text);
                 self.diagnostics.extend(errors);
                 self.declare_module(path.clone(), module, depth + 1)
             }

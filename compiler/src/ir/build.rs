@@ -64,6 +64,30 @@ impl FunctionBuilder {
         &self.function
     }
 
+    /// The function as far as it has come, to set its tables.
+    pub fn function_mut(&mut self) -> &mut Function {
+        &mut self.function
+    }
+
+    /// Ends all blocks that are still open: those that nothing reaches.
+    pub fn end_open_blocks(&mut self) {
+        self.ended.fill(true);
+    }
+
+    /// Undoes a branch between two blocks that hold operations only: both are emptied into the block that branches, which is open again.
+    pub fn fold_branch(&mut self, block: Block, then: Block, other: Block) {
+        self.ended[block.index()] = false;
+        self.function.blocks[block.index()].term = Terminator::Return;
+        for from in [then, other] {
+            for inst in std::mem::take(&mut self.function.blocks[from.index()].insts) {
+                if let Some(v) = inst.result {
+                    self.defs.set(v, Def::Inst(block, self.function.blocks[block.index()].insts.len()));
+                }
+                self.function.blocks[block.index()].insts.push(inst);
+            }
+        }
+    }
+
     /// What makes each value made so far.
     pub fn defs(&self) -> &Defs {
         &self.defs

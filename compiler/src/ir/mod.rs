@@ -24,6 +24,7 @@
 pub mod build;
 pub mod defs;
 pub mod eval;
+pub mod graph;
 pub mod parse;
 pub mod print;
 pub mod schema;
@@ -143,7 +144,7 @@ pub struct ValueData {
 }
 
 /// A place in the function's fault table together with what is reported at run time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FaultRef {
     /// The entry.
     pub fault: FaultId,
@@ -226,7 +227,7 @@ pub enum Region {
 /// Evidence: without `base`, `index` (0 if absent) + `disp` + the width accessed is at most the region's sure size
 /// (`disk.min` for the disk block, the capacity of an argument, slot, table or the result). With `base`, which must be the result of a
 /// [`Op::Check`] on the same region, it is at most the least `size` of that check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Addr {
     /// The memory.
     pub region: Region,
@@ -273,7 +274,7 @@ pub enum BinOp {
 }
 
 /// What happens when the mathematical result of `Add`, `Sub`, `Mul` or `Shl` is not in the type. Always `Exact` for the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// It cannot happen: the operands' claims show it.
     Exact,
@@ -297,7 +298,7 @@ pub enum CmpOp {
 }
 
 /// A number of bytes: known, or a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Size {
     /// Known.
     Const(u32),
@@ -306,7 +307,7 @@ pub enum Size {
 }
 
 /// An operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// A number; the word's bits.
     Const(u64),

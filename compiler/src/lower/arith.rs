@@ -140,7 +140,7 @@ impl Lowerer<'_> {
 
     /// `x - x % c` cannot be negative: it is `x / c * c`.
     fn align_down(&mut self, x: Value, rem: Value) -> Option<Value> {
-        match self.b.def(rem)? {
+        match self.def_of(rem)? {
             Op::Binary { op: BinOp::Rem, a, b, .. } if a == x && self.ty(x) == ir::Ty::U64 => {
                 let quotient = self.exact(BinOp::Div, x, b);
                 let c = self.as_const(b)?;

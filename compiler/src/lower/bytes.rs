@@ -21,7 +21,7 @@ impl Lowerer<'_> {
         let data = match self.literals.get(b) {
             Some(d) => *d,
             None => {
-                let d = self.b.data("text", b.to_vec());
+                let d = self.b.data("text", b);
                 self.literals.insert(b.to_vec(), d);
                 d
             }
@@ -68,7 +68,8 @@ impl Lowerer<'_> {
             Len::Const(n) => (self.addr(b.place, n, "what is copied"), Size::Const(n)),
             Len::Value(v) => (self.addr_of_all(b, v), Size::Value(v)),
         };
-        self.b.copy(to, from, len, self.span);
+        self.b.set_span(self.span);
+        self.b.copy(to, from, len);
     }
 
     fn stale_bytes(&mut self, b: &Bytes) -> bool {
@@ -238,7 +239,8 @@ impl Lowerer<'_> {
             let val = self.expr(value);
             let Some(v) = self.unsigned(val, value.span) else { return Val::Never };
             let addr = Addr { region: Region::Slot(slot), base: None, index: None, disp: *at };
-            self.b.store(addr, *width, *endian, v, span);
+            self.b.set_span(span);
+        self.b.store(addr, *width, *endian, v);
         }
         Val::Bytes(copy)
     }
@@ -672,7 +674,8 @@ impl Lowerer<'_> {
                         let addr = Addr { region: Region::Slot(slot), base: None, index: Some(len), disp: 0 };
                         let one = self.number(1);
                         let grown = self.grown(b, len, one, span);
-                        self.b.store(addr, 1, Endian::Little, byte, span);
+                        self.b.set_span(span);
+        self.b.store(addr, 1, Endian::Little, byte);
                         return Some(Bytes { len: Len::Value(grown), ..b });
                     }
                     other => {

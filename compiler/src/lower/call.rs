@@ -224,9 +224,9 @@ impl Lowerer<'_> {
         let data = match self.tables.get(&id) {
             Some(d) => *d,
             None => {
-                let bytes = table.iter().flat_map(|n| n.to_le_bytes()[..width as usize].to_vec()).collect();
+                let bytes: Vec<u8> = table.iter().flat_map(|n| n.to_le_bytes()[..width as usize].to_vec()).collect();
                 let name = self.program.consts[id.index()].name.clone();
-                let d = self.b.data(&name, bytes);
+                let d = self.b.data(&name, &bytes);
                 self.tables.insert(id, d);
                 d
             }

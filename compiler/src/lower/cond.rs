@@ -12,6 +12,8 @@ pub(super) struct Split {
     /// What was emitted and learnt on the way to each.
     pub yes_scope: Scope,
     pub no_scope: Scope,
+    /// The block that branches straight to both ways, and on what.
+    pub fork: Option<(ir::Block, Value)>,
 }
 
 impl Lowerer<'_> {
@@ -34,17 +36,17 @@ impl Lowerer<'_> {
                 let first = self.split(a);
                 let second = self.split_in(first.yes, first.yes_scope, b);
                 let no = self.merge_plain(vec![first.no, second.no], e.span);
-                Split { yes: second.yes, no, yes_scope: second.yes_scope, no_scope: Scope::default() }
+                Split { yes: second.yes, no, yes_scope: second.yes_scope, no_scope: Scope::default(), fork: None }
             }
             ExprKind::Binary(BinaryOp::Or, a, b) => {
                 let first = self.split(a);
                 let second = self.split_in(first.no, first.no_scope, b);
                 let yes = self.merge_plain(vec![first.yes, second.yes], e.span);
-                Split { yes, no: second.no, yes_scope: Scope::default(), no_scope: second.no_scope }
+                Split { yes, no: second.no, yes_scope: Scope::default(), no_scope: second.no_scope, fork: None }
             }
             ExprKind::Unary(UnaryOp::Not, a) => {
                 let s = self.split(a);
-                Split { yes: s.no, no: s.yes, yes_scope: s.no_scope, no_scope: s.yes_scope }
+                Split { yes: s.no, no: s.yes, yes_scope: s.no_scope, no_scope: s.yes_scope, fork: None }
             }
             _ => {
                 let cond = self.cond(e);
@@ -68,19 +70,20 @@ impl Lowerer<'_> {
     /// Divides the flow by a value (after an error: by one that nobody knows).
     pub(super) fn split_value(&mut self, cond: Option<Value>) -> Split {
         let known = cond.and_then(|c| self.as_const(c));
+        let fork = cond.filter(|_| known.is_none()).map(|c| (self.flow.block, c));
         let mut yes = self.branch_off();
         let mut no = self.branch_off();
         let here = self.flow.reachable;
         match (cond, known) {
             (Some(_), Some(c)) => {
                 let taken = if c != 0 { &yes } else { &no };
-                self.b.jump(taken.block, Vec::new());
+                self.b.jump(taken.block, &[]);
                 yes.reachable = here && c != 0;
                 no.reachable = here && c == 0;
             }
-            (Some(c), None) => self.b.branch(c, (yes.block, Vec::new()), (no.block, Vec::new())),
+            (Some(c), None) => self.b.branch(c, ir::Target::new(yes.block, &[]), ir::Target::new(no.block, &[])),
             (None, _) => {
-                self.b.jump(yes.block, Vec::new());
+                self.b.jump(yes.block, &[]);
                 (yes.reachable, no.reachable) = (here, here);
             }
         }
@@ -93,7 +96,7 @@ impl Lowerer<'_> {
             self.scopes.pop().expect("just pushed")
         };
         let (yes_scope, no_scope) = (scope_of(true), scope_of(false));
-        Split { yes, no, yes_scope, no_scope }
+        Split { yes, no, yes_scope, no_scope, fork }
     }
 
     /// Joins flows that carry no value.
@@ -119,14 +122,16 @@ impl Lowerer<'_> {
         then: impl FnOnce(&mut Self) -> Val,
         other: impl FnOnce(&mut Self) -> Val,
     ) -> Val {
-        let fork = (split.yes.clone(), split.no.clone());
+        let straight = split.fork.map(|fork| (fork, split.yes.clone(), split.no.clone()));
         let (yes, a, yes_scope) = self.on_way(split.yes, split.yes_scope, then);
         let (no, b, no_scope) = self.on_way(split.no, split.no_scope, other);
         match (yes.reachable, no.reachable) {
             (true, false) => self.absorb(yes_scope),
             (false, true) => self.absorb(no_scope),
             (true, true) => {
-                if let Some(val) = self.as_select(&fork, (&yes, &a), (&no, &b)) {
+                if let Some(straight) = straight
+                    && let Some(val) = self.as_select(straight, (&yes, &a), (&no, &b))
+                {
                     return val;
                 }
             }
@@ -141,13 +146,12 @@ impl Lowerer<'_> {
     }
 
     /// `if c { a } else { b }` with two short ways free of effects becomes selects: no branch to mispredict, one path for a verifier.
-    fn as_select(&mut self, fork: &(Flow, Flow), yes: (&Flow, &Val), no: (&Flow, &Val)) -> Option<Val> {
+    fn as_select(&mut self, ((block, cond), yes_start, no_start): ((ir::Block, Value), Flow, Flow), yes: (&Flow, &Val), no: (&Flow, &Val)) -> Option<Val> {
         const INSTS_MAX: usize = 6;
         let straight = |start: &Flow, end: &Flow| start.block == end.block && start.step == end.step;
-        if !straight(&fork.0, yes.0) || !straight(&fork.1, no.0) {
+        if !straight(&yes_start, yes.0) || !straight(&no_start, no.0) {
             return None;
         }
-        let (block, cond) = self.b.branch_into(fork.0.block, fork.1.block)?;
         let movable = |op: &Op| match op {
             Op::Const(_) | Op::Arg(_) | Op::ArgLen(_) | Op::Compare { .. } | Op::Select { .. } => true,
             Op::Cast(_) | Op::Reinterpret(_) | Op::Extend { .. } => true,
@@ -167,7 +171,7 @@ impl Lowerer<'_> {
         if !pairs.iter().all(|(a, b)| a == b || shape_ok(a, b)) {
             return None;
         }
-        self.b.fold_branch(block, fork.0.block, fork.1.block);
+        self.b.fold_branch(block, yes_start.block, no_start.block);
         let mut flow = yes.0.clone();
         flow.block = block;
         let (others, value) = (no.0.clone(), no.1.clone());

@@ -4,13 +4,14 @@
 //! from before is found again, since values do not cross hops.
 
 use super::*;
+use crate::ir::eval::range;
 use crate::ir::{Addr, BinOp, CmpOp, Endian, FaultRef, Mode, Op, Region, Size, Value};
 
 /// What is remembered in one scope.
 #[derive(Default)]
 pub(super) struct Scope {
     /// Values by the operation that makes them (its faults left out) and its step.
-    ops: HashMap<(u32, Op), Value>,
+    ops: HashMap<(u32, ir::Ty, Op), Value>,
     /// What conditions say about values here.
     facts: HashMap<Value, Range>,
     /// Members of views already decoded, by view and member, with their ends where the size is dynamic.
@@ -44,6 +45,17 @@ impl Lowerer<'_> {
         out
     }
 
+    /// Appends an operation at the present place of the source.
+    pub(super) fn push_op(&mut self, op: Op, ty: ir::Ty) -> Value {
+        self.b.set_span(self.span);
+        self.b.op(ty, op)
+    }
+
+    /// The operation that makes a value; none for a parameter.
+    pub(super) fn def_of(&self, v: Value) -> Option<Op> {
+        self.b.defs().op(self.b.function(), v).cloned()
+    }
+
     /// Emits a pure operation, or finds it.
     pub(super) fn pure(&mut self, op: Op, ty: ir::Ty) -> Value {
         let mut key = op.clone();
@@ -52,11 +64,11 @@ impl Lowerer<'_> {
             Op::Check { fault, .. } => *fault = NO_FAULT,
             _ => {}
         }
-        let key = (self.flow.step, key);
+        let key = (self.flow.step, ty, key);
         if let Some(v) = self.scopes.iter().rev().find_map(|s| s.ops.get(&key)) {
             return *v;
         }
-        let v = self.b.push(op, ty, self.span);
+        let v = self.push_op(op, ty);
         self.scopes.last_mut().expect("a scope is open").ops.insert(key, v);
         v
     }
@@ -68,16 +80,7 @@ impl Lowerer<'_> {
     }
 
     pub(super) fn number_as(&mut self, n: i128, ty: ir::Ty) -> Value {
-        // Two types share the bits of small numbers: the constant's type is part of its identity.
-        let key = (self.flow.step, Op::Const(n as u64));
-        if let Some(v) = self.scopes.iter().rev().find_map(|s| s.ops.get(&key))
-            && self.b.function().value(*v).ty == ty
-        {
-            return *v;
-        }
-        let v = self.b.constant(ty, n);
-        self.scopes.last_mut().expect("a scope is open").ops.insert(key, v);
-        v
+        self.pure(Op::Const(n as u64), ty)
     }
 
     pub(super) fn truth(&mut self, b: bool) -> Value {
@@ -234,7 +237,7 @@ impl Lowerer<'_> {
         let op = Op::Load { addr, width, endian };
         match addr.region {
             // What was written meanwhile may differ: only disk blocks, arguments and tables are constant within a step.
-            Region::Slot(_) | Region::Out => self.b.push(op, ty, self.span),
+            Region::Slot(_) | Region::Out => self.push_op(op, ty),
             Region::Disk | Region::Arg(_) | Region::Data(_) => self.pure(op, ty),
         }
     }
@@ -248,17 +251,19 @@ impl Lowerer<'_> {
         if self.as_const(cond) == Some(1) {
             return;
         }
-        self.b.guard(cond, fault, self.span);
+        self.b.set_span(self.span);
+        self.b.guard(cond, fault);
         self.learn_from(cond, true);
     }
 
     /// What a comparison with a known result says about its operands.
     pub(super) fn learn_from(&mut self, cond: Value, sense: bool) {
         self.learn(cond, Range::just(i128::from(sense)));
-        match self.b.def(cond) {
+        match self.def_of(cond) {
             Some(Op::Compare { op, a, b }) => {
                 let (ra, rb) = (self.range(a), self.range(b));
-                let (na, nb) = crate::prove::constrain(op, sense, ra, rb);
+                let na = range::refine(op, sense, true, ra, rb);
+                let nb = range::refine(op, sense, false, rb, ra);
                 self.learn(a, na);
                 self.learn(b, nb);
             }
@@ -284,8 +289,9 @@ impl Lowerer<'_> {
         if self.as_const(cond) == Some(1) {
             return;
         }
-        let obligation = ir::Obligation { kind, span: self.span, text, operands };
-        self.b.prove(cond, obligation, self.span);
+        self.b.set_span(self.span);
+        let obligation = self.b.obligation(kind, text, &operands);
+        self.b.prove(cond, obligation);
         self.learn_from(cond, true);
     }
 }

@@ -159,7 +159,7 @@ impl Lowerer<'_> {
         });
         for (flow, args) in flows.iter().zip(args) {
             self.b.switch_to(flow.block);
-            self.b.jump(block, args);
+            self.b.jump(block, &args);
         }
         merged.block = block;
         merged.step = step;
@@ -187,7 +187,7 @@ impl Lowerer<'_> {
         let disks: Option<Vec<DiskState>> = flows.iter().map(|f| f.disk).collect();
         let disks = disks?;
         let range = disks.iter().map(|d| self.claim(d.len)).fold(Range::new(1, 0), Range::join);
-        let len = self.b.param(block, ir::Ty::U64, range);
+        let len = self.b.block_param(block, ir::Ty::U64, range);
         self.b.set_name(len, "block length");
         for (a, d) in args.iter_mut().zip(&disks) {
             a.push(d.len);
@@ -205,7 +205,7 @@ impl Lowerer<'_> {
         if !same_step && let Some(op) = self.again(column) {
             return self.make_again(op, column[0]);
         }
-        let v = self.b.param(block, ty, range);
+        let v = self.b.block_param(block, ty, range);
         let name = self.b.function().value(column[0]).name.clone();
         if let Some(name) = name {
             self.b.set_name(v, &name);
@@ -218,16 +218,16 @@ impl Lowerer<'_> {
 
     /// The operation that makes all of these values, when it can be made again anywhere: constants and arguments.
     fn again(&self, column: &[Value]) -> Option<Op> {
-        let first = self.b.def(column[0])?;
+        let first = self.def_of(column[0])?;
         let anywhere = matches!(first, Op::Const(_) | Op::Arg(_) | Op::ArgLen(_));
-        let same = column.iter().all(|v| self.b.def(*v).as_ref() == Some(&first) && self.ty(*v) == self.ty(column[0]));
+        let same = column.iter().all(|v| self.def_of(*v).as_ref() == Some(&first) && self.ty(*v) == self.ty(column[0]));
         (anywhere && same).then_some(first)
     }
 
     fn make_again(&mut self, op: Op, like: Value) -> Value {
         let data = self.b.function().value(like).clone();
-        let v = self.b.push(op, data.ty, data.span);
-        self.b.set_claim(v, data.range);
+        let v = self.push_op(op, data.ty);
+        self.b.set_range(v, data.range);
         if let Some(name) = &data.name {
             self.b.set_name(v, name);
         }
@@ -280,7 +280,7 @@ impl Lowerer<'_> {
         let mut new_len = None;
         if let Some(v) = disk_len {
             let range = self.claim(v);
-            let p = self.b.param(block, ir::Ty::U64, range);
+            let p = self.b.block_param(block, ir::Ty::U64, range);
             self.b.set_name(p, "block length");
             new_len = Some(p);
             if len.is_none() {
@@ -299,7 +299,7 @@ impl Lowerer<'_> {
                 Some(op) => self.make_again(op, v),
                 None => {
                     let data = self.b.function().value(v).clone();
-                    let p = self.b.param(block, data.ty, data.range);
+                    let p = self.b.block_param(block, data.ty, data.range);
                     if let Some(name) = &data.name {
                         self.b.set_name(p, name);
                     }

@@ -7,7 +7,7 @@
 use super::cond::Split;
 use super::flow::{DiskState, Flow};
 use super::*;
-use crate::ir::{Block, CmpOp, LoopInfo, Value};
+use crate::ir::{Block, CmpOp, Value};
 use std::collections::HashSet;
 
 /// A loop whose body is being lowered.
@@ -171,7 +171,7 @@ impl Lowerer<'_> {
         }
         let from = self.flow.block;
         let block = self.b.block();
-        let counter = self.b.param(block, ir::Ty::U64, Range::new(0, i128::from(u32::MAX)));
+        let counter = self.b.block_param(block, ir::Ty::U64, Range::new(0, i128::from(u32::MAX)));
         self.b.set_name(counter, "turn");
         let zero = self.number(0);
         let mut args = vec![zero];
@@ -182,7 +182,7 @@ impl Lowerer<'_> {
             flow.step = self.new_step();
             if let Some(d) = self.flow.disk {
                 let range = Range::new(0, i128::from(crate::check::SIZE_MAX));
-                let len = self.b.param(block, ir::Ty::U64, range);
+                let len = self.b.block_param(block, ir::Ty::U64, range);
                 self.b.set_name(len, "block length");
                 args.push(d.len);
                 disk_param = true;
@@ -222,7 +222,7 @@ impl Lowerer<'_> {
         }
         self.retarget(&old, &mut flow, plan);
         self.b.switch_to(from);
-        self.b.jump(block, args);
+        self.b.jump(block, &args);
         self.set_disk(block, flow.disk);
         let mut begun = flow.clone();
         if plan.hops {
@@ -241,7 +241,7 @@ impl Lowerer<'_> {
             (true, Some(Ty::Int(t))) => t.range(),
             (true, _) => Range::of(data.ty),
         };
-        let p = self.b.param(block, data.ty, range);
+        let p = self.b.block_param(block, data.ty, range);
         if let Some(name) = &data.name {
             self.b.set_name(p, name);
         }
@@ -258,12 +258,12 @@ impl Lowerer<'_> {
             Val::View(w) => {
                 let (w_place, w_limit) = (w.place, w.limit);
                 for v in [w_place.origin.value(), Some(w_limit)].into_iter().flatten() {
-                    self.b.set_claim(v, bound);
+                    self.b.set_range(v, bound);
                 }
                 let def = &self.program.structs[w.def.index()];
                 for (arg, (_, ty)) in w.args.iter().zip(&def.params) {
                     if let (Val::Int(v, _), Ty::Int(t)) = (arg, ty) {
-                        self.b.set_claim(*v, t.range());
+                        self.b.set_range(*v, t.range());
                     }
                 }
                 w.id = self.new_view_id();
@@ -272,10 +272,10 @@ impl Lowerer<'_> {
                 let len = if let Len::Value(v) = b.len { Some(v) } else { None };
                 let room = Range::new(0, i128::from(b.max));
                 if let Some(v) = len {
-                    self.b.set_claim(v, room);
+                    self.b.set_range(v, room);
                 }
                 if let Some(v) = b.place.origin.value() {
-                    self.b.set_claim(v, bound);
+                    self.b.set_range(v, bound);
                 }
             }
             _ => {}
@@ -358,7 +358,7 @@ impl Lowerer<'_> {
         if end.reachable {
             flows.push(end);
         }
-        self.b.set_loop(header.block, LoopInfo { counter: header.counter, most });
+        self.b.set_header(header.block, header.counter, most);
         if flows.is_empty() {
             self.b.function_mut().blocks[header.block.index()].header = None;
             return;
@@ -372,8 +372,8 @@ impl Lowerer<'_> {
         }
         let one = self.number(1);
         let next = self.pure(crate::ir::Op::Binary { op: ir::BinOp::Add, mode: ir::Mode::Exact, a: counter, b: one }, ir::Ty::U64);
-        self.b.set_claim(next, Range::new(1, i128::from(most)));
-        self.b.set_claim(header.counter, Range::new(0, i128::from(most)));
+        self.b.set_range(next, Range::new(1, i128::from(most)));
+        self.b.set_range(header.counter, Range::new(0, i128::from(most)));
         let mut args = vec![next];
         if header.disk_param {
             match self.flow.disk {
@@ -386,7 +386,7 @@ impl Lowerer<'_> {
         self.flow.locals[..nl].iter().for_each(|l| alive.extend(l.val.parts()));
         self.flow.temps[..nt].iter().for_each(|v| alive.extend(v.parts()));
         args.extend(header.params.iter().map(|i| alive[*i]));
-        self.b.jump(header.block, args);
+        self.b.jump(header.block, &args);
         self.flow.reachable = false;
     }
 
@@ -451,14 +451,14 @@ impl Lowerer<'_> {
     }
 
     pub(super) fn again_one(&self, v: Value) -> Option<ir::Op> {
-        let def = self.b.def(v)?;
+        let def = self.def_of(v)?;
         matches!(def, ir::Op::Const(_) | ir::Op::Arg(_) | ir::Op::ArgLen(_)).then_some(def)
     }
 
     pub(super) fn make_again_as(&mut self, op: ir::Op, like: Value) -> Value {
         let data = self.b.function().value(like).clone();
-        let v = self.b.push(op, data.ty, data.span);
-        self.b.set_claim(v, data.range);
+        let v = self.push_op(op, data.ty);
+        self.b.set_range(v, data.range);
         if let Some(name) = &data.name {
             self.b.set_name(v, name);
         }

@@ -146,7 +146,7 @@ pub fn lower(program: &Program, sources: &SourceMap, id: TraversalId) -> Lowered
 impl<'a> Lowerer<'a> {
     fn new(program: &'a Program, sources: &'a SourceMap, name: &str, result: Ty, stream: bool, span: Span) -> Self {
         let mut b = FunctionBuilder::new(name);
-        b.function_mut().span = span;
+        b.set_function_span(span);
         let entry = b.current();
         Lowerer {
             program,
@@ -196,7 +196,8 @@ impl<'a> Lowerer<'a> {
     /// The value of the arguments from leaf `leaf` on.
     fn argument(&mut self, ty: &Ty, leaf: &mut u32, name: &str) -> Val {
         let mut scalar = |l: &mut Self, ty: ir::Ty, range: Range, name: &str| {
-            let v = l.b.arg(*leaf, ty, range);
+            let v = l.push_op(ir::Op::Arg(*leaf), ty);
+            l.b.set_range(v, range);
             l.b.set_name(v, name);
             *leaf += 1;
             v
@@ -217,7 +218,7 @@ impl<'a> Lowerer<'a> {
                 let len = if *fixed {
                     Len::Const(*max)
                 } else {
-                    let v = self.b.arg_len(*leaf, *max);
+                    let v = self.b.arg_len(*leaf);
                     self.b.set_name(v, &format!("{name}.len"));
                     Len::Value(v)
                 };
@@ -252,8 +253,9 @@ impl<'a> Lowerer<'a> {
         }
     }
 
-    fn finish(self) -> Lowered {
+    fn finish(mut self) -> Lowered {
         let failed = self.diagnostics.iter().any(|d| d.severity == crate::diag::Severity::Error);
+        self.b.end_open_blocks();
         let function = (!failed).then(|| self.b.finish());
         Lowered { function, diagnostics: self.diagnostics }
     }
@@ -320,7 +322,10 @@ impl<'a> Lowerer<'a> {
         if let Some(id) = self.faults.get(&key) {
             return *id;
         }
-        let id = self.b.fault(ir::Fault { kind, message, found_as, span });
+        let id = {
+            self.b.set_span(span);
+            self.b.fault(kind, message, found_as)
+        };
         self.faults.insert(key, id);
         id
     }

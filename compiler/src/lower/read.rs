@@ -46,7 +46,8 @@ impl Lowerer<'_> {
         let count = args.len();
         self.flow.temps.extend(args);
         self.carry(Some((len, min)), |l, block, args| {
-            l.b.hop(source, offset, len, block, args, fault, span);
+            l.b.set_span(span);
+            l.b.hop(source, offset, len, ir::Target::new(block, &args), fault);
         });
         let at = self.flow.temps.len() - count;
         let args = self.flow.temps.split_off(at);

@@ -61,7 +61,7 @@ impl Lowerer<'_> {
 
     fn nothing(&mut self) -> OptSplit {
         let mut some = self.branch_off();
-        self.b.jump(some.block, Vec::new());
+        self.b.jump(some.block, &[]);
         self.flow.reachable = false;
         let none = Flow { reachable: some.reachable, ..some.clone() };
         some.reachable = false;
@@ -96,7 +96,7 @@ impl Lowerer<'_> {
                     l.split_value(Some(yes))
                 }
             };
-            let split = if wanted { split } else { cond::Split { yes: split.no, no: split.yes, yes_scope: split.no_scope, no_scope: split.yes_scope } };
+            let split = if wanted { split } else { cond::Split { yes: split.no, no: split.yes, yes_scope: split.no_scope, no_scope: split.yes_scope, fork: None } };
             l.resume(split.yes);
             let x = l.hidden(&name);
             l.scopes.push(split.yes_scope);

@@ -195,7 +195,7 @@ impl Lowerer<'_> {
                 None if self.flow.reachable => {
                     let text = l.most.as_ref().map_or(String::new(), |m| format!(" of {}", self.text(m.span)));
                     let fault = self.fault(FaultKind::Limit, format!("the loop's bound{text} was spent"), span);
-                    self.b.fail(fault, span);
+                    self.b.end_with_fault(fault);
                     self.die();
                 }
                 None => {}
@@ -294,7 +294,7 @@ impl Lowerer<'_> {
         if self.flow.reachable {
             // The message is the user's own: it has no place for a value.
             let fault = self.fault(FaultKind::Fail, message, span);
-            self.b.fail(fault, span);
+            self.b.end_with_fault(fault);
         }
         self.die();
     }
@@ -416,7 +416,8 @@ impl Lowerer<'_> {
 
     fn store_word(&mut self, region: ir::Region, disp: u32, value: ir::Value) {
         let addr = ir::Addr { region, base: None, index: None, disp };
-        self.b.store(addr, 8, ir::Endian::Little, value, self.span);
+        self.b.set_span(self.span);
+        self.b.store(addr, 8, ir::Endian::Little, value);
     }
 
     fn emit_row(&mut self, e: &ast::Expr, span: Span) {
@@ -431,7 +432,10 @@ impl Lowerer<'_> {
             return;
         }
         self.write_out(&val, &mut 0);
-        self.carry(None, |l, block, args| l.b.emit(block, args, span));
+        self.carry(None, |l, block, args| {
+            l.b.set_span(span);
+            l.b.emit(ir::Target::new(block, &args));
+        });
     }
 
     /// `if`, as a statement and as an expression.
@@ -452,7 +456,7 @@ impl Lowerer<'_> {
             }
             ast::Cond::Let(name, e) => {
                 let OptSplit { some: (some, val, some_scope), none: (none, none_scope) } = self.opt_split(e);
-                let split = cond::Split { yes: some, no: none, yes_scope: some_scope, no_scope: none_scope };
+                let split = cond::Split { yes: some, no: none, yes_scope: some_scope, no_scope: none_scope, fork: None };
                 self.both(
                     split,
                     span,
@@ -471,7 +475,7 @@ impl Lowerer<'_> {
     /// `EXPR else DEFAULT`.
     pub(super) fn or_else(&mut self, value: &ast::Expr, default: &ElseBranch, span: Span) -> Val {
         let OptSplit { some: (some, val, some_scope), none: (none, none_scope) } = self.opt_split(value);
-        let split = cond::Split { yes: some, no: none, yes_scope: some_scope, no_scope: none_scope };
+        let split = cond::Split { yes: some, no: none, yes_scope: some_scope, no_scope: none_scope, fork: None };
         self.both(
             split,
             span,

@@ -297,7 +297,7 @@ impl Lowerer<'_> {
         let format = found.map_or(FoundAs::Unsigned, |(_, t)| arith::found_as(t));
         let id = self.fault_id(kind, message, format, cond.span);
         // A comparison over both ends of a range is two guards.
-        if let Some(Op::Binary { op: BinOp::And, a, b, .. }) = self.b.def(c) {
+        if let Some(Op::Binary { op: BinOp::And, a, b, .. }) = self.def_of(c) {
             for part in [a, b] {
                 self.guard(part, ir::FaultRef { fault: id, found: found.map(|f| f.0), at });
             }

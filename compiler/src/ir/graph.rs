@@ -1,0 +1,121 @@
+//! The control-flow graph as passes need it: order, predecessors, dominators.
+
+use super::{Block, Function};
+
+/// Order, predecessors and dominators of the blocks that the entry reaches.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// Reverse postorder: a block comes before all that it dominates.
+    pub order: Vec<Block>,
+    /// For each block its edges in: predecessor and which of its targets.
+    pub predecessors: Vec<Vec<(Block, usize)>>,
+    /// For each block its position in `order`; none if it is not reached.
+    position: Vec<Option<u32>>,
+    /// Immediate dominators, by block.
+    idom: Vec<Option<Block>>,
+}
+
+impl Graph {
+    /// Looks through a function whose targets are all in its table.
+    pub fn of(f: &Function) -> Graph {
+        let n = f.blocks.len();
+        let order = reverse_postorder(f);
+        let mut position = vec![None; n];
+        for (i, b) in order.iter().enumerate() {
+            position[b.index()] = Some(i as u32);
+        }
+        let mut predecessors = vec![Vec::new(); n];
+        for b in &order {
+            for (i, t) in f.block(*b).term.targets().enumerate() {
+                predecessors[t.block.index()].push((*b, i));
+            }
+        }
+        let mut graph = Graph { order, predecessors, position, idom: vec![None; n] };
+        graph.find_dominators();
+        graph
+    }
+
+    /// Whether the entry reaches a block.
+    pub fn is_reached(&self, b: Block) -> bool {
+        self.position[b.index()].is_some()
+    }
+
+    /// The immediate dominator; none for the entry.
+    pub fn idom(&self, b: Block) -> Option<Block> {
+        self.idom[b.index()]
+    }
+
+    /// Whether every way to `b` leads through `a` (a block dominates itself).
+    pub fn dominates(&self, a: Block, b: Block) -> bool {
+        let mut at = Some(b);
+        while let Some(x) = at {
+            if x == a {
+                return true;
+            }
+            if self.position[x.index()] <= self.position[a.index()] {
+                return false;
+            }
+            at = self.idom(x);
+        }
+        false
+    }
+
+    /// Whether an edge goes back: to a block that comes no later.
+    pub fn is_back(&self, from: Block, to: Block) -> bool {
+        self.position[to.index()] <= self.position[from.index()]
+    }
+
+    /// Cooper, Harvey, Kennedy: "A Simple, Fast Dominance Algorithm" (2001), figure 3.
+    fn find_dominators(&mut self) {
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for b in self.order.iter().skip(1) {
+                let mut new: Option<Block> = None;
+                for (p, _) in &self.predecessors[b.index()] {
+                    let known = *p == self.order[0] || self.idom[p.index()].is_some();
+                    if known {
+                        new = Some(new.map_or(*p, |n| self.meet(n, *p)));
+                    }
+                }
+                if self.idom[b.index()] != new {
+                    self.idom[b.index()] = new;
+                    changed = true;
+                }
+            }
+        }
+    }
+
+    fn meet(&self, mut a: Block, mut b: Block) -> Block {
+        while a != b {
+            while self.position[a.index()] > self.position[b.index()] {
+                a = self.idom[a.index()].expect("all but the entry have a dominator");
+            }
+            while self.position[b.index()] > self.position[a.index()] {
+                b = self.idom[b.index()].expect("all but the entry have a dominator");
+            }
+        }
+        a
+    }
+}
+
+fn reverse_postorder(f: &Function) -> Vec<Block> {
+    let mut seen = vec![false; f.blocks.len()];
+    let mut out = Vec::new();
+    let mut stack = vec![(Block(0), 0usize)];
+    seen[0] = true;
+    while let Some((b, i)) = stack.pop() {
+        match f.block(b).term.targets().nth(i).map(|t| t.block) {
+            Some(t) => {
+                stack.push((b, i + 1));
+                if !seen[t.index()] {
+                    seen[t.index()] = true;
+                    stack.push((t, 0));
+                }
+            }
+            None => out.push(b),
+        }
+    }
+    out.reverse();
+    out
+}

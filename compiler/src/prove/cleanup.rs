@@ -1,0 +1,293 @@
+//! Taking away what nothing needs: unreachable blocks, chains of jumps, unused values and parameters, slots that are only written.
+
+use crate::ir::graph::Graph;
+use crate::ir::{Addr, Block, Function, Op, Region, Slot, Target, Terminator, Value};
+use std::collections::{HashMap, HashSet};
+
+/// Drops blocks that the entry does not reach, and glues a block to its only predecessor where that only jumps to it.
+pub fn prune(f: &mut Function) {
+    glue(f);
+    let graph = Graph::of(f);
+    let mut new_ids = vec![None; f.blocks.len()];
+    let mut blocks = Vec::with_capacity(graph.order.len());
+    for b in &graph.order {
+        new_ids[b.index()] = Some(Block(blocks.len() as u32));
+        blocks.push(f.blocks[b.index()].clone());
+    }
+    for b in &mut blocks {
+        for t in targets_mut(&mut b.term) {
+            t.block = new_ids[t.block.index()].expect("a reached block's targets are reached");
+        }
+    }
+    f.blocks = blocks;
+}
+
+fn targets_mut(term: &mut Terminator) -> Vec<&mut Target> {
+    match term {
+        Terminator::Jump(t) | Terminator::Hop { next: t, .. } | Terminator::Emit { next: t, .. } => vec![t],
+        Terminator::Branch { then, other, .. } => vec![then, other],
+        Terminator::Return | Terminator::Fault(_) => Vec::new(),
+    }
+}
+
+/// Joins `a: … jump b(args)` and `b(params)` where `a` is the only way to `b`.
+fn glue(f: &mut Function) {
+    let graph = Graph::of(f);
+    let mut renamed: HashMap<Value, Value> = HashMap::new();
+    for b in graph.order.iter().rev() {
+        loop {
+            let Terminator::Jump(t) = f.block(*b).term.clone() else { break };
+            let alone = graph.predecessors[t.block.index()].len() == 1 && t.block != *b && f.block(t.block).header.is_none();
+            if !alone {
+                break;
+            }
+            let next = f.blocks[t.block.index()].clone();
+            for (p, a) in next.params.iter().zip(&t.args) {
+                renamed.insert(*p, *a);
+            }
+            let here = &mut f.blocks[b.index()];
+            here.insts.extend(next.insts);
+            here.term = next.term;
+            here.span = next.span;
+            // Its own jumps now start here; it is left empty and unreached.
+            let gone = &mut f.blocks[t.block.index()];
+            gone.insts.clear();
+            gone.term = Terminator::Return;
+        }
+    }
+    if renamed.is_empty() {
+        return;
+    }
+    let resolve = |mut v: Value| {
+        while let Some(n) = renamed.get(&v) {
+            v = *n;
+        }
+        v
+    };
+    for b in &mut f.blocks {
+        b.insts.iter_mut().for_each(|i| i.op.map_uses(resolve));
+        b.term.map_uses(resolve);
+        if let Some(d) = &mut b.disk {
+            d.len = resolve(d.len);
+        }
+        if let Some(h) = &mut b.header {
+            h.counter = resolve(h.counter);
+        }
+    }
+}
+
+/// Drops operations without effect whose result nothing uses, parameters that nothing uses, and parameters that always receive the same.
+pub fn drop_unused(f: &mut Function) {
+    while drop_same_params(f) {}
+    let live = live_values(f);
+    for b in 0..f.blocks.len() {
+        f.blocks[b].insts.retain(|i| has_effect(&i.op) || i.result.is_some_and(|v| live[v.index()]));
+        let first = usize::from(is_hop_target(f, Block(b as u32)));
+        let keep: Vec<bool> = f.blocks[b].params.iter().enumerate().map(|(i, v)| i < first || live[v.index()]).collect();
+        if keep.iter().all(|k| *k) {
+            continue;
+        }
+        let mut at = keep.iter();
+        f.blocks[b].params.retain(|_| *at.next().expect("one mark a parameter"));
+        for p in 0..f.blocks.len() {
+            let hop = matches!(f.blocks[p].term, Terminator::Hop { .. });
+            for t in targets_mut(&mut f.blocks[p].term) {
+                if t.block.index() == b {
+                    let mut at = keep.iter().skip(usize::from(hop));
+                    t.args.retain(|_| *at.next().expect("one mark an argument"));
+                }
+            }
+        }
+    }
+}
+
+fn is_hop_target(f: &Function, b: Block) -> bool {
+    f.blocks.iter().any(|p| matches!(&p.term, Terminator::Hop { next, .. } if next.block == b))
+}
+
+fn has_effect(op: &Op) -> bool {
+    match op {
+        Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } | Op::Check { .. } => true,
+        Op::Binary { mode, .. } => matches!(mode, crate::ir::Mode::Checked(_)),
+        _ => false,
+    }
+}
+
+/// Values that reach an effect, a branch or a hop; parameters only through what uses them.
+fn live_values(f: &Function) -> Vec<bool> {
+    let mut live = vec![false; f.values.len()];
+    let mut work: Vec<Value> = Vec::new();
+    let mut makers: HashMap<Value, &Op> = HashMap::new();
+    let mut params: HashMap<Value, (Block, usize)> = HashMap::new();
+    let mut preds: Vec<Vec<(usize, usize)>> = vec![Vec::new(); f.blocks.len()];
+    for (b, data) in f.blocks() {
+        for (i, v) in data.params.iter().enumerate() {
+            params.insert(*v, (b, i));
+        }
+        for inst in &data.insts {
+            if let Some(v) = inst.result {
+                makers.insert(v, &inst.op);
+            }
+            if has_effect(&inst.op) {
+                inst.op.for_each_use(|v| work.push(v));
+                work.extend(inst.result.filter(|_| false));
+            }
+        }
+        match &data.term {
+            Terminator::Branch { cond, .. } => work.push(*cond),
+            Terminator::Hop { offset, len, .. } => work.extend([*offset, *len]),
+            Terminator::Fault(fault) => work.extend(fault.found.into_iter().chain(fault.at)),
+            Terminator::Jump(_) | Terminator::Emit { .. } | Terminator::Return => {}
+        }
+        work.extend(data.header.map(|h| h.counter));
+        work.extend(data.disk.map(|d| d.len));
+        for (i, t) in data.term.targets().enumerate() {
+            preds[t.block.index()].push((b.index(), i));
+        }
+    }
+    while let Some(v) = work.pop() {
+        if std::mem::replace(&mut live[v.index()], true) {
+            continue;
+        }
+        if let Some(op) = makers.get(&v) {
+            op.for_each_use(|u| work.push(u));
+        } else if let Some((b, i)) = params.get(&v) {
+            for (p, t) in &preds[b.index()] {
+                let term = &f.blocks[*p].term;
+                let hop = usize::from(matches!(term, Terminator::Hop { .. }));
+                let target = term.targets().nth(*t).expect("the edge was found there");
+                if let Some(a) = i.checked_sub(hop).and_then(|i| target.args.get(i)) {
+                    work.push(*a);
+                }
+            }
+        }
+    }
+    live
+}
+
+/// A parameter that receives one value on all edges (or itself around a loop) is that value, within one step.
+fn drop_same_params(f: &mut Function) -> bool {
+    let graph = Graph::of(f);
+    let mut renamed: HashMap<Value, Value> = HashMap::new();
+    for b in &graph.order {
+        let edges = &graph.predecessors[b.index()];
+        let across = edges.iter().any(|(p, _)| matches!(f.block(*p).term, Terminator::Hop { .. } | Terminator::Emit { .. }));
+        if edges.is_empty() || across || starts_step(f, *b, &graph) {
+            continue;
+        }
+        for i in (0..f.block(*b).params.len()).rev() {
+            let v = f.block(*b).params[i];
+            if f.block(*b).header.is_some_and(|h| h.counter == v) {
+                continue;
+            }
+            let mut one = None;
+            let same = edges.iter().all(|(p, t)| {
+                let a = f.block(*p).term.targets().nth(*t).expect("the edge was found there").args[i];
+                if a == v {
+                    return true;
+                }
+                *one.get_or_insert(a) == a
+            });
+            if let (true, Some(a)) = (same, one) {
+                renamed.insert(v, a);
+                f.blocks[b.index()].params.remove(i);
+                for (p, t) in edges {
+                    let mut targets = targets_mut(&mut f.blocks[p.index()].term);
+                    targets[*t].args.remove(i);
+                }
+            }
+        }
+    }
+    if renamed.is_empty() {
+        return false;
+    }
+    let resolve = |mut v: Value| {
+        while let Some(n) = renamed.get(&v) {
+            v = *n;
+        }
+        v
+    };
+    for b in &mut f.blocks {
+        b.insts.iter_mut().for_each(|i| i.op.map_uses(resolve));
+        b.term.map_uses(resolve);
+        if let Some(d) = &mut b.disk {
+            d.len = resolve(d.len);
+        }
+    }
+    true
+}
+
+/// Whether the ways into a block come from different steps, so that only parameters are usable there.
+fn starts_step(f: &Function, b: Block, graph: &Graph) -> bool {
+    // A block whose dominator's length of the disk block is another value was reached over a hop.
+    match graph.idom(b) {
+        Some(d) => crosses(f, graph, d, b),
+        None => false,
+    }
+}
+
+/// Whether some way from `d` to `b` that does not pass `d` again leads over a hop or an emit.
+fn crosses(f: &Function, graph: &Graph, d: Block, b: Block) -> bool {
+    let mut seen = HashSet::from([b]);
+    let mut work = vec![b];
+    while let Some(x) = work.pop() {
+        for (p, _) in &graph.predecessors[x.index()] {
+            if matches!(f.block(*p).term, Terminator::Hop { .. } | Terminator::Emit { .. }) {
+                return true;
+            }
+            if *p != d && seen.insert(*p) {
+                work.push(*p);
+            }
+        }
+    }
+    false
+}
+
+/// Drops writes to slots that nothing reads, and says at each hop which slots are read later.
+pub fn keep_slots(f: &mut Function) {
+    let mut read: HashSet<Slot> = HashSet::new();
+    let from_slot = |a: &Addr| if let Region::Slot(s) = a.region { Some(s) } else { None };
+    for inst in f.blocks.iter().flat_map(|b| &b.insts) {
+        match &inst.op {
+            Op::Load { addr, .. } => read.extend(from_slot(addr)),
+            Op::Copy { from, .. } => read.extend(from_slot(from)),
+            _ => {}
+        }
+    }
+    for b in &mut f.blocks {
+        b.insts.retain(|i| match &i.op {
+            Op::Store { addr, .. } => from_slot(addr).is_none_or(|s| read.contains(&s)),
+            Op::Copy { to, .. } => from_slot(to).is_none_or(|s| read.contains(&s)),
+            _ => true,
+        });
+    }
+    // A slot is wanted where a way leads to a read of it.
+    let n = f.blocks.len();
+    let mut wanted: Vec<HashSet<Slot>> = vec![HashSet::new(); n];
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for b in (0..n).rev() {
+            let mut now: HashSet<Slot> = f.blocks[b].term.targets().flat_map(|t| wanted[t.block.index()].clone()).collect();
+            for inst in &f.blocks[b].insts {
+                match &inst.op {
+                    Op::Load { addr, .. } => now.extend(from_slot(addr)),
+                    Op::Copy { from, .. } => now.extend(from_slot(from)),
+                    _ => {}
+                }
+            }
+            if now.len() != wanted[b].len() {
+                wanted[b] = now;
+                changed = true;
+            }
+        }
+    }
+    for b in 0..n {
+        let mut later: Vec<Slot> = f.blocks[b].term.targets().flat_map(|t| wanted[t.block.index()].clone()).collect();
+        later.sort_unstable();
+        later.dedup();
+        if let Terminator::Hop { keep, .. } | Terminator::Emit { keep, .. } = &mut f.blocks[b].term {
+            *keep = later;
+        }
+    }
+}

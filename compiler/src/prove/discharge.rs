@@ -1,0 +1,249 @@
+//! What the claims decide: checks that cannot fail are removed, constants folded, obligations answered.
+
+use super::relate::Relations;
+use crate::diag::{Diagnostic, Label};
+use crate::ir::defs::Defs;
+use crate::ir::eval::range;
+use crate::ir::graph::Graph;
+use crate::ir::{Addr, BinOp, Disk, Function, Inst, Mode, ObligationKind, Op, Range, Region, Size, Terminator, Ty, Value, ValueData};
+use crate::source::SourceMap;
+use std::collections::{HashMap, HashSet};
+
+/// Removes what is needless; the obligations that do not hold.
+pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
+    let diagnostics = answer_obligations(f, sources);
+    let mut replaced: HashMap<Value, Value> = HashMap::new();
+    for b in 0..f.blocks.len() {
+        let disk = f.blocks[b].disk;
+        let old = std::mem::take(&mut f.blocks[b].insts);
+        let mut new = Vec::with_capacity(old.len());
+        for mut inst in old {
+            inst.op.map_uses(|v| resolve(&replaced, v));
+            simplify(f, disk, inst, &mut new, &mut replaced);
+        }
+        f.blocks[b].insts = new;
+        let mut term = std::mem::replace(&mut f.blocks[b].term, Terminator::Return);
+        term.map_uses(|v| resolve(&replaced, v));
+        f.blocks[b].term = simplify_end(f, term);
+    }
+    // Blocks before, in the table's order, may use what later ones replaced.
+    for b in &mut f.blocks {
+        b.insts.iter_mut().for_each(|i| i.op.map_uses(|v| resolve(&replaced, v)));
+        b.term.map_uses(|v| resolve(&replaced, v));
+        if let Some(d) = &mut b.disk {
+            d.len = resolve(&replaced, d.len);
+        }
+    }
+    unbase(f);
+    diagnostics
+}
+
+fn resolve(replaced: &HashMap<Value, Value>, mut v: Value) -> Value {
+    while let Some(to) = replaced.get(&v) {
+        v = *to;
+    }
+    v
+}
+
+fn fits(f: &Function, op: BinOp, a: Value, b: Value) -> bool {
+    let ty = f.value(a).ty;
+    let exact = range::mathematical(op, f.value(a).range, f.value(b).range);
+    !exact.is_empty() && Range::of(ty).contains(exact)
+}
+
+fn simplify(f: &mut Function, disk: Option<Disk>, mut inst: Inst, out: &mut Vec<Inst>, replaced: &mut HashMap<Value, Value>) {
+    if let Some(v) = inst.result {
+        let known = f.value(v).range.as_const();
+        match (&inst.op, known) {
+            (Op::Const(_) | Op::Load { .. } | Op::Check { .. } | Op::Arg(_) | Op::ArgLen(_), _) => {}
+            (Op::Binary { mode: Mode::Checked(_), op, a, b }, Some(_)) if !fits(f, *op, *a, *b) => {}
+            (_, Some(n)) => inst.op = Op::Const(n as u64),
+            _ => {}
+        }
+    }
+    match &mut inst.op {
+        Op::Guard { cond, .. } if f.value(*cond).range == Range::just(1) => return,
+        Op::Binary { op, mode, a, b } if matches!(mode, Mode::Checked(_)) && fits(f, *op, *a, *b) => *mode = Mode::Exact,
+        Op::Refine { a, .. } => {
+            let v = inst.result.expect("a refinement makes a value");
+            if f.value(v).range == f.value(*a).range && f.value(v).ty == f.value(*a).ty {
+                replaced.insert(v, *a);
+                return;
+            }
+        }
+        Op::Select { cond, a, b } => {
+            let choice = match f.value(*cond).range.as_const() {
+                Some(0) => Some(*b),
+                Some(_) => Some(*a),
+                None if a == b => Some(*a),
+                None => None,
+            };
+            if let (Some(c), Some(v)) = (choice, inst.result) {
+                replaced.insert(v, c);
+                return;
+            }
+        }
+        Op::Check { region, a, size, limit, .. } => {
+            if is_needless(f, disk, *region, *a, *size, *limit) {
+                replaced.insert(inst.result.expect("a check makes a value"), *a);
+                return;
+            }
+        }
+        _ => {}
+    }
+    out.push(inst);
+}
+
+/// Whether a check cannot fail, and what it was evidence for is sure without it.
+fn is_needless(f: &Function, disk: Option<Disk>, region: Region, a: Value, size: Size, limit: Value) -> bool {
+    let sure = match region {
+        Region::Disk => disk.map_or(0, |d| d.min),
+        Region::Slot(s) => f.slots[s.index()].size,
+        Region::Data(d) => f.data[d.index()].bytes.len() as u32,
+        Region::Arg(i) => match f.args[i as usize].kind {
+            crate::ir::schema::LeafKind::Bytes { max, .. } => max,
+            crate::ir::schema::LeafKind::Scalar { .. } => 0,
+        },
+        Region::Out => f.out_size(),
+    };
+    let Size::Const(n) = size else { return false };
+    let end = f.value(a).range.hi.saturating_add(i128::from(n));
+    end <= i128::from(sure) && end <= f.value(limit).range.lo && f.value(a).ty == Ty::U64
+}
+
+fn simplify_end(f: &Function, term: Terminator) -> Terminator {
+    match term {
+        Terminator::Branch { cond, then, other } => match f.value(cond).range.as_const() {
+            Some(0) => Terminator::Jump(other),
+            Some(_) => Terminator::Jump(then),
+            None if then == other => Terminator::Jump(then),
+            None => Terminator::Branch { cond, then, other },
+        },
+        other => other,
+    }
+}
+
+/// Addresses based on a check that is gone count from the region's start.
+fn unbase(f: &mut Function) {
+    let defs = Defs::of(f);
+    let is_check = |f: &Function, v: Value| matches!(defs.op(f, defs.root(f, v)), Some(Op::Check { .. }));
+    let mut sums = Vec::new();
+    for b in 0..f.blocks.len() {
+        for i in 0..f.blocks[b].insts.len() {
+            let mut op = f.blocks[b].insts[i].op.clone();
+            let addrs: Vec<&mut Addr> = match &mut op {
+                Op::Load { addr, .. } | Op::Store { addr, .. } => vec![addr],
+                Op::Copy { to, from, .. } => vec![to, from],
+                _ => continue,
+            };
+            for addr in addrs {
+                let Some(base) = addr.base.filter(|base| !is_check(f, *base)) else { continue };
+                addr.base = None;
+                match (f.value(base).range.as_const(), addr.index) {
+                    (Some(n), _) if n >= 0 => addr.disp += n as u32,
+                    (_, None) => addr.index = Some(base),
+                    (_, Some(index)) => {
+                        let sum = sum_of(f, base, index);
+                        sums.push((b, i, sum, base, index));
+                        addr.index = Some(sum);
+                    }
+                }
+            }
+            f.blocks[b].insts[i].op = op;
+        }
+    }
+    for (b, i, sum, base, index) in sums.into_iter().rev() {
+        let span = f.blocks[b].insts[i].span;
+        let op = Op::Binary { op: BinOp::Add, mode: Mode::Exact, a: base, b: index };
+        f.blocks[b].insts.insert(i, Inst { op, result: Some(sum), span });
+    }
+}
+
+fn sum_of(f: &mut Function, a: Value, b: Value) -> Value {
+    let (ra, rb) = (f.value(a).range, f.value(b).range);
+    let span = f.value(a).span;
+    f.values.push(ValueData { ty: Ty::U64, range: Range::new(ra.lo + rb.lo, ra.hi + rb.hi), name: None, span });
+    Value(f.values.len() as u32 - 1)
+}
+
+/// Answers the obligations and takes them out.
+fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
+    let graph = Graph::of(f);
+    let mut failed: Vec<(u32, Value)> = Vec::new();
+    {
+        let mut relations = Relations::new(f, &graph);
+        for b in &graph.order {
+            for inst in &f.block(*b).insts {
+                if let Op::Prove { cond, obligation } = inst.op {
+                    let known = f.value(cond).range;
+                    if known == Range::just(1) || known.is_empty() || relations.holds(cond) {
+                        continue;
+                    }
+                    failed.push((obligation, cond));
+                }
+            }
+        }
+    }
+    let mut seen = HashSet::new();
+    let diagnostics = failed.into_iter().filter(|(o, _)| seen.insert(f.obligations[*o as usize].span)).map(|(o, cond)| explain(f, sources, o, cond)).collect();
+    for b in &mut f.blocks {
+        b.insts.retain(|i| !matches!(i.op, Op::Prove { .. }));
+    }
+    diagnostics
+}
+
+/// The error of an obligation that does not hold: what is known of each operand, where that comes from, a value that breaks it, and
+/// the smallest thing to add.
+fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> Diagnostic {
+    let o = &f.obligations[obligation as usize];
+    let defs = Defs::of(f);
+    let operands = match defs.op(f, cond) {
+        Some(Op::Compare { a, b, .. }) => vec![*a, *b],
+        _ => o.operands.clone(),
+    };
+    let name = |v: Value, i: usize| -> String {
+        let data = f.value(v);
+        match (&data.name, data.range.as_const()) {
+            (Some(n), _) => n.clone(),
+            (None, Some(n)) => n.to_string(),
+            (None, None) if i == 0 => sources.text(o.span).to_string(),
+            (None, None) => "the length".into(),
+        }
+    };
+    let (a, b) = (operands[0], operands.get(1).copied().unwrap_or(operands[0]));
+    let (na, nb) = (name(a, 0), name(b, 1));
+    let (ra, rb) = (f.value(a).range, f.value(b).range);
+    let (code, message, label) = match o.kind {
+        ObligationKind::Index => ("E0501", format!("expected an index below {nb}, found `{na}`, which may be {}", ra.hi), "may lie outside the array".to_string()),
+        ObligationKind::Divisor => ("E0502", format!("expected a divisor that is not 0, found `{na}`, which may be 0"), "may be 0".into()),
+        ObligationKind::Shift => ("E0503", format!("expected a shift below 64, found `{na}`, which may be {}", ra.hi), "may be too far".into()),
+        ObligationKind::ReadSize => ("E0504", format!("expected a read of at most {} bytes, found one of `{na}`, which may be {}", rb.hi, ra.hi), "may be larger than any hook carries".into()),
+        ObligationKind::LoopBound => ("E0602", format!("expected a loop with a bound, found one up to `{na}`"), "how many turns?".into()),
+    };
+    let mut d = Diagnostic::error(code, o.span, message, label);
+    for (v, n) in [(a, &na), (b, &nb)] {
+        let data = f.value(v);
+        if data.range.as_const().is_some() || o.kind == ObligationKind::Divisor && v == b {
+            continue;
+        }
+        d.notes.push(format!("`{n}` is {}..={} here", data.range.lo, data.range.hi));
+        if data.span != o.span && data.span.end > data.span.start {
+            d.others.push(Label { span: data.span, text: format!("`{n}` comes from here: {}..={}", data.range.lo, data.range.hi) });
+        }
+    }
+    let worst = match o.kind {
+        ObligationKind::Divisor => Some(0),
+        _ => Some(ra.hi),
+    };
+    if let Some(w) = worst {
+        let against = if rb.as_const().is_some() || o.kind == ObligationKind::Divisor { String::new() } else { format!(" and {nb} = {}", rb.lo) };
+        d.notes.push(format!("it would break with {na} = {w}{against}"));
+    }
+    let bound = match o.kind {
+        ObligationKind::Divisor => format!("{na} != 0"),
+        ObligationKind::ReadSize => format!("{na} <= {}", rb.hi),
+        _ => format!("{na} < {nb}"),
+    };
+    d.help = Some(format!("say what the data promises: `where {bound}` at the field, or `require {bound} else fail \"…\";` before this"));
+    d
+}

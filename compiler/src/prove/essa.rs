@@ -1,0 +1,130 @@
+//! Extended SSA: after a condition, its operands go by new names that carry what it has shown.
+//!
+//! Bodík, Gupta, Sarkar: "ABCD: Eliminating Array Bounds Checks on Demand" (PLDI 2000), section 3: with a name for each
+//! fact, the analyses need no environment per block. A `Refine` stands at the start of the way that a branch takes, and behind each
+//! guard; uses that it dominates use it. Behind a check, its result takes the checked offset's place.
+
+use crate::ir::graph::Graph;
+use crate::ir::{Block, Function, Inst, Op, Terminator, Value, ValueData};
+use std::collections::HashMap;
+
+/// Inserts the refinements and renames the uses.
+pub fn insert(f: &mut Function) {
+    let graph = Graph::of(f);
+    let mut children = vec![Vec::new(); f.blocks.len()];
+    for b in &graph.order {
+        if let Some(d) = graph.idom(*b) {
+            children[d.index()].push(*b);
+        }
+    }
+    let conditions = conditions(f);
+    let mut pass = Pass { f, graph, conditions, names: HashMap::new(), originals: HashMap::new(), undo: Vec::new() };
+    // Depth first over the dominator tree, by hand: a tree can be deep.
+    let mut stack = vec![(Block(0), false, 0usize)];
+    while let Some((b, left, mark)) = stack.pop() {
+        if left {
+            pass.undo_to(mark);
+            continue;
+        }
+        let mark = pass.undo.len();
+        pass.block(b);
+        stack.push((b, true, mark));
+        stack.extend(children[b.index()].iter().map(|c| (*c, false, 0)));
+    }
+}
+
+/// The comparisons, by their results: operands as first written.
+fn conditions(f: &Function) -> HashMap<Value, (Value, Value)> {
+    let insts = f.blocks.iter().flat_map(|b| &b.insts);
+    insts.filter_map(|i| if let (Op::Compare { a, b, .. }, Some(v)) = (&i.op, i.result) { Some((v, (*a, *b))) } else { None }).collect()
+}
+
+struct Pass<'f> {
+    f: &'f mut Function,
+    graph: Graph,
+    conditions: HashMap<Value, (Value, Value)>,
+    /// The present name of a value.
+    names: HashMap<Value, Value>,
+    /// The value that a name was given for.
+    originals: HashMap<Value, Value>,
+    undo: Vec<(Value, Option<Value>)>,
+}
+
+impl Pass<'_> {
+    fn undo_to(&mut self, mark: usize) {
+        while self.undo.len() > mark {
+            let (v, old) = self.undo.pop().expect("longer than the mark");
+            match old {
+                Some(old) => self.names.insert(v, old),
+                None => self.names.remove(&v),
+            };
+        }
+    }
+
+    fn rename(&mut self, v: Value, new: Value) {
+        let old = self.names.insert(v, new);
+        self.originals.insert(new, v);
+        self.undo.push((v, old));
+    }
+
+    fn block(&mut self, b: Block) {
+        let old = std::mem::take(&mut self.f.blocks[b.index()].insts);
+        let mut new = Vec::with_capacity(old.len());
+        if let Some((cond, sense)) = self.edge_condition(b) {
+            self.refine(cond, sense, b, &mut new);
+        }
+        for mut inst in old {
+            inst.op.map_uses(|v| self.names.get(&v).copied().unwrap_or(v));
+            let shown = match (&inst.op, inst.result) {
+                (Op::Guard { cond, .. }, _) => Some(*cond),
+                (Op::Check { a, .. }, Some(result)) => {
+                    let origin = self.original(*a);
+                    self.rename(origin, result);
+                    None
+                }
+                _ => None,
+            };
+            new.push(inst);
+            if let Some(cond) = shown {
+                self.refine(cond, true, b, &mut new);
+            }
+        }
+        let names = &self.names;
+        self.f.blocks[b.index()].term.map_uses(|v| names.get(&v).copied().unwrap_or(v));
+        self.f.blocks[b.index()].insts = new;
+    }
+
+    fn original(&self, v: Value) -> Value {
+        self.originals.get(&v).copied().unwrap_or(v)
+    }
+
+    /// The condition under which alone a block is entered.
+    fn edge_condition(&self, b: Block) -> Option<(Value, bool)> {
+        let [(p, i)] = self.graph.predecessors[b.index()][..] else { return None };
+        match &self.f.block(p).term {
+            Terminator::Branch { cond, then, other } if then.block != other.block => Some((*cond, i == 0)),
+            _ => None,
+        }
+    }
+
+    fn refine(&mut self, cond: Value, sense: bool, b: Block, out: &mut Vec<Inst>) {
+        let cond = self.original(cond);
+        let Some((x, y)) = self.conditions.get(&cond).copied() else { return };
+        for a in [x, y] {
+            let now = self.names.get(&a).copied().unwrap_or(a);
+            if self.is_constant(a) {
+                continue;
+            }
+            let data = self.f.value(now).clone();
+            self.f.values.push(ValueData { ..data });
+            let v = Value(self.f.values.len() as u32 - 1);
+            let span = self.f.block(b).span;
+            out.push(Inst { op: Op::Refine { a: now, cond, sense }, result: Some(v), span });
+            self.rename(a, v);
+        }
+    }
+
+    fn is_constant(&self, v: Value) -> bool {
+        self.f.value(v).range.as_const().is_some()
+    }
+}

@@ -1,0 +1,50 @@
+//! Proof, on the IR: what every value can be, which checks are needless, and whether each obligation holds.
+//!
+//! 1. [`essa`] gives what a condition has shown a name of its own (`Refine`), so that facts are facts about values.
+//! 2. [`ranges`] finds the range of each value: its claim.
+//! 3. [`discharge`] removes what the claims show, and answers the obligations, with [`relate`] for differences of two values.
+//! 4. [`cleanup`] drops what nothing uses any more.
+//!
+//! Why on the IR and not on the typed tree: a value has one definition, so a fact holds for good; everything called is inlined, so
+//! one analysis sees whole walks; and what is found is written down in the form that the verifier checks.
+
+pub mod cleanup;
+mod discharge;
+mod essa;
+mod ranges;
+mod relate;
+pub mod report;
+
+use crate::diag::Diagnostic;
+use crate::ir::Function;
+use crate::source::SourceMap;
+
+/// A function after proof.
+pub struct Proved {
+    /// With claims, without obligations; none when one does not hold.
+    pub function: Option<Function>,
+    /// What does not hold.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Proves a lowered function.
+pub fn prove(mut f: Function, sources: &SourceMap) -> Proved {
+    cleanup::prune(&mut f);
+    cleanup::drop_unused(&mut f);
+    essa::insert(&mut f);
+    ranges::find(&mut f);
+    let diagnostics = discharge::discharge(&mut f, sources);
+    if !diagnostics.is_empty() {
+        return Proved { function: None, diagnostics };
+    }
+    cleanup::prune(&mut f);
+    cleanup::drop_unused(&mut f);
+    // What was removed may have been all that kept a range wide.
+    ranges::find(&mut f);
+    discharge::discharge(&mut f, sources);
+    cleanup::prune(&mut f);
+    cleanup::drop_unused(&mut f);
+    ranges::find(&mut f);
+    cleanup::keep_slots(&mut f);
+    Proved { function: Some(f), diagnostics: Vec::new() }
+}

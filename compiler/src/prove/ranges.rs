@@ -1,0 +1,135 @@
+//! The range of each value: the least solution of the rules in [`crate::ir::eval::range`] that iteration finds.
+//!
+//! Parameters join what comes in over the edges that can be taken. A parameter that keeps growing is widened to the next constant of
+//! the program, then to its type; two rounds without widening take back what was too much (Cousot & Cousot 1977).
+
+use crate::ir::defs::Defs;
+use crate::ir::eval::range;
+use crate::ir::graph::Graph;
+use crate::ir::{Block, Disk, Function, Op, Range, Terminator, Value};
+
+const EMPTY: Range = Range::new(1, 0);
+/// After so many changes a parameter is widened to the next constant; after twice as many to its type.
+const PATIENCE: u8 = 3;
+const PATIENCE_END: u8 = 12;
+
+/// Finds all claims, and the sure bytes of each disk block.
+pub fn find(f: &mut Function) {
+    let graph = Graph::of(f);
+    let defs = Defs::of(f);
+    let thresholds = thresholds(f);
+    for v in &mut f.values {
+        v.range = EMPTY;
+    }
+    let mut changes = vec![0u8; f.values.len()];
+    loop {
+        let mut changed = false;
+        for b in &graph.order {
+            changed |= params(f, &graph, *b, |f, v, new| {
+                let old = f.value(v).range;
+                let joined = old.join(new);
+                if joined == old {
+                    return old;
+                }
+                changes[v.index()] = changes[v.index()].saturating_add(1);
+                widen(old, joined, Range::of(f.value(v).ty), &thresholds, changes[v.index()])
+            });
+            changed |= insts(f, &defs, *b);
+        }
+        if !changed {
+            break;
+        }
+    }
+    // Narrowing: each value again from what it is made of, which is still above the least solution.
+    for _ in 0..2 {
+        for b in &graph.order {
+            params(f, &graph, *b, |f, v, new| if new.is_empty() { f.value(v).range } else { new });
+            insts(f, &defs, *b);
+        }
+    }
+    for b in 0..f.blocks.len() {
+        if let Some(Disk { len, .. }) = f.blocks[b].disk {
+            let least = f.value(len).range.lo.clamp(0, i128::from(u32::MAX)) as u32;
+            f.blocks[b].disk = Some(Disk { len, min: least });
+        }
+    }
+}
+
+fn widen(old: Range, new: Range, all: Range, thresholds: &[i128], changes: u8) -> Range {
+    if old.is_empty() || changes <= PATIENCE {
+        return new;
+    }
+    let mut out = new;
+    if new.hi > old.hi {
+        let next = thresholds.partition_point(|t| *t < new.hi);
+        out.hi = if changes > PATIENCE_END { all.hi } else { thresholds.get(next).copied().unwrap_or(all.hi).min(all.hi) };
+    }
+    if new.lo < old.lo {
+        let next = thresholds.partition_point(|t| *t <= new.lo);
+        let below = next.checked_sub(1).and_then(|i| thresholds.get(i)).copied();
+        out.lo = if changes > PATIENCE_END { all.lo } else { below.unwrap_or(all.lo).max(all.lo) };
+    }
+    out
+}
+
+/// Constants of the program and their neighbours: where loops are likely to end.
+fn thresholds(f: &Function) -> Vec<i128> {
+    let mut out = vec![0];
+    for inst in f.blocks.iter().flat_map(|b| &b.insts) {
+        if let (Op::Const(word), Some(v)) = (&inst.op, inst.result) {
+            let n = crate::ir::eval::number(f.value(v).ty, *word);
+            out.extend([n - 1, n, n + 1]);
+        }
+    }
+    for b in &f.blocks {
+        out.extend(b.header.map(|h| i128::from(h.most)));
+    }
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+/// Sets the parameters of a block by what `choose` makes of the join over its edges.
+fn params(f: &mut Function, graph: &Graph, b: Block, mut choose: impl FnMut(&Function, Value, Range) -> Range) -> bool {
+    let mut changed = false;
+    for i in 0..f.block(b).params.len() {
+        let v = f.block(b).params[i];
+        let incoming = graph.predecessors[b.index()].iter().filter_map(|(p, t)| edge_value(f, *p, *t, i));
+        let new = incoming.map(|a| f.value(a).range).fold(EMPTY, Range::join);
+        let chosen = choose(f, v, new);
+        changed |= chosen != f.value(v).range;
+        f.values[v.index()].range = chosen;
+    }
+    changed
+}
+
+/// The value that parameter `i` receives over an edge; none if the edge cannot be taken.
+pub(super) fn edge_value(f: &Function, from: Block, target: usize, i: usize) -> Option<Value> {
+    match &f.block(from).term {
+        Terminator::Hop { len, next, .. } => {
+            if i == 0 {
+                Some(*len)
+            } else {
+                next.args.get(i - 1).copied()
+            }
+        }
+        Terminator::Branch { cond, then, other } => {
+            let known = f.value(*cond).range;
+            let (t, wanted) = if target == 0 { (then, 1) } else { (other, 0) };
+            if known.contains(Range::just(wanted)) && !known.is_empty() { t.args.get(i).copied() } else { None }
+        }
+        term => term.targets().nth(target)?.args.get(i).copied(),
+    }
+}
+
+fn insts(f: &mut Function, defs: &Defs, b: Block) -> bool {
+    let mut changed = false;
+    for i in 0..f.block(b).insts.len() {
+        let inst = &f.block(b).insts[i];
+        let Some(v) = inst.result else { continue };
+        let new = range::of(f, defs, &inst.op, f.value(v).ty);
+        changed |= new != f.value(v).range;
+        f.values[v.index()].range = new;
+    }
+    changed
+}

@@ -1,0 +1,1 @@
+//! The certificate of a traversal: upper bounds on what a call costs.
