@@ -9,8 +9,8 @@ pub mod ir;
 mod lower;
 pub mod prove;
 pub mod source;
-pub mod std;
 pub mod syntax;
+pub mod texts;
 
 use diag::Diagnostic;
 use ir::verify::Verified;

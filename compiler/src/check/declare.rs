@@ -35,7 +35,7 @@ impl Checker<'_> {
                 let Some((name, text)) = self.find_module(&parts) else {
                     let dotted = path.join(".");
                     let message = format!("expected a module, found no file for `{dotted}`");
-                    let known = crate::std::names().join(", ");
+                    let known = crate::texts::standard_modules().collect::<Vec<_>>().join(", ");
                     self.error("E0203", used.span, message, "no such module").help = Some(format!("the standard modules are {known}"));
                     return;
                 };
@@ -63,8 +63,8 @@ impl Checker<'_> {
     }
 
     fn find_module(&self, path: &[&str]) -> Option<(String, String)> {
-        match crate::std::standard(path) {
-            Some((name, text)) => Some((name.to_string(), text.to_string())),
+        match crate::texts::standard_module(path) {
+            Some((name, text)) => Some((name, text.to_string())),
             None => self.loader.load(path),
         }
     }

@@ -5,7 +5,7 @@
 //! The wrapping operators work in the width of the wider operand.
 
 use super::*;
-use crate::ir::{BinOp, CmpOp, FaultKind, Mode, Op, Value};
+use crate::ir::{BinOp, CmpOp, FaultKind, Op, Value};
 use ast::BinaryOp;
 
 /// A number with its type.

@@ -69,7 +69,7 @@ impl Lowerer<'_> {
 
     /// Divides the flow by a value (after an error: by one that nobody knows).
     pub(super) fn split_value(&mut self, cond: Option<Value>) -> Split {
-        let known = cond.and_then(|c| self.as_const(c));
+        let known = cond.and_then(|c| self.range(c).as_const());
         let fork = cond.filter(|_| known.is_none()).map(|c| (self.flow.block, c));
         let mut yes = self.branch_off();
         let mut no = self.branch_off();

@@ -248,7 +248,7 @@ impl Lowerer<'_> {
 
     /// Ends the walk with `fault` unless `cond`; from then on `cond` is known.
     pub(super) fn guard(&mut self, cond: Value, fault: FaultRef) {
-        if self.as_const(cond) == Some(1) {
+        if self.range(cond) == Range::just(1) {
             return;
         }
         self.b.set_span(self.span);
@@ -286,7 +286,7 @@ impl Lowerer<'_> {
 
     /// What must be shown.
     pub(super) fn prove(&mut self, kind: ir::ObligationKind, cond: Value, text: String, operands: Vec<Value>) {
-        if self.as_const(cond) == Some(1) {
+        if self.range(cond) == Range::just(1) {
             return;
         }
         self.b.set_span(self.span);

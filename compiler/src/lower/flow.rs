@@ -60,7 +60,11 @@ impl Lowerer<'_> {
     }
 
     fn name_parts(&mut self, name: &str, val: &Val) {
-        if let Val::Int(v, _) | Val::Bool(v) | Val::Enum(v, _) | Val::Flags(v, _) = val {
+        if let Val::Int(v, _) | Val::Bool(v) | Val::Enum(v, _) | Val::Flags(v, _) = val
+            && !name.starts_with('#')
+            && self.as_const(*v).is_none()
+            && self.b.value(*v).name.is_none()
+        {
             self.b.set_name(*v, name);
         }
     }
@@ -217,14 +221,19 @@ impl Lowerer<'_> {
     }
 
     /// The operation that makes all of these values, when it can be made again anywhere: constants and arguments.
-    fn again(&self, column: &[Value]) -> Option<Op> {
+    pub(super) fn again(&self, column: &[Value]) -> Option<Op> {
         let first = self.def_of(column[0])?;
-        let anywhere = matches!(first, Op::Const(_) | Op::Arg(_) | Op::ArgLen(_));
+        // An argument of which a check has shown more than its type says is carried, so that what was shown stays known.
+        let anywhere = match first {
+            Op::Const(_) => true,
+            Op::Arg(_) | Op::ArgLen(_) => column.iter().all(|v| self.range(*v) == self.claim(*v)),
+            _ => false,
+        };
         let same = column.iter().all(|v| self.def_of(*v).as_ref() == Some(&first) && self.ty(*v) == self.ty(column[0]));
         (anywhere && same).then_some(first)
     }
 
-    fn make_again(&mut self, op: Op, like: Value) -> Value {
+    pub(super) fn make_again(&mut self, op: Op, like: Value) -> Value {
         let data = self.b.function().value(like).clone();
         let v = self.push_op(op, data.ty);
         self.b.set_range(v, data.range);

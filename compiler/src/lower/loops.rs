@@ -202,8 +202,8 @@ impl Lowerer<'_> {
                 let ty = local.and_then(|l| l.ty.clone());
                 let mut column = at;
                 new.map_parts(&mut |v| {
-                    let made = match self.again_one(v).filter(|_| !assigned) {
-                        Some(op) => self.make_again_as(op, v),
+                    let made = match self.again(&[v]).filter(|_| !assigned) {
+                        Some(op) => self.make_again(op, v),
                         None => {
                             params.push(column);
                             args.push(v);
@@ -448,21 +448,6 @@ impl Lowerer<'_> {
             }
             (val, _) => val,
         }
-    }
-
-    pub(super) fn again_one(&self, v: Value) -> Option<ir::Op> {
-        let def = self.def_of(v)?;
-        matches!(def, ir::Op::Const(_) | ir::Op::Arg(_) | ir::Op::ArgLen(_)).then_some(def)
-    }
-
-    pub(super) fn make_again_as(&mut self, op: ir::Op, like: Value) -> Value {
-        let data = self.b.function().value(like).clone();
-        let v = self.push_op(op, data.ty);
-        self.b.set_range(v, data.range);
-        if let Some(name) = &data.name {
-            self.b.set_name(v, name);
-        }
-        v
     }
 }
 

@@ -31,7 +31,7 @@ mod varint;
 mod view;
 
 use crate::check::types::*;
-use crate::diag::{Diagnostic, Label};
+use crate::diag::Diagnostic;
 use crate::ir::build::FunctionBuilder;
 use crate::ir::{self, Range};
 use crate::source::{SourceMap, Span};
@@ -73,8 +73,6 @@ pub struct Lowerer<'a> {
     /// What the traversal gives back.
     result: Ty,
     stream: bool,
-    /// Dotted paths (`node.entries`) in the bodies, with the places at which they stand: what may have to be kept over a hop.
-    paths: Rc<Vec<(String, Span)>>,
 }
 
 /// A body being inlined.
@@ -168,7 +166,6 @@ impl<'a> Lowerer<'a> {
             span,
             result,
             stream,
-            paths: Rc::new(Vec::new()),
         }
     }
 
@@ -347,9 +344,4 @@ impl<'a> Lowerer<'a> {
 /// The SSA type of an integer type.
 fn ir_ty(i: IntTy) -> ir::Ty {
     if i.signed { ir::Ty::I64 } else { ir::Ty::U64 }
-}
-
-/// Adds a further place to a diagnostic's label list.
-fn label(span: Span, text: impl Into<String>) -> Label {
-    Label { span, text: text.into() }
 }
