@@ -237,13 +237,15 @@ impl<'a> Builder<'a> {
         let params = parts
             .take_if(Rule::params)
             .map_or(Vec::new(), |params| self.params(params));
+        // Order and size may stand in either order.
+        let early_size = parts.take_if(Rule::size);
         let order = parts
             .take_if(Rule::order)
             .map(|order| match order.as_str().trim_end() {
                 "big" => ByteOrder::Big,
                 _ => ByteOrder::Little,
             });
-        let size = parts.take_if(Rule::size).map(|size| self.infix(only(size)));
+        let size = early_size.or_else(|| parts.take_if(Rule::size)).map(|size| self.infix(only(size)));
         let members = parts.rest().map(|member| self.member(member)).collect();
         Struct {
             doc,
