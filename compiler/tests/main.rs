@@ -1,0 +1,3 @@
+//! The compiler's tests: one binary, one module per part.
+
+mod ir;
