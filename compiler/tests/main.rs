@@ -1,3 +1,4 @@
-//! The compiler's tests: one binary, one module per part.
+//! The compiler's tests, in one binary: a module for each concern.
 
+mod ir;
 mod syntax;
