@@ -1,6 +1,8 @@
 //! Source text → syntax tree. Knows no types and no IR.
 
 pub mod ast;
+mod fmt;
 mod parse;
 
+pub use fmt::format;
 pub use parse::parse;

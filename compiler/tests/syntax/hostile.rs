@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use trav_compiler::source::FileId;
-use trav_compiler::syntax::parse;
+use trav_compiler::syntax::{format, parse};
 
 use super::golden;
 
@@ -173,7 +173,15 @@ fn files_with_random_damage() {
         }
         let text = String::from_utf8_lossy(&bytes);
         match survives(&text).is_empty() {
-            true => good += 1,
+            true => {
+                let once = format(&text).expect("a text without errors can be formatted");
+                assert_eq!(
+                    format(&once).as_ref(),
+                    Ok(&once),
+                    "formatting twice differs for\n{text}"
+                );
+                good += 1;
+            }
             false => bad += 1,
         }
     }

@@ -79,7 +79,7 @@ pub(super) fn check(file: FileId, text: &str, tokens: &[Token]) -> Option<Diagno
 }
 
 /// Whether the token behind a `}` goes on with the expression or statement that the brace is part of.
-pub(super) fn goes_on(next: &str) -> bool {
+pub(in crate::syntax) fn goes_on(next: &str) -> bool {
     next == "else"
         || next == "as"
         || next.starts_with(|c: char| !c.is_ascii_alphanumeric() && !"_@}/\"'".contains(c))

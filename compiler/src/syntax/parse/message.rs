@@ -2,8 +2,8 @@
 
 use pest::error::{Error, ErrorVariant, InputLocation};
 
-use super::Rule;
 use super::scan::{Kind, Token};
+use super::{Rule, is_reserved};
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
 
@@ -198,7 +198,7 @@ fn help(expected: &[Word], found: Option<&str>, last: Option<&str>) -> Option<St
         Some(word) if word.starts_with("///") && !expects("`;`") && !expects("`,`") && !expects("`}`") => {
             "`///` stands before a declaration, field or item; write `//` elsewhere".to_owned()
         }
-        Some(word) if expects("a name") && is_word(word) => {
+        Some(word) if expects("a name") && is_reserved(word) => {
             format!("`{word}` is a word of the language; choose another name, such as `{word}_`")
         }
         _ if expects("a declaration") => {
@@ -214,12 +214,6 @@ fn help(expected: &[Word], found: Option<&str>, last: Option<&str>) -> Option<St
         _ => return None,
     };
     Some(text)
-}
-
-/// Whether this is a word, which as it was not taken for a name is reserved.
-fn is_word(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|b| b.is_ascii_lowercase())
 }
 
 /// A rule in the words of people; none for what no message should name. pest names a rule whose parts failed at its

@@ -18,6 +18,8 @@ mod types;
 use pest::Parser;
 use pest_derive::Parser;
 
+pub(super) use limits::goes_on;
+
 use super::ast::Module;
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
@@ -30,6 +32,46 @@ struct Grammar;
 
 /// The greatest length of a file, in bytes. Offsets of spans have 32 bits, and a file this long is no spec.
 const LENGTH_MAX: usize = 1 << 20;
+
+/// The words that are never names, as in the grammar.
+const RESERVED: [&str; 31] = [
+    "as",
+    "assert",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "emit",
+    "enum",
+    "fail",
+    "false",
+    "fn",
+    "follow",
+    "for",
+    "if",
+    "in",
+    "let",
+    "loop",
+    "match",
+    "none",
+    "read",
+    "record",
+    "require",
+    "return",
+    "self",
+    "struct",
+    "traversal",
+    "true",
+    "use",
+    "var",
+    "where",
+    "while",
+];
+
+/// Whether a word is never a name.
+pub(super) fn is_reserved(word: &str) -> bool {
+    RESERVED.binary_search(&word).is_ok()
+}
 
 /// Parses a file. The module holds what could be parsed, which is everything if there is no diagnostic.
 pub fn parse(file: FileId, text: &str) -> (Module, Vec<Diagnostic>) {
