@@ -4,6 +4,9 @@
 //! any number of calls. All executors give the same [`Trace`] for the same call, to the byte: the interpreter defines it, and the
 //! differential tests hold the others to it.
 
+pub mod args;
+pub mod native;
+
 use crate::image::Sources;
 use trav_compiler::ir::{FaultId, SourceId};
 
