@@ -4,6 +4,7 @@
 //! computes the next. `Bool` is an `i8`, everything else an `i64`.
 
 use super::code::{Callbacks, Context, View};
+use super::ops::low_bits;
 use crate::exec::ExecError;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I64};
@@ -245,7 +246,7 @@ impl Lower<'_> {
                 }
                 LeafKind::Scalar { bits: 64.., .. } => continue,
                 LeafKind::Scalar { ty: Ty::U64, bits } => {
-                    let most = (1i64 << bits) - 1;
+                    let most = low_bits(bits);
                     self.b
                         .ins()
                         .icmp_imm_u(IntCC::UnsignedGreaterThan, word, most)

@@ -99,7 +99,7 @@ impl Lower<'_> {
                     self.b.ins().uextend(I64, low)
                 }
             }
-            (None, false) => self.b.ins().band_imm_u(word, (1i64 << bits) - 1),
+            (None, false) => self.b.ins().band_imm_u(word, low_bits(bits)),
             (None, true) => {
                 let spare = 64 - i64::from(bits);
                 let high = self.b.ins().ishl_imm_u(word, spare);
@@ -225,4 +225,9 @@ impl Lower<'_> {
         self.fault_if(outside, fault);
         start
     }
+}
+
+/// A mask of so many (1..=63) low bits.
+pub(super) fn low_bits(bits: u8) -> i64 {
+    (u64::MAX >> (64 - u32::from(bits))) as i64
 }
