@@ -43,9 +43,7 @@ pub struct Sources {
 impl Sources {
     /// One image only.
     pub fn one(image: Arc<dyn Image>) -> Self {
-        Sources {
-            images: vec![image],
-        }
+        Sources { images: vec![image] }
     }
 }
 
@@ -82,12 +80,7 @@ fn copy_from(bytes: &[u8], offset: u64, buf: &mut [u8]) -> io::Result<()> {
     let part = usize::try_from(offset)
         .ok()
         .and_then(|start| bytes.get(start..)?.get(..buf.len()))
-        .ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the read does not lie inside the image",
-            )
-        })?;
+        .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the read does not lie inside the image"))?;
     buf.copy_from_slice(part);
     Ok(())
 }
@@ -98,11 +91,7 @@ fn open_sized(path: &Path) -> io::Result<(File, u64)> {
     // The kind is asked before opening: to open a pipe would wait for its writer.
     let kind = std::fs::metadata(path).map_err(context)?.file_type();
     if !kind.is_file() && !kind.is_block_device() {
-        let message = format!(
-            "{}: expected a file or a block device, found {}",
-            path.display(),
-            name_of(kind)
-        );
+        let message = format!("{}: expected a file or a block device, found {}", path.display(), name_of(kind));
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let mut file = File::open(path).map_err(context)?;

@@ -6,10 +6,7 @@ use trav_runtime::image::{FileImage, Image, MappedFile, MemoryImage, open};
 
 fn file(name: &str, bytes: &[u8]) -> PathBuf {
     let path = std::env::temp_dir().join(format!("trav-{}-{name}", std::process::id()));
-    std::fs::File::create(&path)
-        .unwrap()
-        .write_all(bytes)
-        .unwrap();
+    std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
     path
 }
 
@@ -49,14 +46,8 @@ fn an_empty_file_is_an_image() {
 #[test]
 fn errors_name_the_path_and_what_was_found() {
     let error = |path: &str| open(path).err().unwrap().to_string();
-    assert_eq!(
-        error("/"),
-        "/: expected a file or a block device, found a directory"
-    );
-    assert_eq!(
-        error("/dev/null"),
-        "/dev/null: expected a file or a block device, found a character device"
-    );
+    assert_eq!(error("/"), "/: expected a file or a block device, found a directory");
+    assert_eq!(error("/dev/null"), "/dev/null: expected a file or a block device, found a character device");
     assert!(error("/no/such/image").starts_with("/no/such/image: "));
 }
 

@@ -10,32 +10,12 @@ use trav_runtime::exec::native::{self, Native, Walk};
 use trav_runtime::exec::{ExecError, Executor, FaultReport, Hop, Outcome, Trace};
 use trav_runtime::image::{Image, MemoryImage, Sources};
 
-const U64: Schema = Schema::Int {
-    bits: 64,
-    signed: false,
-    display: Display::Plain,
-};
-const I64: Schema = Schema::Int {
-    bits: 64,
-    signed: true,
-    display: Display::Plain,
-};
+const U64: Schema = Schema::Int { bits: 64, signed: false, display: Display::Plain };
+const I64: Schema = Schema::Int { bits: 64, signed: true, display: Display::Plain };
 
 /// Words at which arithmetic is likely to go wrong.
-const EDGES: [u64; 12] = [
-    0,
-    1,
-    2,
-    63,
-    64,
-    0xff,
-    u32::MAX as u64,
-    1 << 32,
-    i64::MAX as u64,
-    i64::MIN as u64,
-    u64::MAX - 1,
-    u64::MAX,
-];
+const EDGES: [u64; 12] =
+    [0, 1, 2, 63, 64, 0xff, u32::MAX as u64, 1 << 32, i64::MAX as u64, i64::MIN as u64, u64::MAX - 1, u64::MAX];
 
 fn prepare(b: FunctionBuilder) -> Native {
     let verified: Verified = verify(b.finish()).unwrap_or_else(|e| panic!("{e:#?}"));
@@ -58,11 +38,7 @@ fn result(trace: &Trace) -> u64 {
 }
 
 /// A function of words without hops.
-fn function(
-    schema: &Schema,
-    params: usize,
-    body: impl FnOnce(&mut FunctionBuilder, Vec<Value>),
-) -> Native {
+fn function(schema: &Schema, params: usize, body: impl FnOnce(&mut FunctionBuilder, Vec<Value>)) -> Native {
     let mut b = FunctionBuilder::new("f");
     b.set_result(schema.clone(), false);
     let args = (0..params)
@@ -88,11 +64,7 @@ fn checked_and_wrapping_arithmetic_is_that_of_eval() {
                 function(&schema, 2, |b, args| {
                     let fault = b.fault(FaultKind::Overflow, "{}", FoundAs::Unsigned);
                     let fault = FaultRef::new(fault).found(args[1]);
-                    let mode = if checked {
-                        Mode::Checked(fault)
-                    } else {
-                        Mode::Wrap
-                    };
+                    let mode = if checked { Mode::Checked(fault) } else { Mode::Wrap };
                     let r = b.binary(op, mode, args[0], args[1]);
                     store_result(b, r);
                 })
@@ -103,22 +75,10 @@ fn checked_and_wrapping_arithmetic_is_that_of_eval() {
                 let checked = checked.run(&args, &image(&[])).unwrap();
                 let wrapped = result(&wrapping.run(&args, &image(&[])).unwrap());
                 match eval::binary(op, ty, a, c) {
-                    Ok(want) => assert_eq!(
-                        (result(&checked), wrapped),
-                        (want, want),
-                        "{op:?} {ty:?} {a} {c}"
-                    ),
+                    Ok(want) => assert_eq!((result(&checked), wrapped), (want, want), "{op:?} {ty:?} {a} {c}"),
                     Err(eval::Trap::Overflow { wrapped: want }) => {
-                        let report = FaultReport {
-                            fault: FaultId(0),
-                            found: Some(c),
-                            at: None,
-                        };
-                        assert_eq!(
-                            checked.outcome,
-                            Outcome::Fault(report),
-                            "{op:?} {ty:?} {a} {c}"
-                        );
+                        let report = FaultReport { fault: FaultId(0), found: Some(c), at: None };
+                        assert_eq!(checked.outcome, Outcome::Fault(report), "{op:?} {ty:?} {a} {c}");
                         assert_eq!(wrapped, want);
                     }
                     Err(other) => panic!("{other:?}"),
@@ -197,18 +157,9 @@ fn comparisons_selects_and_extensions_are_those_of_eval() {
 /// Adds a hop at a constant place and goes on in its block.
 fn read_block(b: &mut FunctionBuilder, offset: u64, len: u64) {
     let fault = b.fault(FaultKind::OutOfDevice, "a block", FoundAs::Unsigned);
-    let (offset, len_value) = (
-        b.iconst(Ty::U64, offset.into()),
-        b.iconst(Ty::U64, len.into()),
-    );
+    let (offset, len_value) = (b.iconst(Ty::U64, offset.into()), b.iconst(Ty::U64, len.into()));
     let (next, _) = b.hop_block(Range::just(len.into()));
-    b.hop(
-        SourceId(0),
-        offset,
-        len_value,
-        Target::new(next, &[]),
-        fault,
-    );
+    b.hop(SourceId(0), offset, len_value, Target::new(next, &[]), fault);
     b.switch_to(next);
 }
 
@@ -227,11 +178,7 @@ fn loads_and_stores_of_every_width_are_those_of_eval() {
                     store_result(&mut b, v);
                     let got = result(&prepare(b).run(&[], &image(&block)).unwrap());
                     let part = &block[at as usize..][..width.into()];
-                    assert_eq!(
-                        got,
-                        eval::load(ty, endian, part),
-                        "{width} {endian:?} {ty:?}"
-                    );
+                    assert_eq!(got, eval::load(ty, endian, part), "{width} {endian:?} {ty:?}");
                 }
             }
             let mut f = function(&U64, 1, |b, args| {
@@ -241,10 +188,7 @@ fn loads_and_stores_of_every_width_are_those_of_eval() {
             let word = 0x8899_aabb_ccdd_eeff;
             let mut want = [0; 8];
             eval::store(endian, word, &mut want[..width.into()]);
-            assert_eq!(
-                f.run(&bytes(&[word]), &image(&[])).unwrap().outcome,
-                Outcome::Done(want.to_vec())
-            );
+            assert_eq!(f.run(&bytes(&[word]), &image(&[])).unwrap().outcome, Outcome::Done(want.to_vec()));
         }
     }
 }
@@ -254,36 +198,20 @@ fn copies_move_bytes_between_all_regions() {
     for len in [0, 1, 3, 7, 8, 13, 16, 31, 33, 60, 64, 65, 200] {
         for constant in [true, false] {
             let mut b = FunctionBuilder::new("f");
-            let schema = Schema::Bytes {
-                max: 200,
-                fixed: false,
-                display: Display::Plain,
-            };
+            let schema = Schema::Bytes { max: 200, fixed: false, display: Display::Plain };
             let param = b.param("p", schema, None).start;
-            let out = Schema::Bytes {
-                max: 1000,
-                fixed: true,
-                display: Display::Plain,
-            };
+            let out = Schema::Bytes { max: 1000, fixed: true, display: Display::Plain };
             b.set_result(out, false);
             let slot = b.slot("s", 300);
             let table: Vec<u8> = (0..200).map(|i| 255 - i as u8).collect();
             let data = b.data("d", &table);
             read_block(&mut b, 100, 200);
-            let size = if constant {
-                Size::Const(len)
-            } else {
-                Size::Value(b.arg_len(param))
-            };
+            let size = if constant { Size::Const(len) } else { Size::Value(b.arg_len(param)) };
             let place = |disp| Addr::new(Region::Out).disp(disp);
             b.copy(place(0), Addr::new(Region::Disk), size);
             b.copy(place(200), Addr::new(Region::Arg(param)), size);
             b.copy(place(400), Addr::new(Region::Data(data)), size);
-            b.copy(
-                Addr::new(Region::Slot(slot)).disp(5),
-                Addr::new(Region::Disk),
-                size,
-            );
+            b.copy(Addr::new(Region::Slot(slot)).disp(5), Addr::new(Region::Disk), size);
             // Within a slot the areas overlap.
             let at = |disp| Addr::new(Region::Slot(slot)).disp(disp);
             b.copy(at(7), at(5), size);
@@ -340,13 +268,7 @@ fn chase(turns: u64) -> FunctionBuilder {
     let (node, _) = b.hop_block(Range::just(16));
     let counter2 = b.block_param(node, Ty::U64, Range::new(0, i128::from(turns) - 1));
     let sum2 = b.block_param(node, Ty::U64, full);
-    b.hop(
-        SourceId(0),
-        at,
-        size,
-        Target::new(node, &[counter, sum]),
-        outside,
-    );
+    b.hop(SourceId(0), at, size, Target::new(node, &[counter, sum]), outside);
     b.switch_to(node);
     let next = b.load(Addr::new(Region::Disk), 8, Endian::Little, Ty::U64);
     let number = b.load(Addr::new(Region::Disk).disp(8), 8, Endian::Little, Ty::U64);
@@ -401,18 +323,10 @@ impl Image for Remote {
 }
 
 fn chase_trace(nodes: u64) -> Trace {
-    let hop = |i: u64| Hop {
-        source: SourceId(0),
-        offset: i * 16,
-        len: 16,
-    };
+    let hop = |i: u64| Hop { source: SourceId(0), offset: i * 16, len: 16 };
     let mut rows: Vec<_> = (0..nodes).rev().map(|i| bytes(&[i * i])).collect();
     rows.push(bytes(&[(0..nodes).map(|i| i * i).sum()]));
-    Trace {
-        hops: (0..nodes).rev().map(hop).collect(),
-        rows,
-        outcome: Outcome::Done(vec![]),
-    }
+    Trace { hops: (0..nodes).rev().map(hop).collect(), rows, outcome: Outcome::Done(vec![]) }
 }
 
 #[test]
@@ -423,26 +337,13 @@ fn a_walk_gives_hops_rows_and_outcome() {
     let args = bytes(&[(nodes - 1) * 16]);
     let want = chase_trace(nodes);
     assert_eq!(f.run(&args, &image(&disk)).unwrap(), want);
-    let remote = Sources::one(Arc::new(Remote {
-        bytes: disk.clone(),
-        bad: u64::MAX,
-    }));
+    let remote = Sources::one(Arc::new(Remote { bytes: disk.clone(), bad: u64::MAX }));
     assert_eq!(f.run(&args, &remote).unwrap(), want);
 
     let mut rows = Vec::new();
     let mut out = [0; 8];
-    let walk = f
-        .bind(&image(&disk))
-        .unwrap()
-        .call(&args, &mut out, &mut |row| rows.push(row.to_vec()));
-    assert_eq!(
-        walk.unwrap(),
-        Walk {
-            fault: None,
-            hops: nodes,
-            bytes: 16 * nodes
-        }
-    );
+    let walk = f.bind(&image(&disk)).unwrap().call(&args, &mut out, &mut |row| rows.push(row.to_vec()));
+    assert_eq!(walk.unwrap(), Walk { fault: None, hops: nodes, bytes: 16 * nodes });
     assert_eq!(rows, want.rows);
 }
 
@@ -451,31 +352,13 @@ fn a_spent_loop_and_a_read_past_the_end_are_faults() {
     let mut f = prepare(chase(3));
     let disk = list(10);
     let trace = f.run(&bytes(&[9 * 16]), &image(&disk)).unwrap();
-    let limit = FaultReport {
-        fault: FaultId(0),
-        found: Some(6 * 16),
-        at: None,
-    };
-    assert_eq!(
-        (trace.hops.len(), trace.rows.len(), trace.outcome),
-        (3, 3, Outcome::Fault(limit))
-    );
+    let limit = FaultReport { fault: FaultId(0), found: Some(6 * 16), at: None };
+    assert_eq!((trace.hops.len(), trace.rows.len(), trace.outcome), (3, 3, Outcome::Fault(limit)));
 
-    let outside = Outcome::Fault(FaultReport {
-        fault: FaultId(1),
-        found: None,
-        at: None,
-    });
+    let outside = Outcome::Fault(FaultReport { fault: FaultId(1), found: None, at: None });
     for at in [145, 160, 161, i64::MAX as u64, u64::MAX - 15, u64::MAX] {
         let trace = f.run(&bytes(&[at]), &image(&disk)).unwrap();
-        assert_eq!(
-            trace.hops,
-            [Hop {
-                source: SourceId(0),
-                offset: at,
-                len: 16
-            }]
-        );
+        assert_eq!(trace.hops, [Hop { source: SourceId(0), offset: at, len: 16 }]);
         assert_eq!(trace.outcome, outside, "{at}");
         let bound = f.bind(&image(&disk)).unwrap();
         let walk = bound.call(&bytes(&[at]), &mut [0; 8], &mut |_| ()).unwrap();
@@ -492,10 +375,7 @@ fn a_spent_loop_and_a_read_past_the_end_are_faults() {
 #[test]
 fn a_failing_read_is_an_error_and_not_a_fault() {
     let mut f = prepare(chase(100));
-    let remote = Sources::one(Arc::new(Remote {
-        bytes: list(10),
-        bad: 100,
-    }));
+    let remote = Sources::one(Arc::new(Remote { bytes: list(10), bad: 100 }));
     match f.run(&bytes(&[9 * 16]), &remote) {
         Err(ExecError::Io(e)) => assert_eq!(e.to_string(), "bad sector"),
         other => panic!("{other:?}"),
@@ -505,43 +385,11 @@ fn a_failing_read_is_an_error_and_not_a_fault() {
 #[test]
 fn arguments_outside_their_claims_are_refused() {
     let mut b = FunctionBuilder::new("f");
-    b.param(
-        "narrow",
-        Schema::Int {
-            bits: 12,
-            signed: false,
-            display: Display::Plain,
-        },
-        None,
-    );
-    b.param(
-        "signed",
-        Schema::Int {
-            bits: 12,
-            signed: true,
-            display: Display::Plain,
-        },
-        None,
-    );
+    b.param("narrow", Schema::Int { bits: 12, signed: false, display: Display::Plain }, None);
+    b.param("signed", Schema::Int { bits: 12, signed: true, display: Display::Plain }, None);
     b.param("flag", Schema::Bool, None);
-    b.param(
-        "text",
-        Schema::Bytes {
-            max: 8,
-            fixed: false,
-            display: Display::Plain,
-        },
-        None,
-    );
-    b.param(
-        "key",
-        Schema::Bytes {
-            max: 8,
-            fixed: true,
-            display: Display::Plain,
-        },
-        None,
-    );
+    b.param("text", Schema::Bytes { max: 8, fixed: false, display: Display::Plain }, None);
+    b.param("key", Schema::Bytes { max: 8, fixed: true, display: Display::Plain }, None);
     b.ret();
     let mut f = prepare(b);
     let good = [0xfff, -2048i64 as u64, 1, 3, 0, 8, 0];
@@ -553,16 +401,8 @@ fn arguments_outside_their_claims_are_refused() {
         words
     };
     for (position, word, message) in [
-        (
-            0,
-            0x1000,
-            "`narrow`: expected an unsigned integer of 12 bits, found 4096",
-        ),
-        (
-            1,
-            2048,
-            "`signed`: expected a signed integer of 12 bits, found 2048",
-        ),
+        (0, 0x1000, "`narrow`: expected an unsigned integer of 12 bits, found 4096"),
+        (1, 2048, "`signed`: expected a signed integer of 12 bits, found 2048"),
         (2, 2, "`flag`: expected false (0) or true (1), found 2"),
         (3, 9, "`text`: expected at most 8 bytes, found 9"),
         (5, 7, "`key`: expected exactly 8 bytes, found 7"),
@@ -583,9 +423,7 @@ fn threads_share_one_native() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..100 {
-                    let walk = bound
-                        .call(&bytes(&[49 * 16]), &mut [0; 8], &mut |_| ())
-                        .unwrap();
+                    let walk = bound.call(&bytes(&[49 * 16]), &mut [0; 8], &mut |_| ()).unwrap();
                     assert_eq!((walk.fault, walk.hops), (None, 50));
                 }
             });

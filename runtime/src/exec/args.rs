@@ -40,8 +40,5 @@ fn check_leaf(leaf: &Leaf, args: &[u8]) -> Result<(), ExecError> {
         LeafKind::Bytes { max, fixed: true } => format!("exactly {max} bytes"),
         LeafKind::Bytes { max, fixed: false } => format!("at most {max} bytes"),
     };
-    Err(ExecError::Arguments(format!(
-        "`{}`: expected {want}, found {word}",
-        leaf.name
-    )))
+    Err(ExecError::Arguments(format!("`{}`: expected {want}, found {word}", leaf.name)))
 }

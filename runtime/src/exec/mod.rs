@@ -5,6 +5,8 @@
 //! differential tests hold the others to it.
 
 pub mod args;
+#[cfg(feature = "kernel")]
+pub mod kernel;
 pub mod native;
 
 use crate::image::Sources;

@@ -17,12 +17,7 @@ impl MappedFile {
     /// Maps a file or block device. The error names the path.
     pub fn open(path: &Path) -> io::Result<Self> {
         let (file, len) = open_sized(path)?;
-        let fail = |e: io::Error| {
-            io::Error::new(
-                e.kind(),
-                format!("{}: cannot be mapped: {e}", path.display()),
-            )
-        };
+        let fail = |e: io::Error| io::Error::new(e.kind(), format!("{}: cannot be mapped: {e}", path.display()));
         let len = usize::try_from(len).map_err(|_| fail(io::ErrorKind::FileTooLarge.into()))?;
         // SAFETY: The mapping is shared and read only, so nothing here writes through it. Others may change the file; all readers
         // treat its bytes as hostile input: the executors load a byte that steers an access once, and no `&str` or other type with

@@ -99,24 +99,15 @@ impl Code {
     pub fn compile(f: &Verified, variant: Variant) -> Result<Code, ExecError> {
         let data: Vec<Box<[u8]>> = f.data.iter().map(|d| d.bytes.clone().into()).collect();
         let mut compilation = build(f, variant, &data)?;
-        let mut module = JITModule::new(JITBuilder::with_isa(
-            isa()?.clone(),
-            default_libcall_names(),
-        ));
+        let mut module = JITModule::new(JITBuilder::with_isa(isa()?.clone(), default_libcall_names()));
         let signature = compilation.func.signature.clone();
-        let id = module
-            .declare_function("walk", Linkage::Local, &signature)
-            .map_err(refused)?;
-        module
-            .define_function(id, &mut compilation)
-            .map_err(refused)?;
+        let id = module.declare_function("walk", Linkage::Local, &signature).map_err(refused)?;
+        module.define_function(id, &mut compilation).map_err(refused)?;
         module.finalize_definitions().map_err(refused)?;
         let pointer = module.get_finalized_function(id);
         // SAFETY: the function was built with exactly this signature and the C calling convention (`lower::signature`).
         let entry = unsafe { std::mem::transmute::<*const u8, Entry>(pointer) };
-        let size_bytes = compilation
-            .compiled_code()
-            .map_or(0, |code| code.code_buffer().len());
+        let size_bytes = compilation.compiled_code().map_or(0, |code| code.code_buffer().len());
         Ok(Code {
             module: Mutex::new(Some(module)),
             entry,
@@ -135,16 +126,8 @@ impl Code {
 
     /// Runs one walk. The caller has checked the sizes; they are asserted here because memory safety rests on them.
     pub fn call(&self, call: Call<'_>) -> Returned {
-        assert_eq!(
-            call.args.len(),
-            self.args_size,
-            "the arguments have the size of their layout"
-        );
-        assert_eq!(
-            call.out.len(),
-            self.out_size,
-            "the result has the size of its layout"
-        );
+        assert_eq!(call.args.len(), self.args_size, "the arguments have the size of their layout");
+        assert_eq!(call.out.len(), self.out_size, "the result has the size of its layout");
         assert!(call.views.len() >= self.sources, "each source has an image");
         let mut host = Host {
             images: call.images,
@@ -155,38 +138,18 @@ impl Code {
             error: None,
         };
         let host_pointer: *mut Host<'_> = &mut host;
-        let mut context = Context {
-            hops: 0,
-            bytes: 0,
-            found: 0,
-            at: 0,
-            host: host_pointer.cast(),
-        };
+        let mut context = Context { hops: 0, bytes: 0, found: 0, at: 0, host: host_pointer.cast() };
         // SAFETY: see the file's head. The four regions are valid for the call, the two writable ones are exclusively borrowed
         // (`context`, `call.out`), and the views' bytes are kept alive by `call.images`, which `super::Bound` made them from.
-        let status = unsafe {
-            (self.entry)(
-                &mut context,
-                call.views.as_ptr(),
-                call.args.as_ptr(),
-                call.out.as_mut_ptr(),
-            )
-        };
-        Returned {
-            status,
-            context,
-            error: host.error,
-        }
+        let status =
+            unsafe { (self.entry)(&mut context, call.views.as_ptr(), call.args.as_ptr(), call.out.as_mut_ptr()) };
+        Returned { status, context, error: host.error }
     }
 }
 
 impl Drop for Code {
     fn drop(&mut self) {
-        let module = self
-            .module
-            .get_mut()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .take();
+        let module = self.module.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         if let Some(module) = module {
             // SAFETY: `entry` is private and called only through `&self`, so no call is running and none can follow.
             unsafe { module.free_memory() }
@@ -231,11 +194,7 @@ unsafe extern "C" fn log(context: *mut Context, source: u64, offset: u64, len: u
     // SAFETY: called by generated code with the context it was given.
     let host = unsafe { host(context) };
     if let Some(hops) = &mut host.hops {
-        hops.push(Hop {
-            source: SourceId(source as u32),
-            offset,
-            len,
-        });
+        hops.push(Hop { source: SourceId(source as u32), offset, len });
     }
 }
 
@@ -285,21 +244,10 @@ unsafe extern "C" fn clear(to: *mut u8, len: usize) {
 }
 
 /// The function in Cranelift's terms.
-pub(super) fn build(
-    f: &Verified,
-    variant: Variant,
-    data: &[Box<[u8]>],
-) -> Result<Compilation, ExecError> {
+pub(super) fn build(f: &Verified, variant: Variant, data: &[Box<[u8]>]) -> Result<Compilation, ExecError> {
     let mut compilation = Compilation::new();
     let mut scratch = FunctionBuilderContext::new();
-    lower::lower(
-        f,
-        variant,
-        data,
-        &**isa()?,
-        &mut compilation.func,
-        &mut scratch,
-    )?;
+    lower::lower(f, variant, data, &**isa()?, &mut compilation.func, &mut scratch)?;
     Ok(compilation)
 }
 
@@ -308,11 +256,7 @@ pub(super) fn isa() -> Result<&'static OwnedTargetIsa, ExecError> {
     static ISA: OnceLock<Result<OwnedTargetIsa, String>> = OnceLock::new();
     ISA.get_or_init(|| {
         let mut flags = settings::builder();
-        let verifier = if cfg!(debug_assertions) {
-            "true"
-        } else {
-            "false"
-        };
+        let verifier = if cfg!(debug_assertions) { "true" } else { "false" };
         for (name, value) in [
             ("opt_level", "speed"),
             ("enable_verifier", verifier),
@@ -326,9 +270,7 @@ pub(super) fn isa() -> Result<&'static OwnedTargetIsa, ExecError> {
             flags.set(name, value).map_err(|e| e.to_string())?;
         }
         let builder = cranelift_native::builder()?;
-        builder
-            .finish(settings::Flags::new(flags))
-            .map_err(|e| e.to_string())
+        builder.finish(settings::Flags::new(flags)).map_err(|e| e.to_string())
     })
     .as_ref()
     .map_err(|e| ExecError::Refused(format!("no native code for this machine: {e}")))

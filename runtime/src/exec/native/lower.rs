@@ -13,9 +13,7 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::mem::{offset_of, size_of};
 use trav_compiler::ir::schema::LeafKind;
-use trav_compiler::ir::{
-    Block, FaultId, FaultRef, Function, SourceId, Target, Terminator, Ty, Value,
-};
+use trav_compiler::ir::{Block, FaultId, FaultRef, Function, SourceId, Target, Terminator, Ty, Value};
 
 /// Slots live on the stack, up to here: a thread's stack is 2 MiB or more.
 const SLOTS_MAX_BYTES: u64 = 256 << 10;
@@ -62,11 +60,7 @@ impl Status {
             0 => Status::Done,
             1 => Status::Arguments,
             2 => Status::Io,
-            _ => Status::Fault {
-                fault: (word >> 8) as u32,
-                found: word & 4 != 0,
-                at: word & 8 != 0,
-            },
+            _ => Status::Fault { fault: (word >> 8) as u32, found: word & 4 != 0, at: word & 8 != 0 },
         }
     }
 }
@@ -82,9 +76,8 @@ pub(super) fn lower(
 ) -> Result<(), ExecError> {
     let slots_bytes: u64 = f.slots.iter().map(|s| u64::from(s.size)).sum();
     if slots_bytes > SLOTS_MAX_BYTES {
-        let message = format!(
-            "native code keeps at most {SLOTS_MAX_BYTES} bytes of buffers, the traversal has {slots_bytes}"
-        );
+        let message =
+            format!("native code keeps at most {SLOTS_MAX_BYTES} bytes of buffers, the traversal has {slots_bytes}");
         return Err(ExecError::Refused(message));
     }
     let call_conv = isa.default_call_conv();
@@ -93,9 +86,7 @@ pub(super) fn lower(
     let entry = b.create_block();
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
-    let [context, views, args, out] = *b.block_params(entry) else {
-        unreachable!("the signature has four parameters")
-    };
+    let [context, views, args, out] = *b.block_params(entry) else { unreachable!("the signature has four parameters") };
     let exit = b.create_block();
     for _ in 0..3 {
         b.append_block_param(exit, I64);
@@ -130,18 +121,10 @@ pub(super) fn lower(
     Ok(())
 }
 
-fn signature(
-    call_conv: cranelift_codegen::isa::CallConv,
-    params: &[ir::Type],
-    returns: &[ir::Type],
-) -> Signature {
+fn signature(call_conv: cranelift_codegen::isa::CallConv, params: &[ir::Type], returns: &[ir::Type]) -> Signature {
     let mut signature = Signature::new(call_conv);
-    signature
-        .params
-        .extend(params.iter().map(|&ty| AbiParam::new(ty)));
-    signature
-        .returns
-        .extend(returns.iter().map(|&ty| AbiParam::new(ty)));
+    signature.params.extend(params.iter().map(|&ty| AbiParam::new(ty)));
+    signature.returns.extend(returns.iter().map(|&ty| AbiParam::new(ty)));
     signature
 }
 
@@ -204,11 +187,7 @@ impl Lower<'_> {
     /// A value as a 64-bit word, whatever its type.
     pub fn word(&mut self, v: Value) -> ir::Value {
         let value = self.get(v);
-        if self.f.value(v).ty == Ty::Bool {
-            self.b.ins().uextend(I64, value)
-        } else {
-            value
-        }
+        if self.f.value(v).ty == Ty::Bool { self.b.ins().uextend(I64, value) } else { value }
     }
 
     /// A constant word.
@@ -217,11 +196,7 @@ impl Lower<'_> {
     }
 
     fn clif_type(&self, v: Value) -> ir::Type {
-        if self.f.value(v).ty == Ty::Bool {
-            I8
-        } else {
-            I64
-        }
+        if self.f.value(v).ty == Ty::Bool { I8 } else { I64 }
     }
 
     /// Checks the arguments, clears slots and the result, and goes to the first block.
@@ -241,29 +216,19 @@ impl Lower<'_> {
             let leaf = &self.f.args[i];
             let word = self.load_arg_word(leaf.offset);
             let wrong = match leaf.kind {
-                LeafKind::Scalar { ty: Ty::Bool, .. } => {
-                    self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, word, 1)
-                }
+                LeafKind::Scalar { ty: Ty::Bool, .. } => self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, word, 1),
                 LeafKind::Scalar { bits: 64.., .. } => continue,
                 LeafKind::Scalar { ty: Ty::U64, bits } => {
                     let most = low_bits(bits);
-                    self.b
-                        .ins()
-                        .icmp_imm_u(IntCC::UnsignedGreaterThan, word, most)
+                    self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, word, most)
                 }
                 LeafKind::Scalar { ty: Ty::I64, bits } => {
                     let narrow = self.extend(word, bits, true);
                     self.b.ins().icmp(IntCC::NotEqual, narrow, word)
                 }
-                LeafKind::Bytes { max, fixed: true } => {
-                    self.b
-                        .ins()
-                        .icmp_imm_u(IntCC::NotEqual, word, i64::from(max))
-                }
+                LeafKind::Bytes { max, fixed: true } => self.b.ins().icmp_imm_u(IntCC::NotEqual, word, i64::from(max)),
                 LeafKind::Bytes { max, fixed: false } => {
-                    self.b
-                        .ins()
-                        .icmp_imm_u(IntCC::UnsignedGreaterThan, word, i64::from(max))
+                    self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, word, i64::from(max))
                 }
             };
             bad = Some(match bad {
@@ -283,15 +248,8 @@ impl Lower<'_> {
             unreachable!("it was made with three parameters")
         };
         let flags = self.regions.context;
-        self.b.ins().store(
-            flags,
-            found,
-            self.context,
-            offset_of!(Context, found) as i32,
-        );
-        self.b
-            .ins()
-            .store(flags, at, self.context, offset_of!(Context, at) as i32);
+        self.b.ins().store(flags, found, self.context, offset_of!(Context, found) as i32);
+        self.b.ins().store(flags, at, self.context, offset_of!(Context, at) as i32);
         self.b.ins().return_(&[status]);
     }
 
@@ -333,18 +291,9 @@ impl Lower<'_> {
                 let cond = self.get(*cond);
                 let (then_block, then_args) = self.target(then, None);
                 let (other_block, other_args) = self.target(other, None);
-                self.b
-                    .ins()
-                    .brif(cond, then_block, &then_args, other_block, &other_args);
+                self.b.ins().brif(cond, then_block, &then_args, other_block, &other_args);
             }
-            Terminator::Hop {
-                source,
-                offset,
-                len,
-                next,
-                keep: _,
-                fault,
-            } => {
+            Terminator::Hop { source, offset, len, next, keep: _, fault } => {
                 self.hop(*source, *offset, *len, *fault);
                 let (block, args) = self.target(next, Some(*len));
                 self.b.ins().jump(block, &args);
@@ -372,17 +321,10 @@ impl Lower<'_> {
         let block = self.clif_block(target.block);
         let mut args = Vec::with_capacity(target.args.len() + 2);
         if self.f.block(target.block).disk.is_some() {
-            let disk = self
-                .disk
-                .expect("the verifier has shown that a disk block is there");
+            let disk = self.disk.expect("the verifier has shown that a disk block is there");
             args.push(BlockArg::Value(disk));
         }
-        args.extend(
-            first
-                .iter()
-                .chain(&target.args)
-                .map(|&v| BlockArg::Value(self.get(v))),
-        );
+        args.extend(first.iter().chain(&target.args).map(|&v| BlockArg::Value(self.get(v))));
         (block, args)
     }
 
@@ -397,11 +339,7 @@ impl Lower<'_> {
             self.call(Callbacks::log(), &[self.context, id, start, size], false);
         }
         let outside = self.outside(source, offset, len);
-        let status = Status::Fault {
-            fault: fault.0,
-            found: false,
-            at: false,
-        };
+        let status = Status::Fault { fault: fault.0, found: false, at: false };
         self.exit_if(outside, status, None, None);
         self.disk = Some(match self.variant {
             Variant::Fast => {
@@ -435,10 +373,7 @@ impl Lower<'_> {
             let starts = self.b.ins().iadd_imm_s(room, 1);
             let zero = self.const_word(0);
             let starts = self.b.ins().smax(starts, zero);
-            return self
-                .b
-                .ins()
-                .icmp(IntCC::UnsignedGreaterThanOrEqual, start, starts);
+            return self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, start, starts);
         }
         let long = self.b.ins().icmp(IntCC::UnsignedGreaterThan, size, image);
         let room = self.b.ins().isub(image, size);
@@ -449,9 +384,7 @@ impl Lower<'_> {
     /// A word of the description of a source. It does not change during the walk.
     fn view(&mut self, source: SourceId, field: usize) -> ir::Value {
         let at = source.index() * size_of::<View>() + field;
-        self.b
-            .ins()
-            .load(I64, self.regions.fixed, self.views, at as i32)
+        self.b.ins().load(I64, self.regions.fixed, self.views, at as i32)
     }
 
     fn count(&mut self, field: usize, by: ir::Value) {
@@ -484,23 +417,13 @@ impl Lower<'_> {
     }
 
     fn end(&mut self, fault: &FaultRef) {
-        let status = Status::Fault {
-            fault: fault.fault.0,
-            found: fault.found.is_some(),
-            at: fault.at.is_some(),
-        };
+        let status = Status::Fault { fault: fault.fault.0, found: fault.found.is_some(), at: fault.at.is_some() };
         let found = fault.found.map(|v| self.word(v));
         let at = fault.at.map(|v| self.word(v));
         self.jump_to_exit(status, found, at);
     }
 
-    fn exit_if(
-        &mut self,
-        cond: ir::Value,
-        status: Status,
-        found: Option<ir::Value>,
-        at: Option<ir::Value>,
-    ) {
+    fn exit_if(&mut self, cond: ir::Value, status: Status, found: Option<ir::Value>, at: Option<ir::Value>) {
         let (go_on, end) = (self.b.create_block(), self.b.create_block());
         self.b.ins().brif(cond, end, &[], go_on, &[]);
         self.b.set_cold_block(end);
@@ -520,9 +443,7 @@ impl Lower<'_> {
     pub fn call(&mut self, callee: usize, args: &[ir::Value], returns: bool) -> ir::Value {
         let returns: &[ir::Type] = if returns { &[I64] } else { &[] };
         let types = vec![I64; args.len()];
-        let signature = self
-            .b
-            .import_signature(signature(self.call_conv, &types, returns));
+        let signature = self.b.import_signature(signature(self.call_conv, &types, returns));
         let callee = self.const_word(callee as u64);
         let inst = self.b.ins().call_indirect(signature, callee, args);
         self.b.inst_results(inst).first().copied().unwrap_or(callee)

@@ -33,10 +33,7 @@ impl Regions {
     pub fn new(b: &mut FunctionBuilder<'_>) -> Self {
         let mut region = |user_id, name: &'static str| -> Option<AliasRegion> {
             let description = name.into();
-            Some(b.func.dfg.alias_regions.insert(AliasRegionData {
-                user_id,
-                description,
-            }))
+            Some(b.func.dfg.alias_regions.insert(AliasRegionData { user_id, description }))
         };
         let flags = MemFlagsData::new().with_notrap();
         Regions {
@@ -69,18 +66,12 @@ struct Place {
 impl Lower<'_> {
     /// A word of the arguments.
     pub fn load_arg_word(&mut self, offset: u32) -> ir::Value {
-        self.b
-            .ins()
-            .load(I64, self.regions.fixed, self.args, offset as i32)
+        self.b.ins().load(I64, self.regions.fixed, self.args, offset as i32)
     }
 
     fn place(&mut self, addr: &Addr) -> Place {
         let (mut base, start) = match addr.region {
-            Region::Disk => (
-                self.disk
-                    .expect("the verifier has shown that a disk block is there"),
-                0,
-            ),
+            Region::Disk => (self.disk.expect("the verifier has shown that a disk block is there"), 0),
             // The bytes follow the length.
             Region::Arg(i) => (self.args, self.f.args[i as usize].offset + 8),
             Region::Slot(slot) => (self.b.ins().stack_addr(I64, self.slots[slot.index()], 0), 0),
@@ -98,29 +89,17 @@ impl Lower<'_> {
         let flags = self.regions.of(addr.region);
         // Room is left for the accesses at an offset from here.
         match i32::try_from(offset + i64::from(INLINE_CLEAR_MAX_BYTES)) {
-            Ok(_) => Place {
-                base,
-                offset: offset as i32,
-                flags,
-            },
-            Err(_) => Place {
-                base: self.b.ins().iadd_imm_s(base, offset),
-                offset: 0,
-                flags,
-            },
+            Ok(_) => Place { base, offset: offset as i32, flags },
+            Err(_) => Place { base: self.b.ins().iadd_imm_s(base, offset), offset: 0, flags },
         }
     }
 
     fn load_at(&mut self, ty: ir::Type, place: Place, at: u32) -> ir::Value {
-        self.b
-            .ins()
-            .load(ty, place.flags, place.base, place.offset + at as i32)
+        self.b.ins().load(ty, place.flags, place.base, place.offset + at as i32)
     }
 
     fn store_at(&mut self, value: ir::Value, place: Place, at: u32) {
-        self.b
-            .ins()
-            .store(place.flags, value, place.base, place.offset + at as i32);
+        self.b.ins().store(place.flags, value, place.base, place.offset + at as i32);
     }
 
     /// Loads `width` bytes as a word.
@@ -128,11 +107,7 @@ impl Lower<'_> {
         let place = self.place(addr);
         if let Some(ty) = whole(width) {
             let value = self.load_at(ty, place, 0);
-            let value = if endian == Endian::Big {
-                self.swap(value, ty)
-            } else {
-                value
-            };
+            let value = if endian == Endian::Big { self.swap(value, ty) } else { value };
             return match (ty, signed) {
                 (I64, _) => value,
                 (_, true) => self.b.ins().sextend(I64, value),
@@ -140,11 +115,7 @@ impl Lower<'_> {
             };
         }
         let value = self.load_odd(place, width, endian, self.surely_readable(addr) >= 8);
-        if signed {
-            self.extend(value, width * 8, true)
-        } else {
-            value
-        }
+        if signed { self.extend(value, width * 8, true) } else { value }
     }
 
     /// 3, 5, 6 or 7 bytes, zero-extended; as one load of 8 and a shift where that many are there.
@@ -164,11 +135,7 @@ impl Lower<'_> {
         for (at, size) in parts(width) {
             let ty = whole(size).expect("parts are whole");
             let part = self.load_at(ty, place, at);
-            let part = if endian == Endian::Big {
-                self.swap(part, ty)
-            } else {
-                part
-            };
+            let part = if endian == Endian::Big { self.swap(part, ty) } else { part };
             let part = self.b.ins().uextend(I64, part);
             let shift = match endian {
                 Endian::Little => i64::from(at) * 8,
@@ -211,10 +178,7 @@ impl Lower<'_> {
             Size::Const(len) if len <= INLINE_COPY_MAX_BYTES => {
                 // All loads come first, so overlap does no harm, neither of the areas nor of the last two pieces.
                 let pieces: Vec<_> = pieces(len).collect();
-                let loaded: Vec<_> = pieces
-                    .iter()
-                    .map(|&(at, ty)| self.load_at(ty, from, at))
-                    .collect();
+                let loaded: Vec<_> = pieces.iter().map(|&(at, ty)| self.load_at(ty, from, at)).collect();
                 for (&(at, _), value) in pieces.iter().zip(loaded) {
                     self.store_at(value, to, at);
                 }
@@ -224,8 +188,7 @@ impl Lower<'_> {
                     Size::Const(len) => self.const_word(len.into()),
                     Size::Value(v) => self.get(v),
                 };
-                let [to, from] =
-                    [to, from].map(|p| self.b.ins().iadd_imm_s(p.base, i64::from(p.offset)));
+                let [to, from] = [to, from].map(|p| self.b.ins().iadd_imm_s(p.base, i64::from(p.offset)));
                 self.call(Callbacks::copy(), &[to, from, len], false);
             }
         }
@@ -237,23 +200,12 @@ impl Lower<'_> {
         let slot = self.b.create_sized_stack_slot(data);
         self.slots.push(slot);
         let base = self.b.ins().stack_addr(I64, slot, 0);
-        self.clear(
-            Place {
-                base,
-                offset: 0,
-                flags: self.regions.slot,
-            },
-            size,
-        );
+        self.clear(Place { base, offset: 0, flags: self.regions.slot }, size);
     }
 
     /// Clears the result.
     pub fn clear_out(&mut self) {
-        let place = Place {
-            base: self.out,
-            offset: 0,
-            flags: self.regions.out,
-        };
+        let place = Place { base: self.out, offset: 0, flags: self.regions.out };
         self.clear(place, self.f.out_size());
     }
 
@@ -275,11 +227,7 @@ impl Lower<'_> {
     }
 
     fn swap(&mut self, value: ir::Value, ty: ir::Type) -> ir::Value {
-        if ty == I8 {
-            value
-        } else {
-            self.b.ins().bswap(value)
-        }
+        if ty == I8 { value } else { self.b.ins().bswap(value) }
     }
 
     /// Bytes that are readable from `addr` on without a check at run time.
@@ -311,14 +259,11 @@ fn whole(width: u8) -> Option<ir::Type> {
 /// A width as disjoint powers of two, greatest first: (offset, size).
 fn parts(width: u8) -> impl Iterator<Item = (u32, u8)> {
     let mut at = 0;
-    [8, 4, 2, 1]
-        .into_iter()
-        .filter(move |size| width & size != 0)
-        .map(move |size| {
-            let start = at;
-            at += u32::from(size);
-            (start, size)
-        })
+    [8, 4, 2, 1].into_iter().filter(move |size| width & size != 0).map(move |size| {
+        let start = at;
+        at += u32::from(size);
+        (start, size)
+    })
 }
 
 /// An area in pieces for vector and integer registers; the last one may overlap the one before it.

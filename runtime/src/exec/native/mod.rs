@@ -22,20 +22,13 @@ use trav_compiler::ir::{FaultId, Function};
 /// Compiles a traversal. Refused where Cranelift has no backend for the machine or a limit of it is passed.
 pub fn prepare(f: &Verified) -> Result<Native, ExecError> {
     let fast = Code::compile(f, Variant::Fast)?;
-    Ok(Native {
-        function: f.clone(),
-        fast,
-        full: OnceLock::new(),
-    })
+    Ok(Native { function: f.clone(), fast, full: OnceLock::new() })
 }
 
 /// The function in Cranelift's text form, before its optimisation.
 pub fn clif(f: &Verified) -> Result<String, ExecError> {
     let data: Vec<Box<[u8]>> = f.data.iter().map(|d| d.bytes.clone().into()).collect();
-    Ok(code::build(f, Variant::Fast, &data)?
-        .func
-        .display()
-        .to_string())
+    Ok(code::build(f, Variant::Fast, &data)?.func.display().to_string())
 }
 
 /// The machine code as assembly text.
@@ -80,12 +73,7 @@ impl Native {
     pub fn bind(&self, sources: &Sources) -> Result<Bound<'_>, ExecError> {
         let in_memory = sources.images.iter().all(|image| image.bytes().is_some());
         let code = if in_memory { &self.fast } else { self.full()? };
-        Ok(Bound {
-            function: &self.function,
-            code,
-            images: sources.clone(),
-            views: views(&self.function, sources)?,
-        })
+        Ok(Bound { function: &self.function, code, images: sources.clone(), views: views(&self.function, sources)? })
     }
 
     /// Bytes of machine code of the fast variant.
@@ -105,28 +93,12 @@ impl Native {
 impl Bound<'_> {
     /// Runs one walk. `args` is laid out by the function's argument leaves; `out`, of the result's size, receives the result, or each
     /// row in turn, for which `row` is called.
-    pub fn call(
-        &self,
-        args: &[u8],
-        out: &mut [u8],
-        row: &mut dyn FnMut(&[u8]),
-    ) -> Result<Walk, ExecError> {
+    pub fn call(&self, args: &[u8], out: &mut [u8], row: &mut dyn FnMut(&[u8])) -> Result<Walk, ExecError> {
         check_sizes(self.function, args, out)?;
         let (images, views) = (&self.images, &self.views);
-        let returned = self.code.call(Call {
-            args,
-            out,
-            images,
-            views,
-            hops: None,
-            row,
-        });
+        let returned = self.code.call(Call { args, out, images, views, hops: None, row });
         let (hops, bytes) = (returned.context.hops, returned.context.bytes);
-        Ok(Walk {
-            fault: end(self.function, args, returned)?,
-            hops,
-            bytes,
-        })
+        Ok(Walk { fault: end(self.function, args, returned)?, hops, bytes })
     }
 }
 
@@ -153,11 +125,7 @@ impl Executor for Native {
             None if f.stream => Outcome::Done(Vec::new()),
             None => Outcome::Done(out),
         };
-        Ok(Trace {
-            hops,
-            rows,
-            outcome,
-        })
+        Ok(Trace { hops, rows, outcome })
     }
 }
 
@@ -165,8 +133,9 @@ impl Executor for Native {
 fn end(f: &Function, args: &[u8], returned: Returned) -> Result<Option<FaultReport>, ExecError> {
     match Status::decode(returned.status) {
         Status::Done => Ok(None),
-        Status::Arguments => Err(super::args::check(f, args)
-            .expect_err("the generated code and `args::check` apply the same rules")),
+        Status::Arguments => {
+            Err(super::args::check(f, args).expect_err("the generated code and `args::check` apply the same rules"))
+        }
         Status::Io => {
             let lost = || std::io::Error::other("a read failed without a reason");
             Err(ExecError::Io(returned.error.unwrap_or_else(lost)))
@@ -182,9 +151,7 @@ fn end(f: &Function, args: &[u8], returned: Returned) -> Result<Option<FaultRepo
 fn views(f: &Function, sources: &Sources) -> Result<Vec<View>, ExecError> {
     if sources.images.len() < f.sources.len() {
         let missing = &f.sources[sources.images.len()];
-        return Err(ExecError::Arguments(format!(
-            "no image for the source `{missing}`"
-        )));
+        return Err(ExecError::Arguments(format!("no image for the source `{missing}`")));
     }
     let view = |image: &std::sync::Arc<dyn crate::image::Image>| {
         let bytes = image.bytes();
@@ -192,10 +159,7 @@ fn views(f: &Function, sources: &Sources) -> Result<Vec<View>, ExecError> {
         if len > i64::MAX as u64 {
             return Err(ExecError::Refused("an image of 2^63 bytes or more".into()));
         }
-        Ok(View {
-            base: bytes.map_or(0, |bytes| bytes.as_ptr().expose_provenance()),
-            len,
-        })
+        Ok(View { base: bytes.map_or(0, |bytes| bytes.as_ptr().expose_provenance()), len })
     };
     sources.images.iter().map(view).collect()
 }
@@ -207,9 +171,7 @@ fn args_size(f: &Function) -> usize {
 
 fn check_sizes(f: &Function, args: &[u8], out: &[u8]) -> Result<(), ExecError> {
     let wrong = |what: &str, want: usize, got: usize| {
-        Err(ExecError::Arguments(format!(
-            "{what}: expected {want} bytes, found {got}"
-        )))
+        Err(ExecError::Arguments(format!("{what}: expected {want} bytes, found {got}")))
     };
     let (args_size, out_size) = (args_size(f), f.out_size() as usize);
     if args.len() != args_size {

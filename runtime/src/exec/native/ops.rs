@@ -32,33 +32,18 @@ impl Lower<'_> {
                 Some(self.extend(word, *bits, ty == Some(Ty::I64)))
             }
             Op::Refine { a, .. } => Some(self.get(*a)),
-            Op::Load {
-                addr,
-                width,
-                endian,
-            } => {
+            Op::Load { addr, width, endian } => {
                 let word = self.load(addr, *width, *endian, ty == Some(Ty::I64));
                 Some(self.typed(word, ty))
             }
-            Op::Check {
-                region: _,
-                a,
-                size,
-                limit,
-                fault,
-            } => Some(self.check(*a, *size, *limit, fault)),
+            Op::Check { region: _, a, size, limit, fault } => Some(self.check(*a, *size, *limit, fault)),
             Op::Guard { cond, fault } => {
                 let cond = self.get(*cond);
                 self.fault_unless(cond, fault);
                 None
             }
             Op::Prove { .. } => unreachable!("the verifier lets no obligation pass"),
-            Op::Store {
-                addr,
-                width,
-                endian,
-                value,
-            } => {
+            Op::Store { addr, width, endian, value } => {
                 let word = self.word(*value);
                 self.store(addr, *width, *endian, word);
                 None
@@ -75,11 +60,7 @@ impl Lower<'_> {
 
     /// A word in the representation of a type.
     fn typed(&mut self, word: ir::Value, ty: Option<Ty>) -> ir::Value {
-        if ty == Some(Ty::Bool) {
-            self.b.ins().ireduce(I8, word)
-        } else {
-            word
-        }
+        if ty == Some(Ty::Bool) { self.b.ins().ireduce(I8, word) } else { word }
     }
 
     /// The low bits of a word, extended.
@@ -93,11 +74,7 @@ impl Lower<'_> {
         match (narrow, signed) {
             (Some(ty), _) => {
                 let low = self.b.ins().ireduce(ty, word);
-                if signed {
-                    self.b.ins().sextend(I64, low)
-                } else {
-                    self.b.ins().uextend(I64, low)
-                }
+                if signed { self.b.ins().sextend(I64, low) } else { self.b.ins().uextend(I64, low) }
             }
             (None, false) => self.b.ins().band_imm_u(word, low_bits(bits)),
             (None, true) => {
@@ -149,14 +126,7 @@ impl Lower<'_> {
     }
 
     /// Arithmetic that faults when the result is not in the type.
-    fn checked(
-        &mut self,
-        op: BinOp,
-        signed: bool,
-        a: Value,
-        b: Value,
-        fault: &FaultRef,
-    ) -> ir::Value {
+    fn checked(&mut self, op: BinOp, signed: bool, a: Value, b: Value, fault: &FaultRef) -> ir::Value {
         let (x, y) = (self.get(a), self.get(b));
         let (result, overflow) = match (op, signed) {
             (BinOp::Add, false) => {
@@ -174,11 +144,7 @@ impl Lower<'_> {
             (BinOp::Mul, true) => self.b.ins().smul_overflow(x, y),
             (BinOp::Shl, _) => {
                 let shifted = self.b.ins().ishl(x, y);
-                let back = if signed {
-                    self.b.ins().sshr(shifted, y)
-                } else {
-                    self.b.ins().ushr(shifted, y)
-                };
+                let back = if signed { self.b.ins().sshr(shifted, y) } else { self.b.ins().ushr(shifted, y) };
                 (shifted, self.b.ins().icmp(IntCC::NotEqual, back, x))
             }
             (BinOp::Div | BinOp::Rem | BinOp::And | BinOp::Or | BinOp::Xor | BinOp::Shr, _) => {
@@ -200,11 +166,9 @@ impl Lower<'_> {
         let limit_claim = self.f.value(limit).range;
         let outside = match (size_value, limit_claim.as_const()) {
             // `a <= limit - size`, folded.
-            (None, Some(limit)) if limit >= size_most => self.b.ins().icmp_imm_u(
-                IntCC::UnsignedGreaterThan,
-                start,
-                (limit - size_most) as i64,
-            ),
+            (None, Some(limit)) if limit >= size_most => {
+                self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, start, (limit - size_most) as i64)
+            }
             // The same with a limit that is known to be large enough.
             (None, None) if limit_claim.lo >= size_most => {
                 let room = self.b.ins().iadd_imm_s(end, -(size_most as i64));
