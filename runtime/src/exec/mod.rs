@@ -4,6 +4,11 @@
 //! any number of calls. All executors give the same [`Trace`] for the same call, to the byte: the interpreter defines it, and the
 //! differential tests hold the others to it.
 
+pub mod args;
+#[cfg(feature = "kernel")]
+pub mod kernel;
+pub mod native;
+
 use crate::image::Sources;
 use trav_compiler::ir::{FaultId, SourceId};
 

@@ -1,0 +1,281 @@
+//! Executable memory and the calls into it: the only `unsafe` of the native executor.
+//!
+//! The argument for all of it: [`Code`] is compiled from a [`Verified`] function, whose every access is in bounds of its region, and
+//! [`Code::call`] checks that the regions handed over (arguments, result, images) have the sizes that the function was verified
+//! for. The values of the arguments are checked by the generated code before anything else.
+
+#![allow(unsafe_code, reason = "runs generated machine code")]
+
+use super::lower::{self, Variant};
+use crate::exec::{ExecError, Hop};
+use crate::image::Sources;
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{Context as Compilation, isa::OwnedTargetIsa};
+use cranelift_frontend::FunctionBuilderContext;
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{Linkage, Module, default_libcall_names};
+use std::ffi::c_void;
+use std::sync::{Mutex, OnceLock};
+use trav_compiler::ir::SourceId;
+use trav_compiler::ir::verify::Verified;
+
+/// What the generated code and its caller share during a call. The code finds the fields by [`std::mem::offset_of`].
+#[repr(C)]
+pub(super) struct Context {
+    /// Hops made, the failing one included.
+    pub hops: u64,
+    /// The sum of their lengths.
+    pub bytes: u64,
+    /// The value found, if the status says so.
+    pub found: u64,
+    /// The offset in the disk block, if the status says so.
+    pub at: u64,
+    /// The [`Host`]; only the callbacks look at it.
+    host: *mut c_void,
+}
+
+/// An image as the generated code sees it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    /// Address of the first byte; 0 for an image that is not in memory.
+    pub base: usize,
+    /// Bytes; below 2^63.
+    pub len: u64,
+}
+
+/// What the callbacks need.
+struct Host<'a> {
+    images: &'a Sources,
+    hops: Option<&'a mut Vec<Hop>>,
+    row: &'a mut dyn FnMut(&[u8]),
+    row_size: usize,
+    /// The current block of an image that is not in memory.
+    block: Vec<u8>,
+    error: Option<std::io::Error>,
+}
+
+/// The regions of one call.
+pub(super) struct Call<'a> {
+    /// Laid out by the function's argument leaves.
+    pub args: &'a [u8],
+    /// Receives the result or row.
+    pub out: &'a mut [u8],
+    /// The images, and how the code sees them.
+    pub images: &'a Sources,
+    /// One for each image.
+    pub views: &'a [View],
+    /// Where hops are noted, for the traced variant.
+    pub hops: Option<&'a mut Vec<Hop>>,
+    /// Receives each row.
+    pub row: &'a mut dyn FnMut(&[u8]),
+}
+
+/// How a call came back.
+pub(super) struct Returned {
+    /// See [`lower::Status`].
+    pub status: u64,
+    pub context: Context,
+    pub error: Option<std::io::Error>,
+}
+
+type Entry = unsafe extern "C" fn(*mut Context, *const View, *const u8, *mut u8) -> u64;
+
+/// The machine code of one traversal.
+pub(super) struct Code {
+    /// Owns the memory. Behind a mutex only to be shareable: nobody locks it before drop.
+    module: Mutex<Option<JITModule>>,
+    entry: Entry,
+    size_bytes: usize,
+    /// The constant tables: the code holds their addresses.
+    _data: Vec<Box<[u8]>>,
+    args_size: usize,
+    out_size: usize,
+    sources: usize,
+}
+
+impl Code {
+    /// Compiles one variant of a function.
+    pub fn compile(f: &Verified, variant: Variant) -> Result<Code, ExecError> {
+        let data: Vec<Box<[u8]>> = f.data.iter().map(|d| d.bytes.clone().into()).collect();
+        let mut compilation = build(f, variant, &data)?;
+        let mut module = JITModule::new(JITBuilder::with_isa(isa()?.clone(), default_libcall_names()));
+        let signature = compilation.func.signature.clone();
+        let id = module.declare_function("walk", Linkage::Local, &signature).map_err(refused)?;
+        module.define_function(id, &mut compilation).map_err(refused)?;
+        module.finalize_definitions().map_err(refused)?;
+        let pointer = module.get_finalized_function(id);
+        // SAFETY: the function was built with exactly this signature and the C calling convention (`lower::signature`).
+        let entry = unsafe { std::mem::transmute::<*const u8, Entry>(pointer) };
+        let size_bytes = compilation.compiled_code().map_or(0, |code| code.code_buffer().len());
+        Ok(Code {
+            module: Mutex::new(Some(module)),
+            entry,
+            size_bytes,
+            _data: data,
+            args_size: super::args_size(f),
+            out_size: f.out_size() as usize,
+            sources: f.sources.len(),
+        })
+    }
+
+    /// Bytes of machine code.
+    pub fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    /// Runs one walk. The caller has checked the sizes; they are asserted here because memory safety rests on them.
+    pub fn call(&self, call: Call<'_>) -> Returned {
+        assert_eq!(call.args.len(), self.args_size, "the arguments have the size of their layout");
+        assert_eq!(call.out.len(), self.out_size, "the result has the size of its layout");
+        assert!(call.views.len() >= self.sources, "each source has an image");
+        let mut host = Host {
+            images: call.images,
+            hops: call.hops,
+            row: call.row,
+            row_size: self.out_size,
+            block: Vec::new(),
+            error: None,
+        };
+        let host_pointer: *mut Host<'_> = &mut host;
+        let mut context = Context { hops: 0, bytes: 0, found: 0, at: 0, host: host_pointer.cast() };
+        // SAFETY: see the file's head. The four regions are valid for the call, the two writable ones are exclusively borrowed
+        // (`context`, `call.out`), and the views' bytes are kept alive by `call.images`, which `super::Bound` made them from.
+        let status =
+            unsafe { (self.entry)(&mut context, call.views.as_ptr(), call.args.as_ptr(), call.out.as_mut_ptr()) };
+        Returned { status, context, error: host.error }
+    }
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        let module = self.module.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(module) = module {
+            // SAFETY: `entry` is private and called only through `&self`, so no call is running and none can follow.
+            unsafe { module.free_memory() }
+        }
+    }
+}
+
+/// The callbacks' addresses, for the generated code.
+pub(super) struct Callbacks;
+
+impl Callbacks {
+    /// `(context, source, offset, len)`: notes a hop.
+    pub fn log() -> usize {
+        log as *const () as usize
+    }
+    /// `(context, source, offset, len) -> address`: the bytes, which lie on the image; 0 if they cannot be read.
+    pub fn read() -> usize {
+        read as *const () as usize
+    }
+    /// `(context, out)`: a row is complete.
+    pub fn row() -> usize {
+        row as *const () as usize
+    }
+    /// `(to, from, len)`: moves bytes; the areas may overlap.
+    pub fn copy() -> usize {
+        copy as *const () as usize
+    }
+    /// `(to, len)`: clears bytes.
+    pub fn clear() -> usize {
+        clear as *const () as usize
+    }
+}
+
+/// # Safety
+/// `context` is the one that [`Code::call`] made, and its host is still borrowed by that call alone.
+unsafe fn host<'a>(context: *mut Context) -> &'a mut Host<'a> {
+    // SAFETY: by the contract above. The generated code never touches the host, and callbacks do not nest.
+    unsafe { &mut *(*context).host.cast::<Host<'a>>() }
+}
+
+unsafe extern "C" fn log(context: *mut Context, source: u64, offset: u64, len: u64) {
+    // SAFETY: called by generated code with the context it was given.
+    let host = unsafe { host(context) };
+    if let Some(hops) = &mut host.hops {
+        hops.push(Hop { source: SourceId(source as u32), offset, len });
+    }
+}
+
+unsafe extern "C" fn read(context: *mut Context, source: u64, offset: u64, len: u64) -> *const u8 {
+    // SAFETY: called by generated code with the context it was given.
+    let host = unsafe { host(context) };
+    let image = &host.images.images[source as usize];
+    let (start, len) = (offset as usize, len as usize);
+    if let Some(bytes) = image.bytes() {
+        return bytes[start..start + len].as_ptr();
+    }
+    host.block.clear();
+    let result = match host.block.try_reserve(len) {
+        Ok(()) => {
+            host.block.resize(len, 0);
+            image.read_at(offset, &mut host.block)
+        }
+        Err(e) => Err(std::io::Error::new(std::io::ErrorKind::OutOfMemory, e)),
+    };
+    match result {
+        Ok(()) => host.block.as_ptr(),
+        Err(e) => {
+            host.error = Some(e);
+            std::ptr::null()
+        }
+    }
+}
+
+unsafe extern "C" fn row(context: *mut Context, out: *const u8) {
+    // SAFETY: called by generated code with the context and the result area it was given; the code does not write the area meanwhile.
+    let (host, row) = unsafe {
+        let host = host(context);
+        let size = host.row_size;
+        (host, std::slice::from_raw_parts(out, size))
+    };
+    (host.row)(row);
+}
+
+unsafe extern "C" fn copy(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: the verifier has shown that both areas hold `len` bytes.
+    unsafe { std::ptr::copy(from, to, len) }
+}
+
+unsafe extern "C" fn clear(to: *mut u8, len: usize) {
+    // SAFETY: `to` is a slot or the result, `len` its size.
+    unsafe { std::ptr::write_bytes(to, 0, len) }
+}
+
+/// The function in Cranelift's terms.
+pub(super) fn build(f: &Verified, variant: Variant, data: &[Box<[u8]>]) -> Result<Compilation, ExecError> {
+    let mut compilation = Compilation::new();
+    let mut scratch = FunctionBuilderContext::new();
+    lower::lower(f, variant, data, &**isa()?, &mut compilation.func, &mut scratch)?;
+    Ok(compilation)
+}
+
+/// What this machine runs; found once.
+pub(super) fn isa() -> Result<&'static OwnedTargetIsa, ExecError> {
+    static ISA: OnceLock<Result<OwnedTargetIsa, String>> = OnceLock::new();
+    ISA.get_or_init(|| {
+        let mut flags = settings::builder();
+        let verifier = if cfg!(debug_assertions) { "true" } else { "false" };
+        for (name, value) in [
+            ("opt_level", "speed"),
+            ("enable_verifier", verifier),
+            ("use_colocated_libcalls", "false"),
+            ("is_pic", "false"),
+            ("unwind_info", "false"),
+            // Slots live on the stack; a frame larger than the guard page must touch each page.
+            ("enable_probestack", "true"),
+            ("probestack_strategy", "inline"),
+        ] {
+            flags.set(name, value).map_err(|e| e.to_string())?;
+        }
+        let builder = cranelift_native::builder()?;
+        builder.finish(settings::Flags::new(flags)).map_err(|e| e.to_string())
+    })
+    .as_ref()
+    .map_err(|e| ExecError::Refused(format!("no native code for this machine: {e}")))
+}
+
+fn refused(e: impl std::fmt::Debug) -> ExecError {
+    ExecError::Refused(format!("native code cannot be made: {e:?}"))
+}

@@ -1,0 +1,451 @@
+//! IR → Cranelift IR: control flow, hops and faults. One Cranelift block per IR block.
+//!
+//! The address of the current disk block is an extra first parameter of each block that has one, so it lives in a register; a hop
+//! computes the next. `Bool` is an `i8`, everything else an `i64`.
+
+use super::code::{Callbacks, Context, View};
+use super::ops::low_bits;
+use crate::exec::ExecError;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I8, I64};
+use cranelift_codegen::ir::{self, AbiParam, BlockArg, InstBuilder, Signature, StackSlot};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use std::mem::{offset_of, size_of};
+use trav_compiler::ir::schema::LeafKind;
+use trav_compiler::ir::{Block, FaultId, FaultRef, Function, SourceId, Target, Terminator, Ty, Value};
+
+/// Slots live on the stack, up to here: a thread's stack is 2 MiB or more.
+const SLOTS_MAX_BYTES: u64 = 256 << 10;
+
+/// What is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variant {
+    /// Images in memory; hops and bytes are counted.
+    Fast,
+    /// Any images; each hop is noted.
+    Full,
+}
+
+/// How the generated function returns, packed into one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Done,
+    /// The arguments contradict the function's claims about them; nothing was done.
+    Arguments,
+    /// A read failed; the host has the reason.
+    Io,
+    /// A fault, and whether [`Context::found`] and [`Context::at`] are set.
+    Fault {
+        fault: u32,
+        found: bool,
+        at: bool,
+    },
+}
+
+impl Status {
+    fn encode(self) -> i64 {
+        match self {
+            Status::Done => 0,
+            Status::Arguments => 1,
+            Status::Io => 2,
+            Status::Fault { fault, found, at } => {
+                3 | i64::from(found) << 2 | i64::from(at) << 3 | i64::from(fault) << 8
+            }
+        }
+    }
+
+    pub fn decode(word: u64) -> Self {
+        match word & 3 {
+            0 => Status::Done,
+            1 => Status::Arguments,
+            2 => Status::Io,
+            _ => Status::Fault { fault: (word >> 8) as u32, found: word & 4 != 0, at: word & 8 != 0 },
+        }
+    }
+}
+
+/// Builds the function.
+pub(super) fn lower(
+    f: &Function,
+    variant: Variant,
+    data: &[Box<[u8]>],
+    isa: &dyn TargetIsa,
+    into: &mut ir::Function,
+    scratch: &mut FunctionBuilderContext,
+) -> Result<(), ExecError> {
+    let slots_bytes: u64 = f.slots.iter().map(|s| u64::from(s.size)).sum();
+    if slots_bytes > SLOTS_MAX_BYTES {
+        let message =
+            format!("native code keeps at most {SLOTS_MAX_BYTES} bytes of buffers, the traversal has {slots_bytes}");
+        return Err(ExecError::Refused(message));
+    }
+    let call_conv = isa.default_call_conv();
+    into.signature = signature(call_conv, &[I64; 4], &[I64]);
+    let mut b = FunctionBuilder::new(into, scratch);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    let [context, views, args, out] = *b.block_params(entry) else { unreachable!("the signature has four parameters") };
+    let exit = b.create_block();
+    for _ in 0..3 {
+        b.append_block_param(exit, I64);
+    }
+    b.set_cold_block(exit);
+    let regions = super::memory::Regions::new(&mut b);
+    let mut lower = Lower {
+        f,
+        variant,
+        data,
+        call_conv,
+        values: vec![None; f.values.len()],
+        blocks: vec![None; f.blocks.len()],
+        slots: Vec::new(),
+        disk: None,
+        disk_min: 0,
+        regions,
+        context,
+        views,
+        args,
+        out,
+        exit,
+        b,
+    };
+    lower.prologue();
+    for block in reverse_postorder(f) {
+        lower.block(block);
+    }
+    lower.epilogue();
+    lower.b.seal_all_blocks();
+    lower.b.finalize(isa.frontend_config());
+    Ok(())
+}
+
+fn signature(call_conv: cranelift_codegen::isa::CallConv, params: &[ir::Type], returns: &[ir::Type]) -> Signature {
+    let mut signature = Signature::new(call_conv);
+    signature.params.extend(params.iter().map(|&ty| AbiParam::new(ty)));
+    signature.returns.extend(returns.iter().map(|&ty| AbiParam::new(ty)));
+    signature
+}
+
+/// Reachable blocks, each after those that dominate it, so that values are made before they are used.
+fn reverse_postorder(f: &Function) -> Vec<Block> {
+    let mut seen = vec![false; f.blocks.len()];
+    let mut order = Vec::new();
+    seen[0] = true;
+    let mut stack = vec![(Block(0), false)];
+    while let Some((block, done)) = stack.pop() {
+        if done {
+            order.push(block);
+            continue;
+        }
+        stack.push((block, true));
+        for target in f.block(block).term.targets() {
+            if !std::mem::replace(&mut seen[target.block.index()], true) {
+                stack.push((target.block, false));
+            }
+        }
+    }
+    order.reverse();
+    order
+}
+
+/// The function under construction.
+pub(super) struct Lower<'a> {
+    pub f: &'a Function,
+    variant: Variant,
+    pub data: &'a [Box<[u8]>],
+    call_conv: cranelift_codegen::isa::CallConv,
+    values: Vec<Option<ir::Value>>,
+    blocks: Vec<Option<ir::Block>>,
+    pub slots: Vec<StackSlot>,
+    /// The address of the current disk block, where there is one.
+    pub disk: Option<ir::Value>,
+    /// At least so many bytes are there.
+    pub disk_min: u32,
+    pub regions: super::memory::Regions,
+    context: ir::Value,
+    views: ir::Value,
+    pub args: ir::Value,
+    pub out: ir::Value,
+    /// Stores the value found and the offset, and returns the status.
+    exit: ir::Block,
+    pub b: FunctionBuilder<'a>,
+}
+
+impl Lower<'_> {
+    /// The Cranelift value of an IR value.
+    pub fn get(&self, v: Value) -> ir::Value {
+        self.values[v.index()].expect("the verifier has shown that definitions dominate uses")
+    }
+
+    /// Defines an IR value.
+    pub fn set(&mut self, v: Value, value: ir::Value) {
+        self.values[v.index()] = Some(value);
+    }
+
+    /// A value as a 64-bit word, whatever its type.
+    pub fn word(&mut self, v: Value) -> ir::Value {
+        let value = self.get(v);
+        if self.f.value(v).ty == Ty::Bool { self.b.ins().uextend(I64, value) } else { value }
+    }
+
+    /// A constant word.
+    pub fn const_word(&mut self, n: u64) -> ir::Value {
+        self.b.ins().iconst(I64, n as i64)
+    }
+
+    fn clif_type(&self, v: Value) -> ir::Type {
+        if self.f.value(v).ty == Ty::Bool { I8 } else { I64 }
+    }
+
+    /// Checks the arguments, clears slots and the result, and goes to the first block.
+    fn prologue(&mut self) {
+        self.check_arguments();
+        for slot in &self.f.slots {
+            self.add_slot(slot.size);
+        }
+        self.clear_out();
+        let first = self.clif_block(Block(0));
+        self.b.ins().jump(first, &[]);
+    }
+
+    fn check_arguments(&mut self) {
+        let mut bad = None;
+        for i in 0..self.f.args.len() {
+            let leaf = &self.f.args[i];
+            let word = self.load_arg_word(leaf.offset);
+            let wrong = match leaf.kind {
+                LeafKind::Scalar { ty: Ty::Bool, .. } => self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, word, 1),
+                LeafKind::Scalar { bits: 64.., .. } => continue,
+                LeafKind::Scalar { ty: Ty::U64, bits } => {
+                    let most = low_bits(bits);
+                    self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, word, most)
+                }
+                LeafKind::Scalar { ty: Ty::I64, bits } => {
+                    let narrow = self.extend(word, bits, true);
+                    self.b.ins().icmp(IntCC::NotEqual, narrow, word)
+                }
+                LeafKind::Bytes { max, fixed: true } => self.b.ins().icmp_imm_u(IntCC::NotEqual, word, i64::from(max)),
+                LeafKind::Bytes { max, fixed: false } => {
+                    self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, word, i64::from(max))
+                }
+            };
+            bad = Some(match bad {
+                Some(so_far) => self.b.ins().bor(so_far, wrong),
+                None => wrong,
+            });
+        }
+        if let Some(bad) = bad {
+            self.exit_if(bad, Status::Arguments, None, None);
+        }
+    }
+
+    /// The block where faults end.
+    fn epilogue(&mut self) {
+        self.b.switch_to_block(self.exit);
+        let [status, found, at] = *self.b.block_params(self.exit) else {
+            unreachable!("it was made with three parameters")
+        };
+        let flags = self.regions.context;
+        self.b.ins().store(flags, found, self.context, offset_of!(Context, found) as i32);
+        self.b.ins().store(flags, at, self.context, offset_of!(Context, at) as i32);
+        self.b.ins().return_(&[status]);
+    }
+
+    /// The Cranelift block of an IR block, made when first asked for.
+    fn clif_block(&mut self, block: Block) -> ir::Block {
+        if let Some(made) = self.blocks[block.index()] {
+            return made;
+        }
+        let made = self.b.create_block();
+        let data = self.f.block(block);
+        if data.disk.is_some() {
+            self.b.append_block_param(made, I64);
+        }
+        for &param in &data.params {
+            let ty = self.clif_type(param);
+            let value = self.b.append_block_param(made, ty);
+            self.set(param, value);
+        }
+        self.blocks[block.index()] = Some(made);
+        made
+    }
+
+    fn block(&mut self, block: Block) {
+        let made = self.clif_block(block);
+        self.b.switch_to_block(made);
+        let data = self.f.block(block);
+        self.disk = data.disk.map(|_| self.b.block_params(made)[0]);
+        self.disk_min = data.disk.map_or(0, |disk| disk.min);
+        for inst in &data.insts {
+            self.inst(inst);
+        }
+        self.terminator(&data.term);
+    }
+
+    fn terminator(&mut self, term: &Terminator) {
+        match term {
+            Terminator::Jump(target) => self.jump(target),
+            Terminator::Branch { cond, then, other } => {
+                let cond = self.get(*cond);
+                let (then_block, then_args) = self.target(then, None);
+                let (other_block, other_args) = self.target(other, None);
+                self.b.ins().brif(cond, then_block, &then_args, other_block, &other_args);
+            }
+            Terminator::Hop { source, offset, len, next, keep: _, fault } => {
+                self.hop(*source, *offset, *len, *fault);
+                let (block, args) = self.target(next, Some(*len));
+                self.b.ins().jump(block, &args);
+            }
+            Terminator::Emit { next, keep: _ } => {
+                let (context, out) = (self.context, self.out);
+                self.call(Callbacks::row(), &[context, out], false);
+                self.jump(next);
+            }
+            Terminator::Return => {
+                let done = self.b.ins().iconst(I64, Status::Done.encode());
+                self.b.ins().return_(&[done]);
+            }
+            Terminator::Fault(fault) => self.end(fault),
+        }
+    }
+
+    fn jump(&mut self, target: &Target) {
+        let (block, args) = self.target(target, None);
+        self.b.ins().jump(block, &args);
+    }
+
+    /// Block and arguments of a jump; `first` goes before the target's own arguments.
+    fn target(&mut self, target: &Target, first: Option<Value>) -> (ir::Block, Vec<BlockArg>) {
+        let block = self.clif_block(target.block);
+        let mut args = Vec::with_capacity(target.args.len() + 2);
+        if self.f.block(target.block).disk.is_some() {
+            let disk = self.disk.expect("the verifier has shown that a disk block is there");
+            args.push(BlockArg::Value(disk));
+        }
+        args.extend(first.iter().chain(&target.args).map(|&v| BlockArg::Value(self.get(v))));
+        (block, args)
+    }
+
+    /// Counts a hop, tests that it lies on its source, and makes its bytes the current block.
+    fn hop(&mut self, source: SourceId, offset: Value, len: Value, fault: FaultId) {
+        let (start, size) = (self.get(offset), self.get(len));
+        let one = self.const_word(1);
+        self.count(offset_of!(Context, hops), one);
+        self.count(offset_of!(Context, bytes), size);
+        let id = self.const_word(source.0.into());
+        if self.variant == Variant::Full {
+            self.call(Callbacks::log(), &[self.context, id, start, size], false);
+        }
+        let outside = self.outside(source, offset, len);
+        let status = Status::Fault { fault: fault.0, found: false, at: false };
+        self.exit_if(outside, status, None, None);
+        self.disk = Some(match self.variant {
+            Variant::Fast => {
+                let base = self.view(source, offset_of!(View, base));
+                self.b.ins().iadd(base, start)
+            }
+            Variant::Full => {
+                let args = [self.context, id, start, size];
+                let address = self.call(Callbacks::read(), &args, true);
+                let failed = self.b.ins().icmp_imm_u(IntCC::Equal, address, 0);
+                self.exit_if(failed, Status::Io, None, None);
+                address
+            }
+        });
+    }
+
+    /// Whether `offset + len` passes the image's end. Images are shorter than 2^63.
+    fn outside(&mut self, source: SourceId, offset: Value, len: Value) -> ir::Value {
+        let (start, size) = (self.get(offset), self.get(len));
+        let image = self.view(source, offset_of!(View, len));
+        let len_claim = self.f.value(len).range;
+        let end_most = self.f.value(offset).range.hi + len_claim.hi;
+        if len_claim.as_const().is_none() && end_most <= u64::MAX.into() {
+            let end = self.b.ins().iadd(start, size);
+            return self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, image);
+        }
+        if len_claim.hi < i64::MAX.into() {
+            // Offsets below `image - len + 1` are good, none if that is negative. For a constant length this number does not
+            // change during the walk, and Cranelift computes it outside of loops: one compare is left.
+            let room = self.b.ins().isub(image, size);
+            let starts = self.b.ins().iadd_imm_s(room, 1);
+            let zero = self.const_word(0);
+            let starts = self.b.ins().smax(starts, zero);
+            return self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, start, starts);
+        }
+        let long = self.b.ins().icmp(IntCC::UnsignedGreaterThan, size, image);
+        let room = self.b.ins().isub(image, size);
+        let late = self.b.ins().icmp(IntCC::UnsignedGreaterThan, start, room);
+        self.b.ins().bor(long, late)
+    }
+
+    /// A word of the description of a source. It does not change during the walk.
+    fn view(&mut self, source: SourceId, field: usize) -> ir::Value {
+        let at = source.index() * size_of::<View>() + field;
+        self.b.ins().load(I64, self.regions.fixed, self.views, at as i32)
+    }
+
+    fn count(&mut self, field: usize, by: ir::Value) {
+        let flags = self.regions.context;
+        let old = self.b.ins().load(I64, flags, self.context, field as i32);
+        let new = self.b.ins().iadd(old, by);
+        self.b.ins().store(flags, new, self.context, field as i32);
+    }
+
+    /// Ends the walk with a fault unless `cond` holds.
+    pub fn fault_unless(&mut self, cond: ir::Value, fault: &FaultRef) {
+        let (go_on, end) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(cond, go_on, &[], end, &[]);
+        self.cold_end(end, fault);
+        self.b.switch_to_block(go_on);
+    }
+
+    /// Ends the walk with a fault if `cond` holds.
+    pub fn fault_if(&mut self, cond: ir::Value, fault: &FaultRef) {
+        let (go_on, end) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(cond, end, &[], go_on, &[]);
+        self.cold_end(end, fault);
+        self.b.switch_to_block(go_on);
+    }
+
+    fn cold_end(&mut self, end: ir::Block, fault: &FaultRef) {
+        self.b.set_cold_block(end);
+        self.b.switch_to_block(end);
+        self.end(fault);
+    }
+
+    fn end(&mut self, fault: &FaultRef) {
+        let status = Status::Fault { fault: fault.fault.0, found: fault.found.is_some(), at: fault.at.is_some() };
+        let found = fault.found.map(|v| self.word(v));
+        let at = fault.at.map(|v| self.word(v));
+        self.jump_to_exit(status, found, at);
+    }
+
+    fn exit_if(&mut self, cond: ir::Value, status: Status, found: Option<ir::Value>, at: Option<ir::Value>) {
+        let (go_on, end) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(cond, end, &[], go_on, &[]);
+        self.b.set_cold_block(end);
+        self.b.switch_to_block(end);
+        self.jump_to_exit(status, found, at);
+        self.b.switch_to_block(go_on);
+    }
+
+    fn jump_to_exit(&mut self, status: Status, found: Option<ir::Value>, at: Option<ir::Value>) {
+        let zero = self.const_word(0);
+        let status = self.b.ins().iconst(I64, status.encode());
+        let args = [status, found.unwrap_or(zero), at.unwrap_or(zero)].map(BlockArg::Value);
+        self.b.ins().jump(self.exit, &args);
+    }
+
+    /// Calls a function of this program; with `returns`, its result.
+    pub fn call(&mut self, callee: usize, args: &[ir::Value], returns: bool) -> ir::Value {
+        let returns: &[ir::Type] = if returns { &[I64] } else { &[] };
+        let types = vec![I64; args.len()];
+        let signature = self.b.import_signature(signature(self.call_conv, &types, returns));
+        let callee = self.const_word(callee as u64);
+        let inst = self.b.ins().call_indirect(signature, callee, args);
+        self.b.inst_results(inst).first().copied().unwrap_or(callee)
+    }
+}

@@ -1,0 +1,197 @@
+//! One operation → Cranelift instructions.
+
+use super::lower::Lower;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I8, I16, I32, I64};
+use cranelift_codegen::ir::{self, InstBuilder};
+use trav_compiler::ir::{BinOp, CmpOp, FaultRef, Inst, Mode, Op, Size, Ty, Value};
+
+impl Lower<'_> {
+    /// Emits one operation. Exhaustive: a new operation must break the build.
+    pub fn inst(&mut self, inst: &Inst) {
+        let ty = inst.result.map(|v| self.f.value(v).ty);
+        let made = match &inst.op {
+            Op::Const(n) if ty == Some(Ty::Bool) => Some(self.b.ins().iconst(I8, *n as i64)),
+            Op::Const(n) => Some(self.const_word(*n)),
+            Op::Arg(i) | Op::ArgLen(i) => {
+                let word = self.load_arg_word(self.f.args[*i as usize].offset);
+                Some(self.typed(word, ty))
+            }
+            Op::Binary { op, mode, a, b } => Some(self.binary(*op, *mode, *a, *b)),
+            Op::Compare { op, a, b } => Some(self.compare(*op, *a, *b)),
+            Op::Select { cond, a, b } => {
+                let (cond, a, b) = (self.get(*cond), self.get(*a), self.get(*b));
+                Some(self.b.ins().select(cond, a, b))
+            }
+            Op::Cast(a) | Op::Reinterpret(a) => {
+                let word = self.word(*a);
+                Some(self.typed(word, ty))
+            }
+            Op::Extend { bits, a } => {
+                let word = self.word(*a);
+                Some(self.extend(word, *bits, ty == Some(Ty::I64)))
+            }
+            Op::Refine { a, .. } => Some(self.get(*a)),
+            Op::Load { addr, width, endian } => {
+                let word = self.load(addr, *width, *endian, ty == Some(Ty::I64));
+                Some(self.typed(word, ty))
+            }
+            Op::Check { region: _, a, size, limit, fault } => Some(self.check(*a, *size, *limit, fault)),
+            Op::Guard { cond, fault } => {
+                let cond = self.get(*cond);
+                self.fault_unless(cond, fault);
+                None
+            }
+            Op::Prove { .. } => unreachable!("the verifier lets no obligation pass"),
+            Op::Store { addr, width, endian, value } => {
+                let word = self.word(*value);
+                self.store(addr, *width, *endian, word);
+                None
+            }
+            Op::Copy { to, from, len } => {
+                self.copy(to, from, *len);
+                None
+            }
+        };
+        if let (Some(result), Some(value)) = (inst.result, made) {
+            self.set(result, value);
+        }
+    }
+
+    /// A word in the representation of a type.
+    fn typed(&mut self, word: ir::Value, ty: Option<Ty>) -> ir::Value {
+        if ty == Some(Ty::Bool) { self.b.ins().ireduce(I8, word) } else { word }
+    }
+
+    /// The low bits of a word, extended.
+    pub fn extend(&mut self, word: ir::Value, bits: u8, signed: bool) -> ir::Value {
+        let narrow = match bits {
+            8 => Some(I8),
+            16 => Some(I16),
+            32 => Some(I32),
+            _ => None,
+        };
+        match (narrow, signed) {
+            (Some(ty), _) => {
+                let low = self.b.ins().ireduce(ty, word);
+                if signed { self.b.ins().sextend(I64, low) } else { self.b.ins().uextend(I64, low) }
+            }
+            (None, false) => self.b.ins().band_imm_u(word, low_bits(bits)),
+            (None, true) => {
+                let spare = 64 - i64::from(bits);
+                let high = self.b.ins().ishl_imm_u(word, spare);
+                self.b.ins().sshr_imm_u(high, spare)
+            }
+        }
+    }
+
+    fn compare(&mut self, op: CmpOp, a: Value, b: Value) -> ir::Value {
+        let signed = self.f.value(a).ty == Ty::I64;
+        let cc = match (op, signed) {
+            (CmpOp::Eq, _) => IntCC::Equal,
+            (CmpOp::Ne, _) => IntCC::NotEqual,
+            (CmpOp::Lt, false) => IntCC::UnsignedLessThan,
+            (CmpOp::Lt, true) => IntCC::SignedLessThan,
+            (CmpOp::Le, false) => IntCC::UnsignedLessThanOrEqual,
+            (CmpOp::Le, true) => IntCC::SignedLessThanOrEqual,
+        };
+        let (a, b) = (self.get(a), self.get(b));
+        self.b.ins().icmp(cc, a, b)
+    }
+
+    fn binary(&mut self, op: BinOp, mode: Mode, a: Value, b: Value) -> ir::Value {
+        let signed = self.f.value(a).ty == Ty::I64;
+        if let Mode::Checked(fault) = mode {
+            return self.checked(op, signed, a, b, &fault);
+        }
+        // Of two numbers that are not negative, quotient and remainder are the unsigned ones, which are cheaper for powers of two.
+        let negative = signed && (self.f.value(a).range.lo < 0 || self.f.value(b).range.lo < 0);
+        let (x, y) = (self.get(a), self.get(b));
+        let ins = self.b.ins();
+        match op {
+            BinOp::Add => ins.iadd(x, y),
+            BinOp::Sub => ins.isub(x, y),
+            BinOp::Mul => ins.imul(x, y),
+            BinOp::Div if negative => ins.sdiv(x, y),
+            BinOp::Div => ins.udiv(x, y),
+            BinOp::Rem if negative => ins.srem(x, y),
+            BinOp::Rem => ins.urem(x, y),
+            BinOp::And => ins.band(x, y),
+            BinOp::Or => ins.bor(x, y),
+            BinOp::Xor => ins.bxor(x, y),
+            BinOp::Shl => ins.ishl(x, y),
+            BinOp::Shr if signed => ins.sshr(x, y),
+            BinOp::Shr => ins.ushr(x, y),
+        }
+    }
+
+    /// Arithmetic that faults when the result is not in the type.
+    fn checked(&mut self, op: BinOp, signed: bool, a: Value, b: Value, fault: &FaultRef) -> ir::Value {
+        let (x, y) = (self.get(a), self.get(b));
+        let (result, overflow) = match (op, signed) {
+            (BinOp::Add, false) => {
+                // Add and compare: Cranelift does not yet branch on the carry of `uadd_overflow`.
+                let sum = self.b.ins().iadd(x, y);
+                (sum, self.b.ins().icmp(IntCC::UnsignedLessThan, sum, x))
+            }
+            (BinOp::Add, true) => self.b.ins().sadd_overflow(x, y),
+            (BinOp::Sub, false) => {
+                let difference = self.b.ins().isub(x, y);
+                (difference, self.b.ins().icmp(IntCC::UnsignedLessThan, x, y))
+            }
+            (BinOp::Sub, true) => self.b.ins().ssub_overflow(x, y),
+            (BinOp::Mul, false) => self.b.ins().umul_overflow(x, y),
+            (BinOp::Mul, true) => self.b.ins().smul_overflow(x, y),
+            (BinOp::Shl, _) => {
+                let shifted = self.b.ins().ishl(x, y);
+                let back = if signed { self.b.ins().sshr(shifted, y) } else { self.b.ins().ushr(shifted, y) };
+                (shifted, self.b.ins().icmp(IntCC::NotEqual, back, x))
+            }
+            (BinOp::Div | BinOp::Rem | BinOp::And | BinOp::Or | BinOp::Xor | BinOp::Shr, _) => {
+                unreachable!("the verifier has shown that the mode is exact")
+            }
+        };
+        self.fault_if(overflow, fault);
+        result
+    }
+
+    /// Tests that `a + size <= limit` without overflow; gives `a`.
+    fn check(&mut self, a: Value, size: Size, limit: Value, fault: &FaultRef) -> ir::Value {
+        let (start, end) = (self.get(a), self.get(limit));
+        let (size_value, size_most) = match size {
+            Size::Const(n) => (None, i128::from(n)),
+            Size::Value(v) => (Some(self.get(v)), self.f.value(v).range.hi),
+        };
+        let sum_fits = self.f.value(a).range.hi + size_most <= u64::MAX.into();
+        let limit_claim = self.f.value(limit).range;
+        let outside = match (size_value, limit_claim.as_const()) {
+            // `a <= limit - size`, folded.
+            (None, Some(limit)) if limit >= size_most => {
+                self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, start, (limit - size_most) as i64)
+            }
+            // The same with a limit that is known to be large enough.
+            (None, None) if limit_claim.lo >= size_most => {
+                let room = self.b.ins().iadd_imm_s(end, -(size_most as i64));
+                self.b.ins().icmp(IntCC::UnsignedGreaterThan, start, room)
+            }
+            (size_value, _) => {
+                let size = size_value.unwrap_or_else(|| self.const_word(size_most as u64));
+                let sum = self.b.ins().iadd(start, size);
+                let late = self.b.ins().icmp(IntCC::UnsignedGreaterThan, sum, end);
+                if sum_fits {
+                    late
+                } else {
+                    let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, sum, start);
+                    self.b.ins().bor(late, wrapped)
+                }
+            }
+        };
+        self.fault_if(outside, fault);
+        start
+    }
+}
+
+/// A mask of so many (1..=63) low bits.
+pub(super) fn low_bits(bits: u8) -> i64 {
+    (u64::MAX >> (64 - u32::from(bits))) as i64
+}
