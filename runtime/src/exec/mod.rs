@@ -10,7 +10,42 @@ pub mod kernel;
 pub mod native;
 
 use crate::image::Sources;
+use trav_compiler::ir::verify::Verified;
 use trav_compiler::ir::{FaultId, SourceId};
+
+/// Which executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// Cranelift's code on the image, mapped into memory.
+    Native,
+    /// The IR interpreter: what a program means.
+    Interp,
+    /// The emitted eBPF program in a user-space BPF machine.
+    Vm,
+    /// The emitted eBPF program in this machine's kernel.
+    Kernel,
+}
+
+impl Engine {
+    /// All, the default first.
+    pub const ALL: [Engine; 4] = [Engine::Native, Engine::Interp, Engine::Vm, Engine::Kernel];
+
+    /// `native`, `interp`, `vm`, `kernel`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Native => "native",
+            Engine::Interp => "interp",
+            Engine::Vm => "vm",
+            Engine::Kernel => "kernel",
+        }
+    }
+
+    /// Makes a traversal ready to run.
+    pub fn prepare(self, traversal: &Verified) -> Result<Box<dyn Executor>, ExecError> {
+        let _ = traversal;
+        Err(ExecError::Refused(format!("the engine `{}` is not built in", self.name())))
+    }
+}
 
 /// One read that a walk made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
