@@ -42,8 +42,12 @@ impl Engine {
 
     /// Makes a traversal ready to run.
     pub fn prepare(self, traversal: &Verified) -> Result<Box<dyn Executor>, ExecError> {
-        let _ = traversal;
-        Err(ExecError::Refused(format!("the engine `{}` is not built in", self.name())))
+        match self {
+            Engine::Native => Ok(Box::new(native::prepare(traversal)?)),
+            Engine::Interp | Engine::Vm | Engine::Kernel => {
+                Err(ExecError::Refused(format!("the engine `{}` is not built in", self.name())))
+            }
+        }
     }
 }
 
