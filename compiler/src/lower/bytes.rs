@@ -115,12 +115,13 @@ impl Lowerer<'_> {
         self.load(addr, 1, Endian::Little, ir::Ty::U64)
     }
 
-    pub(super) fn byte_at(&mut self, b: Bytes, i: Value, span: Span) -> Val {
+    pub(super) fn byte_at(&mut self, b: Bytes, (i, i_span): (Value, Span), span: Span) -> Val {
         if self.stale_bytes(&b) {
             return Val::Never;
         }
         let len = self.len_value(b.len);
-        self.prove_below(i, len, span);
+        self.prove_below(i, len, i_span);
+        self.span = span;
         Val::Int(self.byte(b, i), IntTy::plain(8, false))
     }
 
@@ -547,7 +548,7 @@ impl Lowerer<'_> {
     }
 
     /// `array[i]`.
-    pub(super) fn element(&mut self, array: &Rc<Array>, i: Value, span: Span) -> Val {
+    pub(super) fn element(&mut self, array: &Rc<Array>, (i, i_span): (Value, Span), span: Span) -> Val {
         if self.is_stale(array.place) {
             let message = format!("expected an array that is still there, found {}, whose block was replaced by a later read", array.name);
             let mut d = Diagnostic::error("E0305", span, message, "its block is gone");
@@ -561,7 +562,7 @@ impl Lowerer<'_> {
             self.report(d);
             return Val::Never;
         };
-        self.prove_below(i, count, span);
+        self.prove_below(i, count, i_span);
         self.span = span;
         let scale = self.number(i128::from(stride));
         let offset = self.checked(BinOp::Mul, i, scale);

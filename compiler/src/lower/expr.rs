@@ -49,7 +49,7 @@ impl Lowerer<'_> {
         }
         let this = self.flow.locals[base..].iter().rev().find(|l| l.name == "self").map(|l| l.val.clone());
         if let Some(this) = this
-            && let Some(val) = self.member_if_any(&this, name)
+            && let Some(val) = self.member_if_any(&this, name, name.span)
         {
             return val;
         }
@@ -126,13 +126,13 @@ impl Lowerer<'_> {
                 {
                     let flags = *f;
                     let bits = IntTy::plain(self.program.flags[flags.index()].bits, false);
-                    return match self.arithmetic(op, (*x, bits), (*y, bits), span) {
+                    return match self.arithmetic(op, (*x, bits), ((*y, bits), b.span), span) {
                         Val::Int(v, _) => Val::Flags(v, flags),
                         other => other,
                     };
                 }
                 let (Some(x), Some(y)) = (self.num(left, a.span), self.num(right, b.span)) else { return Val::Never };
-                self.arithmetic(op, x, y, span)
+                self.arithmetic(op, x, (y, b.span), span)
             }
         }
     }

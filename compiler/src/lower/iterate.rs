@@ -29,7 +29,7 @@ impl Lowerer<'_> {
                         let exits = self.iterate_range(zero, count, INDEX, plan, |l, i| {
                             let array = l.hidden(ELEMENTS);
                             let (Val::Array(array), Val::Int(i, _)) = (array, i) else { return };
-                            let element = l.element(&array, i, span);
+                            let element = l.element(&array, (i, span), span);
                             l.name_value(&element, name);
                             body(l, element);
                         });

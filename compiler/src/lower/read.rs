@@ -20,10 +20,10 @@ impl Lowerer<'_> {
         let (Some(offset), Some(source)) = (offset, source) else { return Val::Never };
         let args = kept.split_off(1);
         let Some(Val::Int(len, _)) = kept.pop() else { return Val::Never };
-        self.hop(&stored, len, args, offset, source, span)
+        self.hop(&stored, len, args, offset, source, (ty.span, span))
     }
 
-    fn hop(&mut self, stored: &FieldTy, len: Value, args: Vec<Val>, offset: Value, source: SourceId, span: Span) -> Val {
+    fn hop(&mut self, stored: &FieldTy, len: Value, args: Vec<Val>, offset: Value, source: SourceId, (ty_span, span): (Span, Span)) -> Val {
         if let FrameKind::Fn(_) | FrameKind::Member = self.frame().kind {
             return self.error("E0308", span, "expected no read here, found one", "only traversals read; a `fn` works on what was read");
         }
@@ -36,7 +36,9 @@ impl Lowerer<'_> {
             let most = self.number(i128::from(crate::check::SIZE_MAX));
             let cond = self.compare(ir::CmpOp::Le, len, most);
             let name = self.name_of(len, span);
+            self.span = ty_span;
             self.prove(ir::ObligationKind::ReadSize, cond, format!("{name} <= {}", crate::check::SIZE_MAX), vec![len]);
+            self.span = span;
         }
         let min = u32::try_from(claim.lo.clamp(0, i128::from(crate::check::SIZE_MAX))).unwrap_or(0);
         let min = min.min(u32::try_from(self.claim(len).lo.max(0)).unwrap_or(0));
@@ -257,7 +259,7 @@ impl Lowerer<'_> {
                 found
             }
         };
-        self.hop(target, len, args, offset, SourceId(0), span)
+        self.hop(target, len, args, offset, SourceId(0), (pointer.span, span))
     }
 
     /// What of a variable outlives the current block is copied before the block goes.

@@ -722,7 +722,7 @@ impl Lowerer<'_> {
     }
 
     /// A member, a parameter or a record's field of this name, if there is one.
-    pub(super) fn member_if_any(&mut self, this: &Val, name: &ast::Ident) -> Option<Val> {
+    pub(super) fn member_if_any(&mut self, this: &Val, name: &ast::Ident, span: Span) -> Option<Val> {
         let program = self.program;
         match this {
             Val::View(view) => {
@@ -731,8 +731,8 @@ impl Lowerer<'_> {
                     return view.args.get(i).cloned().or(Some(Val::Never));
                 }
                 let i = *def.by_name.get(&name.name)?;
-                let val = self.member(view, i, name.span);
-                self.span = name.span;
+                let val = self.member(view, i, span);
+                self.span = span;
                 Some(val)
             }
             Val::Record(id, fields) => {

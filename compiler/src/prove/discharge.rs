@@ -204,9 +204,9 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
     let name = |v: Value, i: usize| -> String {
         let data = f.value(v);
         match (&data.name, data.range.as_const()) {
+            _ if i == 0 && o.kind != ObligationKind::ReadSize => sources.text(o.span).to_string(),
             (Some(n), _) => n.clone(),
             (None, Some(n)) => n.to_string(),
-            (None, None) if i == 0 => sources.text(o.span).to_string(),
             (None, None) => "the length".into(),
         }
     };
@@ -244,6 +244,8 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
         ObligationKind::ReadSize => format!("{na} <= {}", rb.hi),
         _ => format!("{na} < {nb}"),
     };
-    d.help = Some(format!("say what the data promises: `where {bound}` at the field, or `require {bound} else fail \"…\";` before this"));
+    // A `where` stands at a field, under the field's own name.
+    let field = f.value(a).name.clone().unwrap_or(na.clone());
+    d.help = Some(format!("say what the data promises: `where {}` at the field, or `require {bound} else fail \"…\";` before this", bound.replacen(&na, &field, 1)));
     d
 }
