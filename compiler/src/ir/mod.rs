@@ -25,6 +25,7 @@ pub mod build;
 pub mod defs;
 pub mod eval;
 pub mod graph;
+mod names;
 pub mod parse;
 pub mod print;
 pub mod schema;

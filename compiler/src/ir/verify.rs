@@ -26,3 +26,6 @@ pub struct VerifyError {
 pub fn verify(function: Function) -> Result<Verified, Vec<VerifyError>> {
     Ok(Verified(function))
 }
+
+/// The most bytes that an argument, result, slot or table may take together.
+pub const AREA_MAX: u32 = 16 << 20;
