@@ -19,13 +19,13 @@ pub fn check(f: &Facts<'_>, errors: &mut Errors) {
     for (block, data) in f.blocks() {
         for (i, inst) in data.insts.iter().enumerate() {
             let at = At::Inst(block, inst);
-            operands(f, errors, inst, &at);
+            operands(f, errors, inst, at);
             if let Op::Refine { a, cond, sense } = inst.op {
-                refinement(f, errors, &settled, (block, i), (a, cond, sense), &at);
+                refinement(f, errors, &settled, (block, i), (a, cond, sense), at);
             }
             if let Some(v) = inst.result {
                 let (claim, follows) = (f.value(v).range, range::of(f.f, &f.defs, &inst.op, f.value(v).ty));
-                errors.want(claim.contains(follows), 10, &at, || {
+                errors.want(claim.contains(follows), 10, at, || {
                     format!("expected a claim over all of {}, found {}", show(follows), show(claim))
                 });
             }
@@ -42,7 +42,7 @@ pub fn check(f: &Facts<'_>, errors: &mut Errors) {
 }
 
 /// Rules 12, 13 and 15.
-fn operands(f: &Facts<'_>, errors: &mut Errors, inst: &Inst, at: &At<'_>) {
+fn operands(f: &Facts<'_>, errors: &mut Errors, inst: &Inst, at: At<'_>) {
     let range = |v: Value| f.value(v).range;
     let ty = inst.result.map_or(Ty::U64, |v| f.value(v).ty);
     match inst.op {
@@ -78,7 +78,7 @@ fn refinement(
     settled: &Settled,
     here: (Block, usize),
     (a, cond, sense): (Value, Value, bool),
-    at: &At<'_>,
+    at: At<'_>,
 ) {
     errors.want(range::refined(f.f, &f.defs, a, cond, sense).is_some(), 14, at, || {
         format!("expected a comparison with {a} as {cond}, found another value")

@@ -36,7 +36,7 @@ struct Memory<'a> {
 
 impl Memory<'_> {
     fn want(&mut self, holds: bool, rule: u8, message: impl FnOnce() -> String) {
-        self.errors.want(holds, rule, &self.at, message);
+        self.errors.want(holds, rule, self.at, message);
     }
 
     fn range(&self, v: Value) -> Range {
@@ -95,7 +95,7 @@ impl Memory<'_> {
     /// Rules 17 and 18.
     fn access(&mut self, addr: &Addr, len: Size) {
         let Some(sure) = self.sure_size(addr.region) else {
-            self.errors.push(17, &self.at, "expected a disk block here, found none");
+            self.errors.push(17, self.at, "expected a disk block here, found none");
             return;
         };
         let start = addr.index.map_or(Range::just(0), |v| self.range(v));
@@ -114,7 +114,7 @@ impl Memory<'_> {
             Some(Op::Check { region, size, .. }) if *region == addr.region => *size,
             _ => {
                 let message = format!("expected a check on {} as the base, found {base}", addr.region);
-                self.errors.push(18, &self.at, message);
+                self.errors.push(18, self.at, message);
                 return;
             }
         };
@@ -133,7 +133,7 @@ impl Memory<'_> {
     /// Rule 19.
     fn limit(&mut self, region: Region, limit: Value) {
         let Some(sure) = self.sure_size(region) else {
-            self.errors.push(17, &self.at, "expected a disk block here, found none");
+            self.errors.push(17, self.at, "expected a disk block here, found none");
             return;
         };
         let is_len = match self.f.block(self.block).disk {
@@ -170,7 +170,7 @@ impl Memory<'_> {
         }
         let Some(disk) = to.disk else { return };
         let Some(from) = self.f.block(self.block).disk else {
-            self.errors.push(20, &self.at, format!("expected a disk block for {}, found none", target.block));
+            self.errors.push(20, self.at, format!("expected a disk block for {}, found none", target.block));
             return;
         };
         let receives = passed(self.f.f, term, target).find(|(_, param)| *param == disk.len);

@@ -30,7 +30,7 @@ impl Types<'_> {
 
     fn is(&mut self, what: &str, found: Ty, allowed: &[Ty]) {
         let names = || allowed.iter().map(|ty| ty.name()).collect::<Vec<_>>().join(" or ");
-        self.errors.want(allowed.contains(&found), 9, &self.at, || {
+        self.errors.want(allowed.contains(&found), 9, self.at, || {
             format!("expected {what} of type {}, found {}", names(), found.name())
         });
     }
@@ -77,7 +77,7 @@ impl Types<'_> {
                 self.is("the result", result, if logic { ALL } else { INT });
                 self.value(*a, &[result]);
                 self.value(*b, &[if shift { Ty::U64 } else { result }]);
-                self.errors.want(overflows || *mode == Mode::Exact, 9, &self.at, || {
+                self.errors.want(overflows || *mode == Mode::Exact, 9, self.at, || {
                     format!("expected no mode of {}, which does not overflow", op.name())
                 });
                 if let Mode::Checked(fault) = mode {
