@@ -22,9 +22,12 @@
 //! ends the walk with its fault.
 
 pub mod build;
+pub mod cfg;
 pub mod defs;
 pub mod eval;
 pub mod graph;
+pub mod live;
+mod names;
 pub mod parse;
 pub mod print;
 pub mod schema;
