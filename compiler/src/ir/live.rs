@@ -1,6 +1,6 @@
 //! Which slots are read later: what a hop must keep.
 
-use super::cfg::Cfg;
+use super::graph::Graph;
 use super::{Addr, Block, Function, Op, Region, Size, Slot, Terminator};
 
 /// For each block the slots whose content at its start may still be read.
@@ -9,12 +9,12 @@ pub struct LiveSlots(Vec<Vec<bool>>);
 
 impl LiveSlots {
     /// Looks through a function. A slot is alive until it is read for the last time, or written as a whole.
-    pub fn of(f: &Function, cfg: &Cfg) -> LiveSlots {
+    pub fn of(f: &Function, graph: &Graph) -> LiveSlots {
         let mut live = LiveSlots(vec![vec![false; f.slots.len()]; f.blocks.len()]);
         let mut changed = !f.slots.is_empty();
         while changed {
             changed = false;
-            for block in cfg.order().iter().rev() {
+            for block in graph.order.iter().rev() {
                 let at_start = live.through(f, *block);
                 changed |= at_start != live.0[block.index()];
                 live.0[block.index()] = at_start;
@@ -65,7 +65,7 @@ fn written_whole(f: &Function, op: &Op) -> Option<Slot> {
 
 /// Makes each hop and emit keep exactly the slots that are read later.
 pub fn keep_live_slots(f: &mut Function) {
-    let live = LiveSlots::of(f, &Cfg::of(f));
+    let live = LiveSlots::of(f, &Graph::of(f));
     for block in &mut f.blocks {
         if let Terminator::Hop { next, keep, .. } | Terminator::Emit { next, keep } = &mut block.term {
             *keep = live.at_start(next.block).collect();

@@ -22,7 +22,6 @@
 //! ends the walk with its fault.
 
 pub mod build;
-pub mod cfg;
 pub mod defs;
 pub mod eval;
 pub mod graph;

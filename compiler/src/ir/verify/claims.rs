@@ -100,10 +100,10 @@ impl Settled {
                     settled.add(f, (block, i + 1), cond, true);
                 }
             }
-            if let [edge] = f.cfg.preds(block)
-                && let Terminator::Branch { cond, .. } = f.block(edge.from).term
+            if let [(from, target)] = f.graph.predecessors[block.index()][..]
+                && let Terminator::Branch { cond, .. } = f.block(from).term
             {
-                settled.add(f, (block, 0), cond, edge.position == 0);
+                settled.add(f, (block, 0), cond, target == 0);
             }
         }
         settled
@@ -130,7 +130,7 @@ impl Settled {
     /// Whether the condition has this value in front of the operation at a place.
     fn holds(&self, f: &Facts<'_>, (block, position): (Block, usize), cond: Value, sense: bool) -> bool {
         self.0.get(&(cond, sense)).is_some_and(|places| {
-            places.iter().any(|&(at, from)| if at == block { from <= position } else { f.cfg.dominates(at, block) })
+            places.iter().any(|&(at, from)| if at == block { from <= position } else { f.graph.dominates(at, block) })
         })
     }
 }

@@ -3,11 +3,11 @@
 use super::types::passed;
 use super::{At, Errors, Facts};
 use crate::ir::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub fn check(f: &Facts<'_>, errors: &mut Errors) {
     for (block, data) in f.blocks() {
-        let is_header = f.cfg.preds(block).iter().any(|edge| f.cfg.is_back_edge(edge.from, block));
+        let is_header = predecessors(f, block).any(|(from, _)| f.graph.is_back(from, block));
         match data.header {
             Some(header) => counter(f, errors, block, header),
             None if is_header => errors.push(23, block, "expected a bound of the loop that begins here, found none"),
@@ -27,11 +27,11 @@ fn counter(f: &Facts<'_>, errors: &mut Errors, block: Block, header: LoopInfo) {
         format!("expected a claim within 0..={most} of the counter {counter}, found up to {}", claim.hi)
     });
     let distances = distances(f, block, counter);
-    for edge in f.cfg.preds(block) {
-        let term = &f.block(edge.from).term;
-        let Some((arg, _)) = passed(f.f, term, edge.target(f.f)).find(|(_, param)| *param == counter) else { continue };
-        let at = At::Term(edge.from, term);
-        if f.cfg.is_back_edge(edge.from, block) {
+    for (from, target) in predecessors(f, block) {
+        let term = &f.block(from).term;
+        let Some((arg, _)) = passed(f.f, term, target).find(|(_, param)| *param == counter) else { continue };
+        let at = At::Term(from, term);
+        if f.graph.is_back(from, block) {
             let found = distances.get(&arg);
             errors.want(found == Some(&Distance::Known(1)), 23, at, || {
                 format!("expected {counter} + 1 on the way back to {block}, found {arg}")
@@ -45,6 +45,25 @@ fn counter(f: &Facts<'_>, errors: &mut Errors, block: Block, header: LoopInfo) {
     }
 }
 
+/// The edges into a block: where each comes from, and what it passes.
+fn predecessors<'f>(f: &'f Facts<'_>, block: Block) -> impl Iterator<Item = (Block, &'f Target)> {
+    let edges = f.graph.predecessors[block.index()].iter();
+    edges.filter_map(|(from, i)| Some((*from, f.block(*from).term.targets().nth(*i)?)))
+}
+
+/// The blocks of the loop with this header: all from which an edge back to it can be reached without passing it.
+fn loop_blocks(f: &Facts<'_>, header: Block) -> Vec<Block> {
+    let mut inside = HashSet::from([header]);
+    let back = predecessors(f, header).map(|(from, _)| from).filter(|from| f.graph.is_back(*from, header));
+    let mut open: Vec<Block> = back.collect();
+    while let Some(block) = open.pop() {
+        if inside.insert(block) {
+            open.extend(predecessors(f, block).map(|(from, _)| from));
+        }
+    }
+    f.graph.order.iter().copied().filter(|block| inside.contains(block)).collect()
+}
+
 /// A value of one turn, less the counter of the same turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Distance {
@@ -56,8 +75,8 @@ enum Distance {
 /// (a hop in the loop carries the counter as an argument). Optimistic: a value of which nothing is known yet is not in the
 /// map. Each goes from there to `Known`, perhaps to `Unknown`, and no further.
 fn distances(f: &Facts<'_>, header: Block, counter: Value) -> HashMap<Value, Distance> {
-    let blocks = f.cfg.loop_blocks(header);
-    let inside: std::collections::HashSet<Block> = blocks.iter().copied().collect();
+    let blocks = loop_blocks(f, header);
+    let inside: HashSet<Block> = blocks.iter().copied().collect();
     let mut distances = HashMap::from([(counter, Distance::Known(0))]);
     let mut changed = true;
     while changed {
@@ -81,7 +100,7 @@ fn distances(f: &Facts<'_>, header: Block, counter: Value) -> HashMap<Value, Dis
 }
 
 type Distances = HashMap<Value, Distance>;
-type Blocks = std::collections::HashSet<Block>;
+type Blocks = HashSet<Block>;
 
 fn enter(distances: &mut Distances, v: Value, new: Option<Distance>) -> bool {
     match new {
@@ -97,9 +116,8 @@ fn of_value(f: &Facts<'_>, distances: &Distances, inside: &Blocks, v: Value) -> 
 
 fn of_param(f: &Facts<'_>, distances: &Distances, inside: &Blocks, block: Block, param: Value) -> Option<Distance> {
     let mut all = None;
-    for edge in f.cfg.preds(block) {
-        let term = &f.block(edge.from).term;
-        let Some((arg, _)) = passed(f.f, term, edge.target(f.f)).find(|(_, to)| *to == param) else { continue };
+    for (from, target) in predecessors(f, block) {
+        let Some((arg, _)) = passed(f.f, &f.block(from).term, target).find(|(_, to)| *to == param) else { continue };
         let one = of_value(f, distances, inside, arg);
         all = match (all, one) {
             (None, one) => one,

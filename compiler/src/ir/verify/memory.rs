@@ -8,7 +8,7 @@ use crate::ir::schema::LeafKind;
 use crate::ir::*;
 
 pub fn check(f: &Facts<'_>, errors: &mut Errors) {
-    let live = LiveSlots::of(f.f, &f.cfg);
+    let live = LiveSlots::of(f.f, &f.graph);
     for (block, data) in f.blocks() {
         for inst in &data.insts {
             Memory { f, errors, block, at: At::Inst(block, inst) }.op(&inst.op);

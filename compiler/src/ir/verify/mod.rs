@@ -15,11 +15,11 @@
 //! 5. An edge has one argument for each parameter of its target; a hop one less, because the first receives the length.
 //!    `Emit` stands only in a stream.
 //!
-//! Graph (`graph.rs`); the others assume it.
+//! Graph (`flow.rs`); the others assume it.
 //!
 //! 6. Every block is reachable.
 //! 7. Every circle has a header: an edge that goes back goes to a block that dominates its source.
-//! 8. A use is dominated by its definition, and both are of one step ([`Cfg::step`]): no value crosses a hop or an emit except as
+//! 8. A use is dominated by its definition, and both are of one step ([`Steps`]): no value crosses a hop or an emit except as
 //!    an argument.
 //!
 //! Types (`types.rs`); the others assume it.
@@ -63,15 +63,18 @@
 //! [`range::of`]: super::eval::range::of
 
 mod claims;
-mod graph;
+mod flow;
 mod loops;
 mod memory;
 mod shape;
+mod steps;
 mod types;
 
-use super::cfg::Cfg;
 use super::defs::Defs;
+use super::graph::Graph;
 use super::{Block, Function, Inst};
+pub use steps::Steps;
+
 use std::fmt::{self, Display, Formatter};
 
 /// The most bytes that parameters, result, slots or tables may take together, each for themselves.
@@ -113,8 +116,11 @@ pub fn verify(function: Function) -> Result<Verified, Vec<VerifyError>> {
     let mut errors = Errors(Vec::new());
     shape::check(&function, &mut errors);
     errors.stop()?;
-    let f = Facts { f: &function, cfg: Cfg::of(&function), defs: Defs::of(&function), out_size: function.out_size() };
-    graph::check(&f, &mut errors);
+    let graph = Graph::of(&function);
+    let steps = Steps::of(&function, &graph);
+    let defs = Defs::of(&function);
+    let f = Facts { f: &function, graph, steps, defs, out_size: function.out_size() };
+    flow::check(&f, &mut errors);
     errors.stop()?;
     types::check(&f, &mut errors);
     errors.stop()?;
@@ -128,7 +134,8 @@ pub fn verify(function: Function) -> Result<Verified, Vec<VerifyError>> {
 /// A function whose shape is right, and what is often asked about it.
 struct Facts<'f> {
     f: &'f Function,
-    cfg: Cfg,
+    graph: Graph,
+    steps: Steps,
     defs: Defs,
     out_size: u32,
 }

@@ -7,17 +7,15 @@ use std::fmt::Display;
 
 pub fn check(f: &Facts<'_>, errors: &mut Errors) {
     for (block, _) in f.blocks() {
-        errors.want(f.cfg.is_reachable(block), 6, block, || "expected a way here from the entry, found none".into());
+        errors.want(f.graph.is_reached(block), 6, block, || "expected a way here from the entry, found none".into());
     }
     if !errors.0.is_empty() {
         return;
     }
-    let mut seen = vec![false; f.blocks.len()];
-    for block in f.cfg.order() {
-        seen[block.index()] = true;
+    for block in &f.graph.order {
         for target in f.block(*block).term.targets() {
-            let back = seen[target.block.index()];
-            errors.want(!back || f.cfg.is_back_edge(*block, target.block), 7, block, || {
+            let circles = f.graph.is_back(*block, target.block) && !f.graph.dominates(target.block, *block);
+            errors.want(!circles, 7, block, || {
                 format!("expected that {} dominates this block, from which an edge goes back to it", target.block)
             });
         }
@@ -39,12 +37,12 @@ fn is_available(f: &Facts<'_>, errors: &mut Errors, v: Value, block: Block, posi
     let Some(def) = f.defs.get(v) else { return };
     let dominates = match def {
         Def::Inst(at, i) if at == block => i < position,
-        def => f.cfg.dominates(def.block(), block),
+        def => f.graph.dominates(def.block(), block),
     };
     if !dominates {
         errors.push(8, place, format!("expected that the definition of {v} dominates its use"));
-    } else if f.cfg.step(def.block()) != f.cfg.step(block) {
-        let step = f.cfg.step(block);
+    } else if f.steps.step(def.block()) != f.steps.step(block) {
+        let step = f.steps.step(block);
         errors.push(
             8,
             place,
