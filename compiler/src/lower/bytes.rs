@@ -390,7 +390,7 @@ impl Lowerer<'_> {
         let checked = self.check(place.region, start, Size::Value(len), limit, fault);
         let max = self.claim(len).hi.min(self.claim(limit).hi).clamp(0, i128::from(crate::check::SIZE_MAX));
         let place = Place { origin: Origin::Plain(checked), index: None, disp: 0, ..place };
-        let end = self.checked(BinOp::Add, checked, len);
+        let end = self.end_of_check(checked, len);
         Decoded { val: Val::Bytes(Bytes { place, len: Len::Value(len), max: max as u32, display }), end: Some(end) }
     }
 
@@ -518,7 +518,7 @@ impl Lowerer<'_> {
         let limit = self.good_limit(place.region, ctx);
         let fault = self.outside_of(&ctx.name, start);
         let checked = self.check(place.region, start, Size::Value(total), limit, fault);
-        let end = self.checked(BinOp::Add, checked, total);
+        let end = self.end_of_check(checked, total);
         let place = Place { origin: Origin::Plain(checked), index: None, disp: 0, ..place };
         Decoded { val: self.array(element, place, Some(count), Some(stride), ctx), end: Some(end) }
     }
@@ -591,6 +591,7 @@ impl Lowerer<'_> {
             limit_evident: array.limit_evident,
             block_offset: array.view.as_ref().map_or(zero, |v| v.block_offset),
             name: array.name.clone(),
+            whole: false,
         };
         let ty = array.element.ty.clone();
         self.body_types.push(ty.clone());

@@ -202,6 +202,7 @@ impl Lowerer<'_> {
             limit_evident: array.limit_evident,
             block_offset: array.view.as_ref().map_or(at, |v| v.block_offset),
             name: format!("an element of {}", array.name),
+            whole: false,
         };
         let ty = array.element.ty.clone();
         self.body_types.push(ty.clone());

@@ -61,7 +61,7 @@ impl Lowerer<'_> {
     fn view_of_block(&mut self, stored: &FieldTy, args: Vec<Val>, offset: Value, span: Span) -> Val {
         let Some(disk) = self.flow.disk else { return Val::Never };
         let place = Place { region: ir::Region::Disk, generation: disk.generation, origin: Origin::Start, index: None, disp: 0 };
-        let ctx = Context { view: None, limit: disk.len, limit_evident: true, block_offset: offset, name: self.type_name(stored) };
+        let ctx = Context { view: None, limit: disk.len, limit_evident: true, block_offset: offset, name: self.type_name(stored), whole: true };
         match stored {
             FieldTy::Struct(id, _) => Val::View(self.make_view(*id, args, place, &ctx, span)),
             other => self.decode(other, place, &ctx, span).val,
@@ -197,7 +197,7 @@ impl Lowerer<'_> {
             }
         };
         let name = self.type_name(&stored);
-        let ctx = Context { view: None, limit, limit_evident, block_offset, name };
+        let ctx = Context { view: None, limit, limit_evident, block_offset, name, whole: false };
         match &stored {
             FieldTy::Struct(id, given) => {
                 let mut values = Vec::new();
@@ -227,7 +227,7 @@ impl Lowerer<'_> {
         let v = self.fit(v, ir::Ty::U64, pointer.span);
         let offset = match scale {
             Some(scale) => {
-                let ctx = Context { view: to.view.clone(), limit: v, limit_evident: false, block_offset: v, name: String::new() };
+                let ctx = Context { view: to.view.clone(), limit: v, limit_evident: false, block_offset: v, name: String::new(), whole: false };
                 let Some(by) = self.size_in(&ctx, scale) else { return Val::Never };
                 self.span = span;
                 self.checked(ir::BinOp::Mul, v, by)
@@ -238,7 +238,7 @@ impl Lowerer<'_> {
         let (len, args) = match &**target {
             // A target's arguments are expressions of the pointer's structure.
             FieldTy::Struct(id, given) if !given.is_empty() => {
-                let ctx = Context { view: to.view.clone(), limit: v, limit_evident: false, block_offset: v, name: String::new() };
+                let ctx = Context { view: to.view.clone(), limit: v, limit_evident: false, block_offset: v, name: String::new(), whole: false };
                 let mut values = Vec::new();
                 for a in given {
                     let val = self.eval_in(&ctx, a);

@@ -141,9 +141,25 @@ impl Memory<'_> {
             _ => false,
         };
         let claim = self.range(limit);
-        self.want(is_len || Range::new(0, sure.into()).contains(claim), 19, || {
+        self.want(is_len || self.is_shown(region, limit) || Range::new(0, sure.into()).contains(claim), 19, || {
             format!("expected a limit within the {sure} bytes of {region}, found {limit} up to {}", claim.hi)
         });
+    }
+
+    /// Whether a check has shown that an offset lies in its region: it is the result of one, or where the bytes end that one has shown.
+    fn is_shown(&self, region: Region, v: Value) -> bool {
+        let maker = |v: Value| self.f.defs.op(self.f, self.f.defs.root(self.f, v));
+        match maker(v) {
+            Some(Op::Check { region: of, .. }) => *of == region,
+            Some(Op::Binary { op: BinOp::Add, mode: Mode::Exact | Mode::Checked(_), a, b }) => match maker(*a) {
+                Some(Op::Check { region: of, size, .. }) if *of == region => match size {
+                    Size::Const(n) => self.range(*b) == Range::just((*n).into()),
+                    Size::Value(size) => self.is_same(*size, *b),
+                },
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// Rules 20 and 21.

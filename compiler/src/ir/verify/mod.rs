@@ -45,7 +45,8 @@
 //! 17. What is accessed lies in the region's sure bytes or, with a base, in those that the check has shown. The disk block is
 //!     accessed only where there is one.
 //! 18. A base is the result of a `Check` on the same region, perhaps refined. (By rule 8 no hop lies between.)
-//! 19. A check's limit lies in the region: it is the disk block's length, or claimed to be within the sure bytes.
+//! 19. A check's limit lies in the region: it is the disk block's length, or claimed to be within the sure bytes, or a dominating check
+//!     has shown it: it is that check's result, or its result plus its size.
 //! 20. The length of a block's disk block is that of each predecessor's, or the argument for it; `min` is no more than what holds at
 //!     the predecessor's end or what the length claims. A block may forget the disk block.
 //! 21. A hop's target has its first parameter as the length of its disk block. The length read is at most [`READ_MAX`]. The fault is

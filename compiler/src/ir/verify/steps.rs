@@ -14,30 +14,30 @@ pub struct Steps(Vec<Block>);
 
 impl Steps {
     /// Looks through a function.
+    ///
+    /// Where different steps meet is where SSA form would place a join of a variable that the entry and every hop assign: on the
+    /// iterated dominance frontier of those blocks (Cytron et al., TOPLAS 1991, section 4).
     pub fn of(f: &Function, graph: &Graph) -> Steps {
-        // Optimistic: a block that has no step yet does not count where paths meet. A block that begins a step stays one,
-        // so the number of turns is at most that of the blocks.
-        let mut steps: Vec<Option<Block>> = vec![None; f.blocks.len()];
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for block in &graph.order {
-                if steps[block.index()] == Some(*block) {
-                    continue;
-                }
-                let mut of_all = None;
-                let mut begins = block.0 == 0;
-                for (from, _) in &graph.predecessors[block.index()] {
-                    let step = steps[from.index()];
-                    begins |= f.block(*from).term.suspends() || (of_all.is_some() && step.is_some() && step != of_all);
-                    of_all = of_all.or(step);
-                }
-                let new = if begins { Some(*block) } else { of_all };
-                changed |= new != steps[block.index()];
-                steps[block.index()] = new;
+        let frontiers = frontiers(f, graph);
+        let mut begins = vec![false; f.blocks.len()];
+        let mut work = vec![Block(0)];
+        for b in &graph.order {
+            if f.block(*b).term.suspends() {
+                work.extend(f.block(*b).term.targets().map(|t| t.block));
             }
         }
-        Steps(steps.into_iter().enumerate().map(|(i, step)| step.unwrap_or(Block(i as u32))).collect())
+        while let Some(b) = work.pop() {
+            if !std::mem::replace(&mut begins[b.index()], true) {
+                work.extend(&frontiers[b.index()]);
+            }
+        }
+        let mut steps: Vec<Block> = (0..f.blocks.len() as u32).map(Block).collect();
+        for b in &graph.order {
+            if let (false, Some(idom)) = (begins[b.index()], graph.idom(*b)) {
+                steps[b.index()] = steps[idom.index()];
+            }
+        }
+        Steps(steps)
     }
 
     /// The block with which the step of this block begins.
@@ -51,4 +51,24 @@ impl Terminator {
     pub fn suspends(&self) -> bool {
         matches!(self, Terminator::Hop { .. } | Terminator::Emit { .. })
     }
+}
+
+/// For each block where its dominance ends: blocks that it does not strictly dominate, with a predecessor that it dominates.
+fn frontiers(f: &Function, graph: &Graph) -> Vec<Vec<Block>> {
+    let mut frontiers = vec![Vec::new(); f.blocks.len()];
+    for b in &graph.order {
+        if graph.predecessors[b.index()].len() < 2 {
+            continue;
+        }
+        for (p, _) in &graph.predecessors[b.index()] {
+            let mut runner = Some(*p);
+            while let Some(r) = runner.filter(|r| Some(*r) != graph.idom(*b)) {
+                if !frontiers[r.index()].contains(b) {
+                    frontiers[r.index()].push(*b);
+                }
+                runner = graph.idom(r);
+            }
+        }
+    }
+    frontiers
 }
