@@ -331,7 +331,7 @@ impl Lowerer<'_> {
 
     /// Runs over the bytes that both strings have.
     fn walk_bytes(&mut self, a: Bytes, b: Bytes, span: Span, body: impl FnOnce(&mut Self, Value, Value)) -> Exits {
-        let plan = Plan { assigned: Default::default(), hops: false, span };
+        let plan = Plan { assigned: Default::default(), hops: false, reads: false, span };
         let most = u64::from(a.max.min(b.max));
         self.run_loop(
             &plan,
@@ -449,7 +449,7 @@ impl Lowerer<'_> {
         let span = self.span;
         let Decoded { val, end } = self.decode_bytes(n, Display::Plain, place, ctx);
         let Val::Bytes(b) = val else { return Decoded { val: Val::Never, end } };
-        let plan = Plan { assigned: Default::default(), hops: false, span };
+        let plan = Plan { assigned: Default::default(), hops: false, reads: false, span };
         let most = u64::from(b.max);
         let exits = self.run_loop(
             &plan,

@@ -12,7 +12,6 @@ const TURNS_MAX: i128 = 1 << 32;
 impl Lowerer<'_> {
     /// Runs `body` for each element, in order, bound to `name`.
     pub(super) fn iterate(&mut self, over: &Over, name: &str, mut plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
-        let span = plan.span;
         match over {
             Over::Range(r) => match self.range_ends(r) {
                 Some((start, end)) => self.iterate_range(start, end, name, plan, body),
@@ -21,20 +20,10 @@ impl Lowerer<'_> {
             Over::Elements(e, from) => {
                 let val = self.expr(e);
                 match val {
-                    Val::Array(array) if array.stride.is_some() => {
-                        let count = array.count.expect("an array of equal elements has a count");
-                        let zero = self.number(0);
-                        let held = Val::Array(array);
-                        self.bind(ELEMENTS, held, false, None);
-                        let exits = self.iterate_range(zero, count, INDEX, plan, |l, i| {
-                            let array = l.hidden(ELEMENTS);
-                            let (Val::Array(array), Val::Int(i, _)) = (array, i) else { return };
-                            let element = l.element(&array, (i, span), span);
-                            l.name_value(&element, name);
-                            body(l, element);
-                        });
-                        self.drop_hidden(exits)
-                    }
+                    Val::Array(array) if array.stride.is_some() => self.iterate_equal(&array, plan, |l, x, _| {
+                        l.name_value(&x, name);
+                        body(l, x);
+                    }),
                     Val::Array(array) => {
                         let start = match from {
                             Some(from) => {
@@ -44,7 +33,7 @@ impl Lowerer<'_> {
                             None => None,
                         };
                         plan.assigned.insert(CURSOR.into());
-                        self.iterate_seq(&array, start, plan, body)
+                        self.iterate_seq(&array, start, plan, |l, x, _| body(l, x))
                     }
                     Val::Never => self.iterate_nothing(plan, body),
                     other => {
@@ -54,6 +43,32 @@ impl Lowerer<'_> {
                 }
             }
         }
+    }
+
+    /// Runs `body` for each element of an array or `seq`, with the offset of the element in its region.
+    pub(super) fn iterate_array(&mut self, array: &Rc<Array>, mut plan: Plan, body: impl FnOnce(&mut Self, Val, Value)) -> Exits {
+        if array.stride.is_some() {
+            return self.iterate_equal(array, plan, body);
+        }
+        plan.assigned.insert(CURSOR.into());
+        self.iterate_seq(array, None, plan, body)
+    }
+
+    fn iterate_equal(&mut self, array: &Rc<Array>, plan: Plan, body: impl FnOnce(&mut Self, Val, Value)) -> Exits {
+        let span = plan.span;
+        let count = array.count.expect("an array of equal elements has a count");
+        let zero = self.number(0);
+        self.bind(ELEMENTS, Val::Array(array.clone()), false, None);
+        let exits = self.iterate_range(zero, count, INDEX, plan, |l, i| {
+            let (Val::Array(array), Val::Int(i, _)) = (l.hidden(ELEMENTS), i) else { return };
+            let element = l.element(&array, (i, span), span);
+            let stride = l.number(i128::from(array.stride.unwrap_or(0)));
+            let first = l.offset_of(array.place);
+            let before = l.checked(BinOp::Mul, i, stride);
+            let at = l.checked(BinOp::Add, first, before);
+            body(l, element, at);
+        });
+        self.drop_hidden(exits)
     }
 
     /// After an error: the body is still looked at once, for its own errors.
@@ -143,7 +158,7 @@ impl Lowerer<'_> {
         self.loops.last().expect("in a loop").counter_at(&self.flow)
     }
 
-    fn iterate_seq(&mut self, array: &Rc<Array>, from: Option<Value>, plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+    fn iterate_seq(&mut self, array: &Rc<Array>, from: Option<Value>, plan: Plan, body: impl FnOnce(&mut Self, Val, Value)) -> Exits {
         let span = plan.span;
         let first = self.offset_of(array.place);
         let start = match from {
@@ -180,7 +195,7 @@ impl Lowerer<'_> {
                 let fault = l.fault(ir::FaultKind::Corrupt, format!("an element of {} takes no room", array.name), span);
                 l.guard(moved, ir::FaultRef { at: Some(at), ..fault });
                 l.set_hidden(CURSOR, Val::Int(end, IntTy::U64));
-                body(l, element);
+                body(l, element, at);
             },
         );
         let exits = self.drop_hidden(exits);
@@ -251,6 +266,7 @@ pub(super) struct Scan<'p> {
     pub module: ModuleId,
     pub assigned: HashSet<String>,
     pub hops: bool,
+    pub reads: bool,
 }
 
 impl Scan<'_> {
@@ -301,10 +317,10 @@ impl Scan<'_> {
 
     pub fn expr(&mut self, e: &ast::Expr) {
         match &*e.kind {
-            ExprKind::Read { .. } | ExprKind::Follow(_) => self.hops = true,
+            ExprKind::Read { .. } | ExprKind::Follow(_) => (self.hops, self.reads) = (true, true),
             ExprKind::Call { callee, .. } => {
                 if matches!(self.program.def_of_path(self.module, callee), Some(Def::Traversal(_))) {
-                    self.hops = true;
+                    (self.hops, self.reads) = (true, true);
                 }
                 // A buffer's methods change it.
                 if let ExprKind::Field(base, method) = &*callee.kind

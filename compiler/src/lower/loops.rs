@@ -29,8 +29,10 @@ pub(super) struct LoopFrame {
 pub(super) struct Plan {
     /// Names of the variables that the body assigns.
     pub assigned: HashSet<String>,
-    /// Whether the body (or condition) may read a block or emit a row.
+    /// Whether the body (or condition) may read a block or emit a row: values then travel as parameters.
     pub hops: bool,
+    /// Whether it may read a block: the current one is then gone.
+    pub reads: bool,
     pub span: Span,
 }
 
@@ -186,7 +188,11 @@ impl Lowerer<'_> {
                 self.b.set_name(len, "block length");
                 args.push(d.len);
                 disk_param = true;
-                flow.disk = Some(DiskState { generation: self.new_generation(), len, min: 0 });
+                flow.disk = Some(if plan.reads {
+                    DiskState { generation: self.new_generation(), len, min: 0 }
+                } else {
+                    DiskState { len, ..d }
+                });
             }
         }
         let mut params = Vec::new();
@@ -284,7 +290,7 @@ impl Lowerer<'_> {
 
     /// In a loop with reads, views of the current block stay so only where the body gives them a new one.
     fn retarget(&mut self, old: &Flow, flow: &mut Flow, plan: &Plan) {
-        if !plan.hops {
+        if !plan.reads {
             return;
         }
         let current = old.disk.map(|d| d.generation);
@@ -341,7 +347,7 @@ impl Lowerer<'_> {
 
     /// Before a loop with reads: views that the body does not replace lose their block.
     pub(super) fn keep_before_loop(&mut self, plan: &Plan) {
-        if !plan.hops {
+        if !plan.reads {
             return;
         }
         for i in 0..self.flow.locals.len() {
@@ -396,7 +402,7 @@ impl Lowerer<'_> {
         let name = self.flow.locals[i].name.clone();
         let new = match (val, wanted) {
             (Val::View(mut w), Val::View(h)) if w.def == h.def => {
-                if self.is_stale(w.place) && plan.hops && h.place.generation != 0 {
+                if self.is_stale(w.place) && plan.reads && h.place.generation != 0 {
                     let message = format!("expected `{name}` to be of the block read last, found a later read in the same turn");
                     self.report(Diagnostic::error("E0305", plan.span, message, "at the end of this loop's body its block is gone").help(format!("assign `{name}` after the other read, or copy what is needed from it")));
                     return;

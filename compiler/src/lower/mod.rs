@@ -17,6 +17,7 @@ mod arith;
 mod bytes;
 mod call;
 mod cond;
+pub mod dump;
 mod emit;
 mod expr;
 mod flow;
@@ -73,6 +74,8 @@ pub struct Lowerer<'a> {
     /// What the traversal gives back.
     result: Ty,
     stream: bool,
+    /// What the rows of a dump stand for; in dumps, magics and conditions are not enforced.
+    dump: Option<Vec<dump::Entry>>,
 }
 
 /// A body being inlined.
@@ -166,6 +169,7 @@ impl<'a> Lowerer<'a> {
             span,
             result,
             stream,
+            dump: None,
         }
     }
 

@@ -77,10 +77,10 @@ impl Lowerer<'_> {
     }
 
     fn plan_of(&mut self, q: &ast::Quantified, hidden: &[&str], span: Span) -> Plan {
-        let mut scan = Scan { program: self.program, module: self.module(), assigned: Default::default(), hops: false };
+        let mut scan = Scan { program: self.program, module: self.module(), assigned: Default::default(), hops: false, reads: false };
         q.cond.iter().chain(&q.value).for_each(|e| scan.expr(e));
         scan.assigned.extend(hidden.iter().map(|s| s.to_string()));
-        Plan { assigned: scan.assigned, hops: scan.hops, span }
+        Plan { assigned: scan.assigned, hops: scan.hops, reads: scan.reads, span }
     }
 
     /// Runs over the elements until the condition is `wanted`, and breaks with what `pick` makes of that element.

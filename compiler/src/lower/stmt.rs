@@ -121,9 +121,9 @@ impl Lowerer<'_> {
     }
 
     fn plan(&mut self, parts: impl FnOnce(&mut Scan<'_>), span: Span) -> Plan {
-        let mut scan = Scan { program: self.program, module: self.module(), assigned: Default::default(), hops: false };
+        let mut scan = Scan { program: self.program, module: self.module(), assigned: Default::default(), hops: false, reads: false };
         parts(&mut scan);
-        Plan { assigned: scan.assigned, hops: scan.hops, span }
+        Plan { assigned: scan.assigned, hops: scan.hops, reads: scan.reads, span }
     }
 
     fn for_loop(&mut self, name: &ast::Ident, over: &ast::Over, body: &ast::BlockExpr, span: Span) {
@@ -414,7 +414,7 @@ impl Lowerer<'_> {
         }
     }
 
-    fn store_word(&mut self, region: ir::Region, disp: u32, value: ir::Value) {
+    pub(super) fn store_word(&mut self, region: ir::Region, disp: u32, value: ir::Value) {
         let addr = ir::Addr { region, base: None, index: None, disp };
         self.b.set_span(self.span);
         self.b.store(addr, 8, ir::Endian::Little, value);

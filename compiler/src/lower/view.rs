@@ -196,6 +196,9 @@ impl Lowerer<'_> {
 
     /// Checks magics and conditions, in the order of the members.
     fn check_members(&mut self, view: &View, span: Span) {
+        if self.dump.is_some() {
+            return;
+        }
         let program = self.program;
         let def = &program.structs[view.def.index()];
         for (i, m) in def.members.iter().enumerate() {
