@@ -5,6 +5,7 @@
 //! differential tests hold the others to it.
 
 pub mod args;
+pub mod interp;
 #[cfg(feature = "kernel")]
 pub mod kernel;
 pub mod native;
@@ -44,7 +45,8 @@ impl Engine {
     pub fn prepare(self, traversal: &Verified) -> Result<Box<dyn Executor>, ExecError> {
         match self {
             Engine::Native => Ok(Box::new(native::prepare(traversal)?)),
-            Engine::Interp | Engine::Vm | Engine::Kernel => {
+            Engine::Interp => Ok(Box::new(interp::prepare(traversal))),
+            Engine::Vm | Engine::Kernel => {
                 Err(ExecError::Refused(format!("the engine `{}` is not built in", self.name())))
             }
         }

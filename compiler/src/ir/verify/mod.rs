@@ -41,7 +41,7 @@
 //!
 //! Memory (`memory.rs`).
 //!
-//! 16. Loads do not read the result, stores and copies write slots or the result, and a copy is between two regions.
+//! 16. Loads and copies do not read the result; stores and copies write slots or the result.
 //! 17. What is accessed lies in the region's sure bytes or, with a base, in those that the check has shown. The disk block is
 //!     accessed only where there is one.
 //! 18. A base is the result of a `Check` on the same region, perhaps refined. (By rule 8 no hop lies between.)
