@@ -6,7 +6,7 @@ use trav_compiler::ir::eval;
 use trav_compiler::ir::schema::{Display, Schema};
 use trav_compiler::ir::verify::{Verified, verify};
 use trav_compiler::ir::*;
-use trav_runtime::exec::native::{self, Native, Walk};
+use trav_runtime::exec::native::{self, Native};
 use trav_runtime::exec::{ExecError, Executor, FaultReport, Hop, Outcome, Trace};
 use trav_runtime::image::{Image, MemoryImage, Sources};
 
@@ -341,9 +341,10 @@ fn a_walk_gives_hops_rows_and_outcome() {
     assert_eq!(f.run(&args, &remote).unwrap(), want);
 
     let mut rows = Vec::new();
-    let mut out = [0; 8];
-    let walk = f.bind(&image(&disk)).unwrap().call(&args, &mut out, &mut |row| rows.push(row.to_vec()));
-    assert_eq!(walk.unwrap(), Walk { fault: None, hops: nodes, bytes: 16 * nodes });
+    let bound = f.bind(&image(&disk)).unwrap();
+    let mut walk = bound.walker();
+    walk.call(&args, &mut |row| rows.push(row.to_vec())).unwrap();
+    assert_eq!((walk.fault(), walk.hops(), walk.bytes()), (None, nodes, 16 * nodes));
     assert_eq!(rows, want.rows);
 }
 
@@ -361,9 +362,10 @@ fn a_spent_loop_and_a_read_past_the_end_are_faults() {
         assert_eq!(trace.hops, [Hop { source: SourceId(0), offset: at, len: 16 }]);
         assert_eq!(trace.outcome, outside, "{at}");
         let bound = f.bind(&image(&disk)).unwrap();
-        let walk = bound.call(&bytes(&[at]), &mut [0; 8], &mut |_| ()).unwrap();
-        assert_eq!((walk.hops, walk.bytes), (1, 16));
-        assert_eq!(Outcome::Fault(walk.fault.unwrap()), outside);
+        let mut walk = bound.walker();
+        walk.call(&bytes(&[at]), &mut |_| ()).unwrap();
+        assert_eq!((walk.hops(), walk.bytes()), (1, 16));
+        assert_eq!(Outcome::Fault(walk.fault().unwrap()), outside);
     }
     // An image that is shorter than one block.
     for len in [0, 1, 15] {
@@ -422,9 +424,10 @@ fn threads_share_one_native() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
+                let mut walk = bound.walker();
                 for _ in 0..100 {
-                    let walk = bound.call(&bytes(&[49 * 16]), &mut [0; 8], &mut |_| ()).unwrap();
-                    assert_eq!((walk.fault, walk.hops), (None, 50));
+                    walk.call(&bytes(&[49 * 16]), &mut |_| ()).unwrap();
+                    assert_eq!((walk.fault(), walk.hops()), (None, 50));
                 }
             });
         }
