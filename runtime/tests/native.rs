@@ -1,5 +1,6 @@
 //! The native executor against the scalar semantics and against walks written out in Rust.
 
+use super::differential::{check_all, memory as image, words as bytes};
 use std::sync::Arc;
 use trav_compiler::ir::build::FunctionBuilder;
 use trav_compiler::ir::eval;
@@ -8,7 +9,7 @@ use trav_compiler::ir::verify::{Verified, verify};
 use trav_compiler::ir::*;
 use trav_runtime::exec::native::{self, Native};
 use trav_runtime::exec::{ExecError, Executor, FaultReport, Hop, Outcome, Trace};
-use trav_runtime::image::{Image, MemoryImage, Sources};
+use trav_runtime::image::{Image, Sources};
 
 const U64: Schema = Schema::Int { bits: 64, signed: false, display: Display::Plain };
 const I64: Schema = Schema::Int { bits: 64, signed: true, display: Display::Plain };
@@ -20,14 +21,6 @@ const EDGES: [u64; 12] =
 fn prepare(b: FunctionBuilder) -> Native {
     let verified: Verified = verify(b.finish()).unwrap_or_else(|e| panic!("{e:#?}"));
     native::prepare(&verified).unwrap_or_else(|e| panic!("{e:?}"))
-}
-
-fn bytes(words: &[u64]) -> Vec<u8> {
-    words.iter().flat_map(|w| w.to_le_bytes()).collect()
-}
-
-fn image(bytes: &[u8]) -> Sources {
-    Sources::one(Arc::new(MemoryImage::new(bytes)))
 }
 
 fn result(trace: &Trace) -> u64 {
@@ -331,45 +324,28 @@ fn chase_trace(nodes: u64) -> Trace {
 
 #[test]
 fn a_walk_gives_hops_rows_and_outcome() {
-    let mut f = prepare(chase(100));
+    let f = verify(chase(100).finish()).unwrap();
     let nodes = 50;
-    let disk = list(nodes);
-    let args = bytes(&[(nodes - 1) * 16]);
-    let want = chase_trace(nodes);
-    assert_eq!(f.run(&args, &image(&disk)).unwrap(), want);
-    let remote = Sources::one(Arc::new(Remote { bytes: disk.clone(), bad: u64::MAX }));
-    assert_eq!(f.run(&args, &remote).unwrap(), want);
-
-    let mut rows = Vec::new();
-    let bound = f.bind(&image(&disk)).unwrap();
-    let mut walk = bound.walker();
-    walk.call(&args, &mut |row| rows.push(row.to_vec())).unwrap();
-    assert_eq!((walk.fault(), walk.hops(), walk.bytes()), (None, nodes, 16 * nodes));
-    assert_eq!(rows, want.rows);
+    assert_eq!(check_all(&f, &bytes(&[(nodes - 1) * 16]), &image(&list(nodes))), chase_trace(nodes));
 }
 
 #[test]
 fn a_spent_loop_and_a_read_past_the_end_are_faults() {
-    let mut f = prepare(chase(3));
+    let f = verify(chase(3).finish()).unwrap();
     let disk = list(10);
-    let trace = f.run(&bytes(&[9 * 16]), &image(&disk)).unwrap();
+    let trace = check_all(&f, &bytes(&[9 * 16]), &image(&disk));
     let limit = FaultReport { fault: FaultId(0), found: Some(6 * 16), at: None };
     assert_eq!((trace.hops.len(), trace.rows.len(), trace.outcome), (3, 3, Outcome::Fault(limit)));
 
     let outside = Outcome::Fault(FaultReport { fault: FaultId(1), found: None, at: None });
     for at in [145, 160, 161, i64::MAX as u64, u64::MAX - 15, u64::MAX] {
-        let trace = f.run(&bytes(&[at]), &image(&disk)).unwrap();
+        let trace = check_all(&f, &bytes(&[at]), &image(&disk));
         assert_eq!(trace.hops, [Hop { source: SourceId(0), offset: at, len: 16 }]);
         assert_eq!(trace.outcome, outside, "{at}");
-        let bound = f.bind(&image(&disk)).unwrap();
-        let mut walk = bound.walker();
-        walk.call(&bytes(&[at]), &mut |_| ()).unwrap();
-        assert_eq!((walk.hops(), walk.bytes()), (1, 16));
-        assert_eq!(Outcome::Fault(walk.fault().unwrap()), outside);
     }
     // An image that is shorter than one block.
     for len in [0, 1, 15] {
-        let trace = f.run(&bytes(&[0]), &image(&disk[..len])).unwrap();
+        let trace = check_all(&f, &bytes(&[0]), &image(&disk[..len]));
         assert_eq!(trace.outcome, outside, "{len}");
     }
 }

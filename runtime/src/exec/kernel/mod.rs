@@ -86,13 +86,16 @@ impl Kernel {
         out
     }
 
-    fn fault(&self) -> FaultReport {
-        let flags = self.header(word::FLAGS);
-        FaultReport {
-            fault: FaultId(self.header(word::FAULT) as u32),
+    fn fault(&self) -> Result<FaultReport, ExecError> {
+        let (fault, flags) = (self.header(word::FAULT), self.header(word::FLAGS));
+        if fault >= self.function.faults.len() as u64 {
+            return Err(broken(format!("a program ended in fault {fault:#x}, which is not in its table")));
+        }
+        Ok(FaultReport {
+            fault: FaultId(fault as u32),
             found: (flags & abi::FOUND_VALID != 0).then(|| self.header(word::FOUND)),
             at: (flags & abi::AT_VALID != 0).then(|| self.header(word::AT)),
-        }
+        })
     }
 
     /// Makes the read that the program asked for. Gives the fault if it does not lie on its source.
@@ -147,7 +150,7 @@ impl Executor for Kernel {
                 Status::Emit => rows.push(self.out()),
                 Status::Done if self.function.stream => break Outcome::Done(Vec::new()),
                 Status::Done => break Outcome::Done(self.out()),
-                Status::Fault => break Outcome::Fault(self.fault()),
+                Status::Fault => break Outcome::Fault(self.fault()?),
             }
         };
         Ok(Trace { hops, rows, outcome })
