@@ -57,7 +57,8 @@ impl Kernel {
         let capacity = abi::block_capacity(f);
         LOG.with_borrow_mut(String::clear);
         let mut builder = ObjectBuilder::default();
-        let open = builder.name("trav").and_then(|b| b.open_memory(elf)).map_err(rejected)?;
+        let open = builder.name("trav").and_then(|b| b.open_memory(elf));
+        let open = open.map_err(|e| broken(format!("the object cannot be read ({e}):\n{}", log_tail())))?;
         let object = open.load().map_err(rejected)?;
         let state = map_area(&object, abi::STATE_SECTION, layout.size as usize)?;
         let block = map_area(&object, abi::BLOCK_SECTION, capacity as usize)?;
