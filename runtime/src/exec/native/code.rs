@@ -206,7 +206,7 @@ impl Callbacks {
     pub fn row() -> usize {
         row as *const () as usize
     }
-    /// `(to, from, len)`: moves bytes; the areas may overlap.
+    /// `(to, from, len)`: copies bytes.
     pub fn copy() -> usize {
         copy as *const () as usize
     }
@@ -268,8 +268,8 @@ unsafe extern "C" fn row(context: *mut Context, out: *const u8) {
 }
 
 unsafe extern "C" fn copy(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: the verifier has shown that both areas hold `len` bytes.
-    unsafe { std::ptr::copy(from, to, len) }
+    // SAFETY: the verifier has shown that both areas hold `len` bytes and are of different regions.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, len) }
 }
 
 unsafe extern "C" fn clear(to: *mut u8, len: usize) {

@@ -171,16 +171,14 @@ impl Lower<'_> {
         }
     }
 
-    /// Copies bytes; the areas may overlap when they are of one slot.
+    /// Copies bytes between two regions.
     pub fn copy(&mut self, to: &Addr, from: &Addr, len: Size) {
         let (to, from) = (self.place(to), self.place(from));
         match len {
             Size::Const(len) if len <= INLINE_COPY_MAX_BYTES => {
-                // All loads come first, so overlap does no harm, neither of the areas nor of the last two pieces.
-                let pieces: Vec<_> = pieces(len).collect();
-                let loaded: Vec<_> = pieces.iter().map(|&(at, ty)| self.load_at(ty, from, at)).collect();
-                for (&(at, _), value) in pieces.iter().zip(loaded) {
-                    self.store_at(value, to, at);
+                for (at, ty) in pieces(len) {
+                    let piece = self.load_at(ty, from, at);
+                    self.store_at(piece, to, at);
                 }
             }
             len => {
