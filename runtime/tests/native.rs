@@ -425,3 +425,51 @@ fn too_large_buffers_are_refused() {
     let error = native::prepare(&verified).err().unwrap();
     assert!(matches!(error, ExecError::Refused(why) if why.contains("262144 bytes of buffers")));
 }
+
+#[test]
+fn a_guarded_load_of_a_constant_area_is_not_done_before_its_guard() {
+    // The load does not change during the loop, but it is in bounds only where the branch was taken.
+    let mut b = FunctionBuilder::new("f");
+    b.set_result(U64, false);
+    let index = b.param("index", U64, None).start;
+    let data = b.param("data", Schema::Bytes { max: 64, fixed: true, display: Display::Plain }, None).start;
+    let table = b.data("table", &[7; 64]);
+    let index = b.arg(index);
+    let zero = b.iconst(Ty::U64, 0);
+    let header = b.block();
+    let counter = b.block_param(header, Ty::U64, Range::new(0, 3));
+    let sum = b.block_param(header, Ty::U64, Range::of(Ty::U64));
+    b.jump(header, &[zero, zero]);
+    b.switch_to(header);
+    b.set_header(header, counter, 3);
+    let three = b.iconst(Ty::U64, 3);
+    let more = b.compare(CmpOp::Lt, counter, three);
+    let (body, done) = (b.block(), b.block());
+    b.branch(more, Target::new(body, &[]), Target::new(done, &[]));
+    b.switch_to(done);
+    store_result(&mut b, sum);
+    b.switch_to(body);
+    let (inside, next) = (b.block(), b.block());
+    let sum2 = b.block_param(next, Ty::U64, Range::of(Ty::U64));
+    let size = b.iconst(Ty::U64, 64);
+    let fits = b.compare(CmpOp::Lt, index, size);
+    b.branch(fits, Target::new(inside, &[]), Target::new(next, &[sum]));
+    b.switch_to(inside);
+    let at = b.refine(index, fits, true);
+    let from_arg = b.load(Addr::new(Region::Arg(data)).index(at), 1, Endian::Little, Ty::U64);
+    let from_table = b.load(Addr::new(Region::Data(table)).index(at), 1, Endian::Little, Ty::U64);
+    let both = b.binary(BinOp::Add, Mode::Exact, from_arg, from_table);
+    let more_sum = b.binary(BinOp::Add, Mode::Wrap, sum, both);
+    b.jump(next, &[more_sum]);
+    b.switch_to(next);
+    let turn = b.refine(counter, more, true);
+    let one = b.iconst(Ty::U64, 1);
+    let turn = b.binary(BinOp::Add, Mode::Exact, turn, one);
+    b.jump(header, &[turn, sum2]);
+    let f = verify(b.finish()).unwrap_or_else(|e| panic!("{e:#?}"));
+    for (index, want) in [(0, 3 * (7 + 1)), (63, 3 * (7 + 64)), (64, 0), (1 << 40, 0), (u64::MAX, 0)] {
+        let mut args = bytes(&[index, 64]);
+        args.extend(1..=64u8);
+        assert_eq!(result(&check_all(&f, &args, &image(&[]))), want, "{index}");
+    }
+}
