@@ -1,4 +1,5 @@
 //! Integration tests of the runtime, in one binary.
 
+mod differential;
 mod images;
 mod native;

@@ -57,7 +57,8 @@ impl Kernel {
         let capacity = abi::block_capacity(f);
         LOG.with_borrow_mut(String::clear);
         let mut builder = ObjectBuilder::default();
-        let open = builder.name("trav").and_then(|b| b.open_memory(elf)).map_err(rejected)?;
+        let open = builder.name("trav").and_then(|b| b.open_memory(elf));
+        let open = open.map_err(|e| broken(format!("the object cannot be read ({e}):\n{}", log_tail())))?;
         let object = open.load().map_err(rejected)?;
         let state = map_area(&object, abi::STATE_SECTION, layout.size as usize)?;
         let block = map_area(&object, abi::BLOCK_SECTION, capacity as usize)?;
@@ -86,13 +87,16 @@ impl Kernel {
         out
     }
 
-    fn fault(&self) -> FaultReport {
-        let flags = self.header(word::FLAGS);
-        FaultReport {
-            fault: FaultId(self.header(word::FAULT) as u32),
+    fn fault(&self) -> Result<FaultReport, ExecError> {
+        let (fault, flags) = (self.header(word::FAULT), self.header(word::FLAGS));
+        if fault >= self.function.faults.len() as u64 {
+            return Err(broken(format!("a program ended in fault {fault:#x}, which is not in its table")));
+        }
+        Ok(FaultReport {
+            fault: FaultId(fault as u32),
             found: (flags & abi::FOUND_VALID != 0).then(|| self.header(word::FOUND)),
             at: (flags & abi::AT_VALID != 0).then(|| self.header(word::AT)),
-        }
+        })
     }
 
     /// Makes the read that the program asked for. Gives the fault if it does not lie on its source.
@@ -147,7 +151,7 @@ impl Executor for Kernel {
                 Status::Emit => rows.push(self.out()),
                 Status::Done if self.function.stream => break Outcome::Done(Vec::new()),
                 Status::Done => break Outcome::Done(self.out()),
-                Status::Fault => break Outcome::Fault(self.fault()),
+                Status::Fault => break Outcome::Fault(self.fault()?),
             }
         };
         Ok(Trace { hops, rows, outcome })

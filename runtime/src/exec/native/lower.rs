@@ -44,10 +44,15 @@ pub(super) enum Status {
 }
 
 impl Status {
+    /// [`Status::Done`], encoded.
+    pub const DONE: u64 = 0;
+    /// [`Status::Arguments`], encoded.
+    pub const ARGUMENTS: u64 = 1;
+
     fn encode(self) -> i64 {
         match self {
-            Status::Done => 0,
-            Status::Arguments => 1,
+            Status::Done => Self::DONE as i64,
+            Status::Arguments => Self::ARGUMENTS as i64,
             Status::Io => 2,
             Status::Fault { fault, found, at } => {
                 3 | i64::from(found) << 2 | i64::from(at) << 3 | i64::from(fault) << 8
@@ -57,8 +62,8 @@ impl Status {
 
     pub fn decode(word: u64) -> Self {
         match word & 3 {
-            0 => Status::Done,
-            1 => Status::Arguments,
+            Self::DONE => Status::Done,
+            Self::ARGUMENTS => Status::Arguments,
             2 => Status::Io,
             _ => Status::Fault { fault: (word >> 8) as u32, found: word & 4 != 0, at: word & 8 != 0 },
         }
