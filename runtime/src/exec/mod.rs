@@ -8,6 +8,8 @@ pub mod args;
 #[cfg(feature = "kernel")]
 pub mod kernel;
 pub mod native;
+pub mod steps;
+pub mod vm;
 
 use crate::image::Sources;
 use trav_compiler::ir::verify::Verified;
