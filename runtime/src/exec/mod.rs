@@ -9,6 +9,8 @@ pub mod interp;
 #[cfg(feature = "kernel")]
 pub mod kernel;
 pub mod native;
+pub mod steps;
+pub mod vm;
 
 use crate::image::Sources;
 use trav_compiler::ir::verify::Verified;
