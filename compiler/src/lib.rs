@@ -63,6 +63,50 @@ pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
     Compilation { sources, diagnostics, traversals }
 }
 
+/// A `test` item, ready to run.
+#[derive(Debug)]
+pub struct TestWalk {
+    /// Its name.
+    pub name: String,
+    /// The image's file name, relative to the spec.
+    pub image: String,
+    /// The walk: it ends in a fault where an assertion fails.
+    pub walk: Verified,
+}
+
+/// The tests of a module.
+#[derive(Debug)]
+pub struct Tests {
+    /// The texts, to show places in.
+    pub sources: SourceMap,
+    /// Errors and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The tests in order; empty after an error.
+    pub tests: Vec<TestWalk>,
+}
+
+/// Compiles the `test` items of a module.
+pub fn compile_tests(name: &str, text: &str, loader: &dyn Loader) -> Tests {
+    let mut sources = SourceMap::new();
+    let file = sources.add(name, text);
+    let (module, mut diagnostics) = syntax::parse(file, text);
+    let checked = check::check(module, &mut sources, loader);
+    diagnostics.extend(checked.diagnostics);
+    let mut tests = Vec::new();
+    if diagnostics.is_empty() {
+        for test in &checked.tests {
+            match finish(lower::lower_test(&checked.program, &sources, test), &sources) {
+                Ok(walk) => tests.push(TestWalk { name: test.name.clone(), image: test.image.clone(), walk }),
+                Err(found) => diagnostics.extend(found),
+            }
+        }
+    }
+    if !diagnostics.is_empty() {
+        tests.clear();
+    }
+    Tests { sources, diagnostics, tests }
+}
+
 /// A structure's dump: a stream of rows and what they stand for.
 #[derive(Debug)]
 pub struct Dump {

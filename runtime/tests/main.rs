@@ -1,5 +1,6 @@
 //! Integration tests of the runtime, in one binary.
 
 mod differential;
+mod golden;
 mod images;
 mod native;

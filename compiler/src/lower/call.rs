@@ -53,6 +53,7 @@ impl Lowerer<'_> {
         }
         let val = self.expr(base);
         self.span = span;
+        let val = self.asserted(val, base.span);
         self.project(&val, name, span)
     }
 

@@ -161,6 +161,11 @@ impl Lowerer<'_> {
             _ => (CmpOp::Le, true),
         };
         let equality = matches!(ir_op, CmpOp::Eq | CmpOp::Ne);
+        let (a, b) = match (a, b) {
+            (a, Val::None) => (a, Val::None),
+            (Val::None, b) => (Val::None, b),
+            (a, b) => (self.asserted(a, a_span), self.asserted(b, b_span)),
+        };
         let ordered = |l: &mut Self, x: Value, y: Value| if swap { l.compare(ir_op, y, x) } else { l.compare(ir_op, x, y) };
         match (&a, &b) {
             (Val::Never, _) | (_, Val::Never) => Val::Never,
@@ -187,6 +192,19 @@ impl Lowerer<'_> {
                 self.report(d.other(a_span, format!("this is {x}")).other(b_span, format!("this is {y}")));
                 Val::Never
             }
+        }
+    }
+
+    /// In a test, what may be none is asserted to be something.
+    pub(super) fn asserted(&mut self, val: Val, span: Span) -> Val {
+        match val {
+            Val::Option(present, inner) if self.in_test => {
+                let text = self.text(span).split_whitespace().collect::<Vec<_>>().join(" ");
+                let fault = self.fault(ir::FaultKind::Fail, format!("`{text}` is none"), span);
+                self.guard(present, fault);
+                *inner
+            }
+            other => other,
         }
     }
 

@@ -44,6 +44,10 @@ impl Lowerer<'_> {
             StmtKind::Require(cond, message) => self.require_or_fail(cond, message, s.span),
             StmtKind::Fail(message) => self.fail(message, s.span),
             StmtKind::Emit(e) => self.emit_row(e, s.span),
+            StmtKind::Assert(e) if self.in_test && self.frame().kind == FrameKind::Root => {
+                let text = self.text(e.span).split_whitespace().collect::<Vec<_>>().join(" ");
+                self.require_or_fail(e, &format!("`{text}` does not hold"), s.span);
+            }
             StmtKind::Assert(e) => {
                 self.error("E0301", e.span, "expected a statement of a walk, found `assert`", "only tests assert");
             }

@@ -13,12 +13,17 @@ use std::collections::{HashMap, HashSet};
 pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
     let diagnostics = answer_obligations(f, sources);
     let mut replaced: HashMap<Value, Value> = HashMap::new();
+    let counters = counters(f);
     for b in 0..f.blocks.len() {
         let disk = f.blocks[b].disk;
         let old = std::mem::take(&mut f.blocks[b].insts);
         let mut new = Vec::with_capacity(old.len());
         for mut inst in old {
             inst.op.map_uses(|v| resolve(&replaced, v));
+            if inst.result.is_some_and(|v| counters.contains(&v)) {
+                new.push(inst);
+                continue;
+            }
             simplify(f, disk, inst, &mut new, &mut replaced);
         }
         f.blocks[b].insts = new;
@@ -36,6 +41,20 @@ pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
     }
     unbase(f);
     diagnostics
+}
+
+/// The values that loops hand to their counters: they stay sums, even where only one number is possible.
+fn counters(f: &Function) -> HashSet<Value> {
+    let mut out = HashSet::new();
+    for b in &f.blocks {
+        for t in b.term.targets() {
+            let to = f.block(t.block);
+            if let Some(i) = to.header.and_then(|h| to.params.iter().position(|p| *p == h.counter)) {
+                out.extend(t.args.get(i));
+            }
+        }
+    }
+    out
 }
 
 fn resolve(replaced: &HashMap<Value, Value>, mut v: Value) -> Value {

@@ -48,7 +48,8 @@ impl Engine {
         match self {
             Engine::Native => Ok(Box::new(native::prepare(traversal)?)),
             Engine::Interp => Ok(Box::new(interp::prepare(traversal))),
-            Engine::Vm | Engine::Kernel => {
+            Engine::Vm => Ok(Box::new(vm::prepare(traversal)?)),
+            Engine::Kernel => {
                 Err(ExecError::Refused(format!("the engine `{}` is not built in", self.name())))
             }
         }
