@@ -8,6 +8,8 @@ pub mod asm;
 mod emit;
 pub mod error;
 pub mod insn;
+pub mod listing;
+pub mod print;
 pub mod program;
 mod regalloc;
 mod select;
