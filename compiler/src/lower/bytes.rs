@@ -337,21 +337,14 @@ impl Lowerer<'_> {
             &plan,
             |l, i| {
                 l.span = span;
-                let mut go: Option<Value> = None;
+                let mut conds = Vec::new();
                 for s in [a, b] {
-                    if let Len::Const(n) = s.len
-                        && u64::from(n) >= most
-                    {
-                        continue;
+                    if !matches!(s.len, Len::Const(n) if u64::from(n) >= most) {
+                        let len = l.len_value(s.len);
+                        conds.push(l.compare(CmpOp::Lt, i, len));
                     }
-                    let len = l.len_value(s.len);
-                    let inside = l.compare(CmpOp::Lt, i, len);
-                    go = Some(match go {
-                        Some(g) => l.exact(BinOp::And, g, inside),
-                        None => inside,
-                    });
                 }
-                Head { most, go: go.map(|g| l.split_value(Some(g))) }
+                Head { most, go: l.split_all(conds, span) }
             },
             |l| {
                 let i = l.turn_counter();

@@ -131,7 +131,7 @@ fn of_param(f: &Facts<'_>, distances: &Distances, inside: &Blocks, block: Block,
 fn of_op(f: &Facts<'_>, distances: &Distances, inside: &Blocks, op: &Op) -> Option<Distance> {
     let of = |v: Value| of_value(f, distances, inside, v);
     match *op {
-        Op::Refine { a, .. } => of(a),
+        Op::Refine { a, .. } | Op::Check { a, .. } => of(a),
         Op::Binary { op: BinOp::Add, mode: Mode::Exact | Mode::Checked(_), a, b } => {
             let constant = |v: Value| f.value(v).range.as_const();
             let (from, n) = match (constant(a), constant(b)) {
