@@ -71,7 +71,7 @@ impl Uses {
     /// Comparisons start as tested; any use that needs the word ends that. A negation passes on what becomes of it.
     fn find_tested(&mut self, f: &Function, defs: &Defs) {
         for v in (0..f.values.len() as u32).map(Value) {
-            self.tested[v.index()] = matches!(op_of(f, defs, v), Some(Op::Compare { .. })) || negated(f, defs, v).is_some();
+            self.tested[v.index()] = melts(f, defs, v);
         }
         let mut words = Vec::new();
         for (_, block) in f.blocks() {
@@ -196,6 +196,14 @@ pub fn negated(f: &Function, defs: &Defs, v: Value) -> Option<Value> {
         (true, false) => Some(*b),
         _ => None,
     }
+}
+
+/// Whether a value is a comparison, or the negation of one: the negation of any other condition is a word.
+fn melts(f: &Function, defs: &Defs, mut v: Value) -> bool {
+    while let Some(inner) = negated(f, defs, v) {
+        v = inner;
+    }
+    matches!(op_of(f, defs, v), Some(Op::Compare { .. }))
 }
 
 fn has_effect(op: &Op) -> bool {
