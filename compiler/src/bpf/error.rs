@@ -28,6 +28,20 @@ pub enum BpfError {
         /// Bytes that the hook reads.
         limit: u64,
     },
+    /// The walk reads from more sources than the hook reaches.
+    TooManySources {
+        /// Its sources.
+        needed: u32,
+        /// The hook's.
+        limit: u32,
+    },
+    /// The state area does not fit the hook's scratch memory.
+    Scratch {
+        /// Bytes needed.
+        needed: u32,
+        /// Bytes there are.
+        limit: u32,
+    },
     /// Two programs of one object have the same name.
     SameName(String),
     /// The profile describes something that is not emitted.
@@ -47,6 +61,12 @@ impl fmt::Display for BpfError {
             BpfError::StateTooLarge => write!(f, "arguments, slots and result together are larger than 2 GiB"),
             BpfError::ReadTooLarge { needed, limit } => {
                 write!(f, "a read asks for up to {needed} bytes, and the hook reads at most {limit} at once")
+            }
+            BpfError::TooManySources { needed, limit } => {
+                write!(f, "the walk reads from {needed} sources, and the hook reaches {limit}")
+            }
+            BpfError::Scratch { needed, limit } => {
+                write!(f, "arguments, frame, slots and result take {needed} bytes, and the hook's scratch memory has {limit}")
             }
             BpfError::SameName(name) => write!(f, "two traversals of one object are called `{name}`"),
             BpfError::NotEmitted(what) => write!(f, "not emitted yet by this version: {what}"),

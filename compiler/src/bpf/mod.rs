@@ -5,15 +5,21 @@
 
 pub mod abi;
 pub mod asm;
+pub mod btf;
+mod describe;
+mod elf;
 mod emit;
 pub mod error;
 pub mod insn;
 pub mod listing;
 pub mod print;
+pub mod profile;
 pub mod program;
 mod regalloc;
 mod select;
 mod vcode;
+
+pub use elf::object;
 
 use crate::ir::verify::Verified;
 use abi::StateLayout;
