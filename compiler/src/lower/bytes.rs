@@ -96,7 +96,7 @@ impl Lowerer<'_> {
     }
 
     /// The byte at an index that is below the length.
-    fn byte(&mut self, b: Bytes, i: Value) -> Value {
+    pub(super) fn byte(&mut self, b: Bytes, i: Value) -> Value {
         let most = b.max.saturating_sub(1);
         let plain = !matches!(b.place.origin, Origin::Plain(_)) && b.place.index.is_none();
         let covered = match b.place.origin {
@@ -167,7 +167,7 @@ impl Lowerer<'_> {
         self.part(b, start, end)
     }
 
-    fn part(&mut self, b: Bytes, start: Value, end: Value) -> Val {
+    pub(super) fn part(&mut self, b: Bytes, start: Value, end: Value) -> Val {
         let len = match (self.as_const(start), self.as_const(end)) {
             (Some(s), Some(e)) if e >= s => Len::Const((e - s) as u32),
             _ => Len::Value(self.checked(BinOp::Sub, end, start)),

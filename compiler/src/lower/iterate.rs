@@ -17,6 +17,9 @@ impl Lowerer<'_> {
                 Some((start, end)) => self.iterate_range(start, end, name, plan, body),
                 None => self.iterate_nothing(plan, body),
             },
+            Over::Elements(e, None) if let Some((text, separator)) = split_call(e) => {
+                self.iterate_split(text, separator, plan, |l, x| body(l, x))
+            }
             Over::Elements(e, from) => {
                 let val = self.expr(e);
                 match val {
@@ -202,6 +205,80 @@ impl Lowerer<'_> {
         self.drop_hidden(exits)
     }
 
+    /// `for part in text.split('/')`: the pieces between the separators, as many as there are separators and one more.
+    fn iterate_split(&mut self, text: &ast::Expr, separator: &ast::Expr, mut plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+        let span = plan.span;
+        let val = self.expr(text);
+        let (val, at) = self.holding(val, |l| l.expr(separator));
+        let (Val::Bytes(b) | Val::Buffer(b), Some((mark, _))) = (val, self.num(at, separator.span)) else {
+            self.error("E0301", text.span, "expected bytes to split and a byte to split at", "cannot be split");
+            return self.iterate_nothing(plan, body);
+        };
+        plan.assigned.insert(CURSOR.into());
+        self.bind(ELEMENTS, Val::Bytes(b), false, None);
+        self.bind(MARK, Val::Int(mark, IntTy::plain(8, false)), false, None);
+        let zero = self.number(0);
+        self.bind(CURSOR, Val::Int(zero, IntTy::plain(32, false)), true, Some(Ty::Int(IntTy::plain(32, false))));
+        self.keep_before_loop(&plan);
+        let most = u64::from(b.max) + 1;
+        let exits = self.run_loop(
+            &plan,
+            |l, _| {
+                l.span = span;
+                let (Val::Bytes(b), Val::Int(at, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR)) else { return Head { most, go: None } };
+                let len = l.len_value(b.len);
+                let go = l.compare(CmpOp::Le, at, len);
+                Head { most, go: Some(l.split_value(Some(go))) }
+            },
+            |l| {
+                l.span = span;
+                let (Val::Bytes(b), Val::Int(at, _), Val::Int(mark, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR), l.hidden(MARK)) else { return };
+                let end = l.position_of(b, at, mark, span);
+                let one = l.number(1);
+                let after = l.checked(BinOp::Add, end, one);
+                l.set_hidden(CURSOR, Val::Int(after, IntTy::plain(32, false)));
+                let part = l.part(b, at, end);
+                body(l, part);
+            },
+        );
+        let exits = self.drop_hidden(exits);
+        let exits = self.drop_hidden(exits);
+        self.drop_hidden(exits)
+    }
+
+    /// The index of the first byte from `start` on that is `mark`, or the length.
+    fn position_of(&mut self, b: Bytes, start: Value, mark: Value, span: Span) -> Value {
+        let plan = Plan { assigned: Default::default(), hops: false, reads: false, span };
+        let most = u64::from(b.max);
+        let len = self.len_value(b.len);
+        let exits = self.run_loop(
+            &plan,
+            |l, i| {
+                let at = l.checked(BinOp::Add, start, i);
+                let go = l.compare(CmpOp::Lt, at, len);
+                Head { most, go: Some(l.split_value(Some(go))) }
+            },
+            |l| {
+                let i = l.turn_counter();
+                let at = l.checked(BinOp::Add, start, i);
+                let byte = l.byte(b, at);
+                let hit = l.compare(CmpOp::Eq, byte, mark);
+                let split = l.split_value(Some(hit));
+                l.resume(split.yes);
+                l.break_with(Val::Int(at, IntTy::plain(32, false)));
+                l.resume(split.no);
+            },
+        );
+        let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
+        self.merge(ends, span);
+        let mut flows = exits.breaks;
+        flows.push((self.flow.clone(), Val::Int(len, IntTy::plain(32, false))));
+        match self.merge(flows, span) {
+            Val::Int(end, _) => end,
+            _ => len,
+        }
+    }
+
     /// The least size of an element of a `seq`.
     fn least_element(&self, array: &Array) -> u32 {
         let module = array.view.as_ref().map_or_else(|| self.module(), |v| self.program.structs[v.def.index()].module);
@@ -254,6 +331,16 @@ impl Lowerer<'_> {
     }
 }
 
+/// The parts of `text.split('/')`.
+fn split_call(e: &ast::Expr) -> Option<(&ast::Expr, &ast::Expr)> {
+    let ExprKind::Call { callee, args } = &*e.kind else { return None };
+    match (&*callee.kind, &args[..]) {
+        (ExprKind::Field(text, method), [(None, separator)]) if method.name == "split" => Some((text, separator)),
+        _ => None,
+    }
+}
+
+const MARK: &str = "#mark";
 pub(super) const ELEMENTS: &str = "#elements";
 const CURSOR: &str = "#cursor";
 const INDEX: &str = "#index";

@@ -114,7 +114,8 @@ impl Lowerer<'_> {
         let Some((start, end)) = self.range_ends(r) else { return self.nothing() };
         // One more than the index found; 0 for none. `end` bounds it, which keeps the index provable.
         let zero = self.number(0);
-        self.bind(FOUND, Val::Int(zero, IntTy::U64), true, Some(Ty::Int(IntTy::U64)));
+        let ty = IntTy::holding(Range::new(0, self.range(end).hi)).unwrap_or(IntTy::U64);
+        self.bind(FOUND, Val::Int(zero, ty), true, Some(Ty::Int(ty)));
         let name = q.name.name.clone();
         let exits = self.iterate_range(start, end, &name, plan, |l, i| {
             l.bind(&name, i, false, None);
@@ -127,7 +128,7 @@ impl Lowerer<'_> {
             let one = l.number(1);
             let after = l.checked(BinOp::Add, i, one);
             let found = l.select(hit, after, found);
-            l.set_hidden(FOUND, Val::Int(found, IntTy::U64));
+            l.set_hidden(FOUND, Val::Int(found, ty));
             l.flow.locals.pop();
         });
         let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
@@ -173,7 +174,8 @@ impl Lowerer<'_> {
                 self.select(some_room, d, zero)
             }
         };
-        let u64_ty = Some(Ty::Int(IntTy::U64));
+        let ty = IntTy::holding(Range::new(0, self.range(end).hi)).unwrap_or(IntTy::U64);
+        let u64_ty = Some(Ty::Int(ty));
         self.bind(STOP, Val::Int(end, IntTy::U64), false, None);
         self.bind(BEGIN, Val::Int(start, IntTy::U64), false, None);
         self.bind(LOW, Val::Int(start, IntTy::U64), true, u64_ty.clone());
@@ -204,7 +206,6 @@ impl Lowerer<'_> {
             let present = self.compare(CmpOp::Lt, low, end);
             let split = self.split_value(Some(present));
             self.b.set_name(low, &name);
-            let ty = IntTy::U64;
             OptSplit { some: (split.yes, Val::Int(low, ty), split.yes_scope), none: (split.no, split.no_scope) }
         } else {
             let present = self.compare(CmpOp::Lt, start, low);

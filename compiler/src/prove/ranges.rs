@@ -1,7 +1,7 @@
 //! The range of each value: the least solution of the rules in [`crate::ir::eval::range`] that iteration finds.
 //!
-//! Parameters join what comes in over the edges that can be taken. A parameter that keeps growing is widened to the next constant of
-//! the program, then to its type; two rounds without widening take back what was too much (Cousot & Cousot 1977).
+//! Parameters join what comes in over the edges that can be taken. A parameter that keeps growing is widened to what was claimed of it
+//! before, to the next constant of the program, then to its type; two rounds without widening take back what was too much (Cousot & Cousot 1977).
 
 use crate::ir::defs::Defs;
 use crate::ir::eval::range;
@@ -18,6 +18,8 @@ pub fn find(f: &mut Function) {
     let graph = Graph::of(f);
     let defs = Defs::of(f);
     let thresholds = thresholds(f);
+    // What was claimed before (by lowering: what the variable's type says) is the first guess.
+    let guesses: Vec<Range> = f.values.iter().map(|v| v.range).collect();
     for v in &mut f.values {
         v.range = EMPTY;
     }
@@ -32,6 +34,9 @@ pub fn find(f: &mut Function) {
                     return old;
                 }
                 changes[v.index()] = changes[v.index()].saturating_add(1);
+                if changes[v.index()] > PATIENCE && guesses[v.index()].contains(joined) {
+                    return guesses[v.index()];
+                }
                 widen(old, joined, Range::of(f.value(v).ty), &thresholds, changes[v.index()])
             });
             changed |= insts(f, &defs, *b);
