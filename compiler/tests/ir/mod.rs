@@ -2,6 +2,7 @@
 
 mod eval;
 mod text;
+mod verify;
 
 /// The functions in `tests/golden/ir`: file name and text.
 fn golden() -> Vec<(String, String)> {
