@@ -250,7 +250,7 @@ fn all_operations_make_rows() {
         let mut id: [u8; 16] = std::array::from_fn(|_| random.word() as u8);
         id[4..7].copy_from_slice(&[0, 0, (random.word() % 180) as u8]);
         let low = random.word() as i16;
-        let mut args = words(&[3, 0x6162_63, 16]);
+        let mut args = words(&[3, 0x0063_6261, 16]);
         args.extend(id);
         args.extend(words(&[i64::from(low) as u64, 1, 3]));
         let trace = check_all(&f, &args, &sources);

@@ -69,7 +69,7 @@ fn errors_have_a_place() {
 fn broken_texts_do_not_panic() {
     let mut random = Random(11);
     for (_, text) in golden() {
-        for _ in 0..3000 {
+        for _ in 0..1000 {
             let mut bytes = text.clone().into_bytes();
             for _ in 0..1 + random.below(4) {
                 let at = random.below(bytes.len());
