@@ -3,4 +3,5 @@
 mod differential;
 mod golden;
 mod images;
+mod interp;
 mod native;

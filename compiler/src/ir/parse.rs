@@ -90,11 +90,8 @@ impl<'t> Parser<'t> {
                     is_open[v.index()] = false;
                     continue;
                 };
-                let (mut ready, mut known) = (true, true);
-                let mut operand = |u: Value| match is_open.get(u.index()) {
-                    Some(open) => ready &= !open,
-                    None => known = false,
-                };
+                let mut ready = true;
+                let mut operand = |u: Value| ready &= !is_open.get(u.index()).copied().unwrap_or(false);
                 op.for_each_use(&mut operand);
                 // The operands of a comparison count where it refines.
                 if let Op::Refine { cond, .. } = op
@@ -107,10 +104,8 @@ impl<'t> Parser<'t> {
                     continue;
                 }
                 is_open[v.index()] = false;
-                if known {
-                    let ty = self.f.value(v).ty;
-                    self.f.values[v.index()].range = range::of(&self.f, &defs, op, ty);
-                }
+                let ty = self.f.value(v).ty;
+                self.f.values[v.index()].range = range::of(&self.f, &defs, op, ty);
             }
             if self.open.len() == before || self.open.is_empty() {
                 return;

@@ -158,14 +158,9 @@ impl Printer<'_> {
         let Some(value) = self.f.values.get(v.index()) else { return write!(self.out, "{v}: u64") };
         write!(self.out, "{v}: {}", value.ty.name())?;
         let all = Range::of(value.ty);
-        // `range::of` reads operands' claims, so an operand outside the table must keep it from being asked.
-        let mut known = true;
-        let follows = op.map_or(all, |op| {
-            op.for_each_use(|v| known &= v.index() < self.f.values.len());
-            if known { range::of(self.f, &self.defs, op, value.ty) } else { all }
-        });
+        let follows = op.map_or(all, |op| range::of(self.f, &self.defs, op, value.ty));
         let says_nothing = value.range == all || matches!(op, Some(Op::Const(_)));
-        if !known || value.range != follows || !says_nothing {
+        if value.range != follows || !says_nothing {
             write!(self.out, " {}..={}", value.range.lo, value.range.hi)?;
         }
         match &value.name {

@@ -122,10 +122,11 @@ impl Emitter {
         let (top, last): (Label, Label) = (self.asm.label(), self.asm.label());
         self.asm.imm(t.i, 0);
         self.asm.bind(top);
-        self.asm.branch(Cond::Gt, t.i, Rhs::Imm(max as i32 - 8), trap);
         self.asm.mov(t.data, len);
         self.asm.alu(AluOp::Sub, t.data, Rhs::Imm(8));
         self.asm.branch(Cond::Ge, t.i, Rhs::Reg(t.data), last);
+        // Comes second: past the last word the count may be above this, when `max` is no multiple of 8.
+        self.asm.branch(Cond::Gt, t.i, Rhs::Imm(max as i32 - 8), trap);
         self.access(ends, Step::Counted, Width::B8, t);
         self.asm.alu(AluOp::Add, t.i, Rhs::Imm(8));
         self.asm.jump(top);
