@@ -236,33 +236,5 @@ pub fn keep_slots(f: &mut Function) {
             _ => true,
         });
     }
-    // A slot is wanted where a way leads to a read of it.
-    let n = f.blocks.len();
-    let mut wanted: Vec<HashSet<Slot>> = vec![HashSet::new(); n];
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for b in (0..n).rev() {
-            let mut now: HashSet<Slot> = f.blocks[b].term.targets().flat_map(|t| wanted[t.block.index()].clone()).collect();
-            for inst in &f.blocks[b].insts {
-                match &inst.op {
-                    Op::Load { addr, .. } => now.extend(from_slot(addr)),
-                    Op::Copy { from, .. } => now.extend(from_slot(from)),
-                    _ => {}
-                }
-            }
-            if now.len() != wanted[b].len() {
-                wanted[b] = now;
-                changed = true;
-            }
-        }
-    }
-    for b in 0..n {
-        let mut later: Vec<Slot> = f.blocks[b].term.targets().flat_map(|t| wanted[t.block.index()].clone()).collect();
-        later.sort_unstable();
-        later.dedup();
-        if let Terminator::Hop { keep, .. } | Terminator::Emit { keep, .. } = &mut f.blocks[b].term {
-            *keep = later;
-        }
-    }
+    crate::ir::live::keep_live_slots(f);
 }

@@ -74,7 +74,8 @@ fn simplify(f: &mut Function, disk: Option<Disk>, mut inst: Inst, out: &mut Vec<
     if let Some(v) = inst.result {
         let known = f.value(v).range.as_const();
         match (&inst.op, known) {
-            (Op::Const(_) | Op::Load { .. } | Op::Check { .. } | Op::Arg(_) | Op::ArgLen(_), _) => {}
+            // A refinement of a loop's counter shows that the counter grows by one; its claim says the number anyway.
+            (Op::Const(_) | Op::Load { .. } | Op::Check { .. } | Op::Arg(_) | Op::ArgLen(_) | Op::Refine { .. }, _) => {}
             (Op::Binary { mode: Mode::Checked(_), op, a, b }, Some(_)) if !fits(f, *op, *a, *b) => {}
             (_, Some(n)) => inst.op = Op::Const(n as u64),
             _ => {}
