@@ -49,9 +49,7 @@ impl Engine {
             Engine::Native => Ok(Box::new(native::prepare(traversal)?)),
             Engine::Interp => Ok(Box::new(interp::prepare(traversal))),
             Engine::Vm => Ok(Box::new(vm::prepare(traversal)?)),
-            Engine::Kernel => {
-                Err(ExecError::Refused(format!("the engine `{}` is not built in", self.name())))
-            }
+            Engine::Kernel => Err(ExecError::Refused(format!("the engine `{}` is not built in", self.name()))),
         }
     }
 }
