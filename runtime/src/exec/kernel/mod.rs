@@ -18,9 +18,14 @@ use std::cell::RefCell;
 use std::os::fd::AsFd;
 use std::sync::Once;
 use trav_compiler::bpf::abi::{self, StateLayout};
+use trav_compiler::bpf::profile::Profile;
+use trav_compiler::ir::Function;
 use trav_compiler::ir::verify::Verified;
+use trav_compiler::source::SourceMap;
 
-/// The section of a program that `BPF_PROG_TEST_RUN` can run on every kernel and every loader knows.
+/// The profile whose programs `BPF_PROG_TEST_RUN` runs.
+const PROFILE: &str = "test";
+/// Its section, which every kernel and every loader knows.
 const SECTION: &str = "classifier";
 /// An Ethernet header, the least that a `classifier` program can be run on. The program does not look at it.
 const PACKET: [u8; 14] = [0; 14];
@@ -37,6 +42,24 @@ pub fn available() -> Result<(), String> {
         Ok(false) => Err(format!("the kernel takes no `{SECTION}` program; {RIGHTS}")),
         Err(e) => Err(format!("BPF cannot be used here ({e}); {RIGHTS}")),
     }
+}
+
+/// Emits an object for a traversal and loads it. The sources give the verifier's log its lines; see [`nameless`].
+pub fn prepare(f: &Verified, sources: &SourceMap) -> Result<Kernel, ExecError> {
+    let profile = Profile::named(PROFILE).expect("the profile is built in");
+    let elf = trav_compiler::bpf::object(&[f], sources, &profile).map_err(|e| ExecError::Refused(e.to_string()))?;
+    Kernel::load(f, &elf)
+}
+
+/// Stands for sources that are not at hand: files without text, as many as the function's places name.
+pub fn nameless(f: &Function) -> SourceMap {
+    let insts = f.blocks.iter().flat_map(|b| b.insts.iter().map(|inst| inst.span).chain([b.span]));
+    let files = insts.chain(f.faults.iter().map(|fault| fault.span)).chain([f.span]).map(|span| span.file);
+    let mut sources = SourceMap::new();
+    for _ in 0..=files.max().unwrap_or_default().0 {
+        sources.add("spec", "");
+    }
+    sources
 }
 
 /// A traversal loaded in the kernel.
