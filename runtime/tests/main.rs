@@ -4,4 +4,7 @@ mod differential;
 mod golden;
 mod images;
 mod interp;
+#[cfg(feature = "kernel")]
+mod kernel;
 mod native;
+mod random;

@@ -234,7 +234,7 @@ fn copies_move_bytes_between_all_regions() {
 const END: u64 = u64::MAX;
 
 /// Chases a list: each 16-byte block has the next one's offset and a number. Emits the numbers, gives their sum as a last row.
-fn chase(turns: u64) -> FunctionBuilder {
+pub fn chase(turns: u64) -> FunctionBuilder {
     let mut b = FunctionBuilder::new("chase");
     let start = b.param("start", U64, None).start;
     b.set_result(U64, true);
@@ -294,7 +294,7 @@ fn chase(turns: u64) -> FunctionBuilder {
 }
 
 /// A list of so many nodes in reverse order of their places; the number of node `i` is `i * i`.
-fn list(nodes: u64) -> Vec<u8> {
+pub fn list(nodes: u64) -> Vec<u8> {
     let node = |i: u64| [if i == 0 { END } else { (i - 1) * 16 }, i * i];
     bytes(&(0..nodes).flat_map(node).collect::<Vec<_>>())
 }
@@ -321,7 +321,7 @@ impl Image for Remote {
     }
 }
 
-fn chase_trace(nodes: u64) -> Trace {
+pub fn chase_trace(nodes: u64) -> Trace {
     let hop = |i: u64| Hop { source: SourceId(0), offset: i * 16, len: 16 };
     let mut rows: Vec<_> = (0..nodes).rev().map(|i| bytes(&[i * i])).collect();
     rows.push(bytes(&[(0..nodes).map(|i| i * i).sum()]));

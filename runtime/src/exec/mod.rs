@@ -49,9 +49,10 @@ impl Engine {
             Engine::Native => Ok(Box::new(native::prepare(traversal)?)),
             Engine::Interp => Ok(Box::new(interp::prepare(traversal))),
             Engine::Vm => Ok(Box::new(vm::prepare(traversal)?)),
-            Engine::Kernel => {
-                Err(ExecError::Refused(format!("the engine `{}` is not built in", self.name())))
-            }
+            #[cfg(feature = "kernel")]
+            Engine::Kernel => Ok(Box::new(kernel::prepare(traversal, &kernel::nameless(traversal))?)),
+            #[cfg(not(feature = "kernel"))]
+            Engine::Kernel => Err(ExecError::Refused("this trav is built without the feature `kernel`".into())),
         }
     }
 }

@@ -31,7 +31,11 @@ impl Lower<'_> {
                 let word = self.word(*a);
                 Some(self.extend(word, *bits, ty == Some(Ty::I64)))
             }
-            Op::Refine { a, .. } => Some(self.get(*a)),
+            Op::Refine { a, .. } => match inst.result.and_then(|v| self.known(v)) {
+                Some(word) if ty == Some(Ty::Bool) => Some(self.b.ins().iconst(I8, word)),
+                Some(word) => Some(self.b.ins().iconst(I64, word)),
+                None => Some(self.get(*a)),
+            },
             Op::Load { addr, width, endian } => {
                 let word = self.load(addr, *width, *endian, ty == Some(Ty::I64));
                 Some(self.typed(word, ty))
