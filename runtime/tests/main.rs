@@ -5,3 +5,4 @@ mod golden;
 mod images;
 mod interp;
 mod native;
+mod vm;
