@@ -8,3 +8,4 @@ mod interp;
 mod kernel;
 mod native;
 mod random;
+mod vm;

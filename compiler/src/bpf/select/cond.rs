@@ -31,6 +31,7 @@ struct Comparison {
 impl Selector<'_> {
     /// How to test that a condition is `sense`.
     pub(super) fn test(&mut self, condition: Value, sense: bool) -> Test {
+        let (condition, sense) = self.without_negation(condition, sense);
         if let Some(n) = self.number(condition) {
             return Test::Known((n != 0) == sense);
         }
@@ -46,18 +47,20 @@ impl Selector<'_> {
         self.exit_if(test, exit);
     }
 
+    /// Follows negations that have no register of their own.
+    fn without_negation(&self, condition: Value, sense: bool) -> (Value, bool) {
+        let (mut condition, mut sense) = (condition, sense);
+        while let Some(inner) = negated(self.f, &self.defs, condition).filter(|_| self.uses.is_tested(condition)) {
+            (condition, sense) = (inner, !sense);
+        }
+        (condition, sense)
+    }
+
     /// The comparison that a condition melts into, if it is one that is only tested.
     fn comparison(&self, condition: Value, sense: bool) -> Option<Comparison> {
-        if !self.uses.is_tested(condition) {
-            return None;
-        }
         match op_of(self.f, &self.defs, condition)? {
-            Op::Compare { op, a, b } => Some(Comparison { op: *op, a: *a, b: *b, sense }),
-            _ => {
-                let inner = negated(self.f, &self.defs, condition)?;
-                // The inner one is needed as a word when it is not only tested; then so would this one be.
-                self.comparison(inner, !sense)
-            }
+            Op::Compare { op, a, b } if self.uses.is_tested(condition) => Some(Comparison { op: *op, a: *a, b: *b, sense }),
+            _ => None,
         }
     }
 
@@ -131,6 +134,10 @@ impl Selector<'_> {
 
     /// All ones where the condition is `sense`, else 0.
     fn mask(&mut self, condition: Value, sense: bool) -> VReg {
+        let (condition, sense) = self.without_negation(condition, sense);
+        if let Some(n) = self.number(condition) {
+            return self.imm(if (n != 0) == sense { u64::MAX } else { 0 });
+        }
         match self.comparison(condition, sense) {
             Some(c) => match (self.number(c.a), self.number(c.b)) {
                 (Some(a), Some(b)) => {
