@@ -119,6 +119,11 @@ impl Lowerer<'_> {
         let spent = self.cut(no);
         self.resume(yes);
         self.scopes.push(yes_scope);
+        if plan.hops && self.as_const(turn).is_none() {
+            // The copies that travel over hops are known to be below the bound from the start.
+            let below = self.pure(crate::ir::Op::Refine { a: counter, cond: turn, sense: true }, ir::Ty::U64);
+            self.set_hidden(COUNTER, Val::Int(below, IntTy::U64));
+        }
         body(self);
         self.close(header, plan, most);
         self.scopes.pop();
