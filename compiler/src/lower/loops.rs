@@ -178,7 +178,7 @@ impl Lowerer<'_> {
         }
         let from = self.flow.block;
         let block = self.b.block();
-        let counter = self.b.block_param(block, ir::Ty::U64, Range::new(0, i128::from(u32::MAX)));
+        let counter = self.b.block_param(block, ir::Ty::U64, Range::new(0, iterate::TURNS_MAX));
         self.b.set_name(counter, "turn");
         let zero = self.number(0);
         let mut args = vec![zero];
