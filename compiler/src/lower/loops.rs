@@ -211,6 +211,7 @@ impl Lowerer<'_> {
             let mut new = old_val.clone();
             if assigned || plan.hops {
                 let ty = local.and_then(|l| l.ty.clone());
+                let bound = local.and_then(|l| l.bound);
                 let mut column = at;
                 new.map_parts(&mut |v| {
                     let made = match self.again(&[v]).filter(|_| !assigned) {
@@ -218,7 +219,7 @@ impl Lowerer<'_> {
                         None => {
                             params.push(column);
                             args.push(v);
-                            self.header_param(block, v, assigned, ty.as_ref())
+                            self.header_param(block, v, assigned, ty.as_ref(), bound)
                         }
                     };
                     column += 1;
@@ -239,17 +240,18 @@ impl Lowerer<'_> {
         if plan.hops {
             // The counter travels with the variables, for conditions that read.
             let ty = IntTy::U64;
-            begun.locals.push(flow::Local { name: COUNTER.into(), val: Val::Int(counter, ty), mutable: false, ty: None });
+            begun.locals.push(flow::Local { name: COUNTER.into(), val: Val::Int(counter, ty), mutable: false, ty: None, bound: None });
         }
         self.resume(begun);
         Header { block, counter, flow, params, disk_param }
     }
 
-    fn header_param(&mut self, block: Block, v: Value, assigned: bool, ty: Option<&Ty>) -> Value {
+    fn header_param(&mut self, block: Block, v: Value, assigned: bool, ty: Option<&Ty>, bound: Option<Range>) -> Value {
+        let shown = self.range(v);
         let data = self.b.function().value(v).clone();
         let range = match (assigned, ty) {
-            (false, _) => data.range,
-            (true, Some(Ty::Int(t))) => t.range(),
+            (false, _) => shown,
+            (true, Some(Ty::Int(t))) => bound.unwrap_or(t.range()),
             (true, _) => Range::of(data.ty),
         };
         let p = self.b.block_param(block, data.ty, range);
@@ -380,6 +382,10 @@ impl Lowerer<'_> {
             if self.assigned_here(plan, i) {
                 self.to_header_shape(i, &header.flow.locals[i].val.clone(), plan);
             }
+        }
+        for (l, h) in self.flow.locals.iter().zip(&header.flow.locals) {
+            let same = l.val.parts().len() == h.val.parts().len();
+            assert!(same || !self.diagnostics.is_empty(), "`{}` keeps its shape through a turn: {:?}, {:?}", l.name, h.val, l.val);
         }
         let one = self.number(1);
         let next = self.pure(crate::ir::Op::Binary { op: ir::BinOp::Add, mode: ir::Mode::Exact, a: counter, b: one }, ir::Ty::U64);
