@@ -14,6 +14,7 @@ pub mod texts;
 
 use diag::Diagnostic;
 use ir::verify::Verified;
+pub use lower::dump;
 use source::SourceMap;
 
 /// Finds the text of modules named by `use`. The standard library is built in; this is for the user's own files.
@@ -62,9 +63,100 @@ pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
     Compilation { sources, diagnostics, traversals }
 }
 
+/// A `test` item, ready to run.
+#[derive(Debug)]
+pub struct TestWalk {
+    /// Its name.
+    pub name: String,
+    /// The image's file name, relative to the spec.
+    pub image: String,
+    /// The walk: it ends in a fault where an assertion fails.
+    pub walk: Verified,
+}
+
+/// The tests of a module.
+#[derive(Debug)]
+pub struct Tests {
+    /// The texts, to show places in.
+    pub sources: SourceMap,
+    /// Errors and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The tests in order; empty after an error.
+    pub tests: Vec<TestWalk>,
+}
+
+/// Compiles the `test` items of a module.
+pub fn compile_tests(name: &str, text: &str, loader: &dyn Loader) -> Tests {
+    let mut sources = SourceMap::new();
+    let file = sources.add(name, text);
+    let (module, mut diagnostics) = syntax::parse(file, text);
+    let checked = check::check(module, &mut sources, loader);
+    diagnostics.extend(checked.diagnostics);
+    let mut tests = Vec::new();
+    if diagnostics.is_empty() {
+        for test in &checked.tests {
+            match finish(lower::lower_test(&checked.program, &sources, test), &sources) {
+                Ok(walk) => tests.push(TestWalk { name: test.name.clone(), image: test.image.clone(), walk }),
+                Err(found) => diagnostics.extend(found),
+            }
+        }
+    }
+    if !diagnostics.is_empty() {
+        tests.clear();
+    }
+    Tests { sources, diagnostics, tests }
+}
+
+/// A structure's dump: a stream of rows and what they stand for.
+#[derive(Debug)]
+pub struct Dump {
+    /// The texts, to show places in.
+    pub sources: SourceMap,
+    /// Errors and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The walk that gives the rows ([`dump::ROW`]), and what each row's `field` stands for; none after an error.
+    pub walk: Option<(Verified, Vec<dump::Entry>)>,
+}
+
+/// Compiles the dump of one structure of a module, named as in the module.
+pub fn compile_dump(name: &str, text: &str, loader: &dyn Loader, structure: &str) -> Dump {
+    use check::types::{Def, ModuleId};
+    let mut sources = SourceMap::new();
+    let file = sources.add(name, text);
+    let (module, mut diagnostics) = syntax::parse(file, text);
+    let checked = check::check(module, &mut sources, loader);
+    diagnostics.extend(checked.diagnostics);
+    let names = &checked.program.modules[ModuleId(0).index()].names;
+    let found = names.get(structure).map(|(d, _)| *d);
+    let Some(Def::Struct(id)) = found.filter(|_| diagnostics.is_empty()) else {
+        if diagnostics.is_empty() {
+            let structs = names.iter().filter(|(_, (d, _))| matches!(d, Def::Struct(_))).map(|(n, _)| n.as_str());
+            let like = check::nearest(structure, structs).map(String::from);
+            let at = source::Span { file, ..source::Span::default() };
+            let mut d = Diagnostic::error("E0201", at, format!("expected a structure of the module, found `{structure}`"), "in this module");
+            d.help = like.map(|l| format!("did you mean `{l}`?"));
+            diagnostics.push(d);
+        }
+        return Dump { sources, diagnostics, walk: None };
+    };
+    let (lowered, entries) = lower::dump::lower_dump(&checked.program, &sources, id);
+    let walk = match finish(lowered, &sources) {
+        Ok(verified) => Some((verified, entries)),
+        Err(found) => {
+            diagnostics.extend(found);
+            None
+        }
+    };
+    Dump { sources, diagnostics, walk }
+}
+
 /// Lowers, proves and verifies one traversal.
 fn one_traversal(program: &check::types::Program, sources: &SourceMap, id: check::types::TraversalId) -> Result<Verified, Vec<Diagnostic>> {
-    let lowered = lower::lower(program, sources, id);
+    finish(lower::lower(program, sources, id), sources)
+}
+
+/// Proves and verifies what was lowered.
+fn finish(lowered: lower::Lowered, sources: &SourceMap) -> Result<Verified, Vec<Diagnostic>> {
     let Some(function) = lowered.function else { return Err(lowered.diagnostics) };
     let proved = prove::prove(function, sources);
     let Some(function) = proved.function else { return Err(proved.diagnostics) };

@@ -1,4 +1,5 @@
 //! The compiler's tests, in one binary: a module for each concern.
 
 mod ir;
+mod reject;
 mod syntax;

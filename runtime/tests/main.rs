@@ -1,4 +1,11 @@
 //! Integration tests of the runtime, in one binary.
 
+mod differential;
+mod golden;
 mod images;
+mod interp;
+#[cfg(feature = "kernel")]
+mod kernel;
 mod native;
+mod random;
+mod vm;

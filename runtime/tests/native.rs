@@ -1,14 +1,15 @@
 //! The native executor against the scalar semantics and against walks written out in Rust.
 
+use super::differential::{check_all, memory as image, words as bytes};
 use std::sync::Arc;
 use trav_compiler::ir::build::FunctionBuilder;
 use trav_compiler::ir::eval;
 use trav_compiler::ir::schema::{Display, Schema};
 use trav_compiler::ir::verify::{Verified, verify};
 use trav_compiler::ir::*;
-use trav_runtime::exec::native::{self, Native, Walk};
+use trav_runtime::exec::native::{self, Native};
 use trav_runtime::exec::{ExecError, Executor, FaultReport, Hop, Outcome, Trace};
-use trav_runtime::image::{Image, MemoryImage, Sources};
+use trav_runtime::image::{Image, Sources};
 
 const U64: Schema = Schema::Int { bits: 64, signed: false, display: Display::Plain };
 const I64: Schema = Schema::Int { bits: 64, signed: true, display: Display::Plain };
@@ -20,14 +21,6 @@ const EDGES: [u64; 12] =
 fn prepare(b: FunctionBuilder) -> Native {
     let verified: Verified = verify(b.finish()).unwrap_or_else(|e| panic!("{e:#?}"));
     native::prepare(&verified).unwrap_or_else(|e| panic!("{e:?}"))
-}
-
-fn bytes(words: &[u64]) -> Vec<u8> {
-    words.iter().flat_map(|w| w.to_le_bytes()).collect()
-}
-
-fn image(bytes: &[u8]) -> Sources {
-    Sources::one(Arc::new(MemoryImage::new(bytes)))
 }
 
 fn result(trace: &Trace) -> u64 {
@@ -156,10 +149,15 @@ fn comparisons_selects_and_extensions_are_those_of_eval() {
 
 /// Adds a hop at a constant place and goes on in its block.
 fn read_block(b: &mut FunctionBuilder, offset: u64, len: u64) {
+    read_block_keeping(b, offset, len, &[]);
+}
+
+fn read_block_keeping(b: &mut FunctionBuilder, offset: u64, len: u64, keep: &[Slot]) {
     let fault = b.fault(FaultKind::OutOfDevice, "a block", FoundAs::Unsigned);
     let (offset, len_value) = (b.iconst(Ty::U64, offset.into()), b.iconst(Ty::U64, len.into()));
     let (next, _) = b.hop_block(Range::just(len.into()));
-    b.hop(SourceId(0), offset, len_value, Target::new(next, &[]), fault);
+    let (source, next_target) = (SourceId(0), Target::new(next, &[]));
+    b.end(Terminator::Hop { source, offset, len: len_value, next: next_target, keep: keep.into(), fault });
     b.switch_to(next);
 }
 
@@ -205,17 +203,14 @@ fn copies_move_bytes_between_all_regions() {
             let slot = b.slot("s", 300);
             let table: Vec<u8> = (0..200).map(|i| 255 - i as u8).collect();
             let data = b.data("d", &table);
-            read_block(&mut b, 100, 200);
+            read_block_keeping(&mut b, 100, 200, &[slot]);
             let size = if constant { Size::Const(len) } else { Size::Value(b.arg_len(param)) };
             let place = |disp| Addr::new(Region::Out).disp(disp);
             b.copy(place(0), Addr::new(Region::Disk), size);
             b.copy(place(200), Addr::new(Region::Arg(param)), size);
             b.copy(place(400), Addr::new(Region::Data(data)), size);
             b.copy(Addr::new(Region::Slot(slot)).disp(5), Addr::new(Region::Disk), size);
-            // Within a slot the areas overlap.
-            let at = |disp| Addr::new(Region::Slot(slot)).disp(disp);
-            b.copy(at(7), at(5), size);
-            b.copy(place(600), at(0), Size::Const(300));
+            b.copy(place(600), Addr::new(Region::Slot(slot)), Size::Const(300));
             b.ret();
             let disk: Vec<u8> = (0..300).map(|i| (i * 3) as u8).collect();
             let arg: Vec<u8> = (0..200).map(|i| (i * 5) as u8).collect();
@@ -228,7 +223,6 @@ fn copies_move_bytes_between_all_regions() {
             want[400..][..n].copy_from_slice(&table[..n]);
             let mut area = [0; 300];
             area[5..][..n].copy_from_slice(&disk[100..][..n]);
-            area.copy_within(5..5 + n, 7);
             want[600..900].copy_from_slice(&area);
             let trace = prepare(b).run(&args, &image(&disk)).unwrap();
             assert_eq!(trace.outcome, Outcome::Done(want), "{len} {constant}");
@@ -240,7 +234,7 @@ fn copies_move_bytes_between_all_regions() {
 const END: u64 = u64::MAX;
 
 /// Chases a list: each 16-byte block has the next one's offset and a number. Emits the numbers, gives their sum as a last row.
-fn chase(turns: u64) -> FunctionBuilder {
+pub fn chase(turns: u64) -> FunctionBuilder {
     let mut b = FunctionBuilder::new("chase");
     let start = b.param("start", U64, None).start;
     b.set_result(U64, true);
@@ -265,7 +259,7 @@ fn chase(turns: u64) -> FunctionBuilder {
     b.switch_to(body);
     let counter = b.refine(counter, more, true);
     let size = b.iconst(Ty::U64, 16);
-    let (node, _) = b.hop_block(Range::just(16));
+    let (node, len) = b.hop_block(Range::just(16));
     let counter2 = b.block_param(node, Ty::U64, Range::new(0, i128::from(turns) - 1));
     let sum2 = b.block_param(node, Ty::U64, full);
     b.hop(SourceId(0), at, size, Target::new(node, &[counter, sum]), outside);
@@ -274,20 +268,25 @@ fn chase(turns: u64) -> FunctionBuilder {
     let number = b.load(Addr::new(Region::Disk).disp(8), 8, Endian::Little, Ty::U64);
     let sum3 = b.binary(BinOp::Add, Mode::Wrap, sum2, number);
     b.store(Addr::new(Region::Out), 8, Endian::Little, number);
+    // A row suspends the walk: what is needed later, the length of the block too, is handed on.
     let after = b.block();
-    b.emit(Target::new(after, &[]));
+    let params = [Range::just(16), Range::new(0, i128::from(turns) - 1), full, full];
+    let [len4, counter4, next4, sum4] = params.map(|range| b.block_param(after, Ty::U64, range));
+    b.set_disk(after, Some(Disk { len: len4, min: 16 }));
+    b.emit(Target::new(after, &[len, counter2, next, sum3]));
     b.switch_to(after);
     let end_mark = b.iconst(Ty::U64, END.into());
-    let end = b.compare(CmpOp::Eq, next, end_mark);
+    let end = b.compare(CmpOp::Eq, next4, end_mark);
     let (last, again) = (b.block(), b.block());
     b.branch(end, Target::new(last, &[]), Target::new(again, &[]));
     b.switch_to(again);
     let one = b.iconst(Ty::U64, 1);
-    let counter3 = b.binary(BinOp::Add, Mode::Exact, counter2, one);
-    b.jump(header, &[counter3, next, sum3]);
+    let counter3 = b.binary(BinOp::Add, Mode::Exact, counter4, one);
+    b.jump(header, &[counter3, next4, sum4]);
     b.switch_to(last);
-    b.store(Addr::new(Region::Out), 8, Endian::Little, sum3);
+    b.store(Addr::new(Region::Out), 8, Endian::Little, sum4);
     let done = b.block();
+    b.set_disk(done, None);
     b.emit(Target::new(done, &[]));
     b.switch_to(done);
     b.ret();
@@ -295,7 +294,7 @@ fn chase(turns: u64) -> FunctionBuilder {
 }
 
 /// A list of so many nodes in reverse order of their places; the number of node `i` is `i * i`.
-fn list(nodes: u64) -> Vec<u8> {
+pub fn list(nodes: u64) -> Vec<u8> {
     let node = |i: u64| [if i == 0 { END } else { (i - 1) * 16 }, i * i];
     bytes(&(0..nodes).flat_map(node).collect::<Vec<_>>())
 }
@@ -322,7 +321,7 @@ impl Image for Remote {
     }
 }
 
-fn chase_trace(nodes: u64) -> Trace {
+pub fn chase_trace(nodes: u64) -> Trace {
     let hop = |i: u64| Hop { source: SourceId(0), offset: i * 16, len: 16 };
     let mut rows: Vec<_> = (0..nodes).rev().map(|i| bytes(&[i * i])).collect();
     rows.push(bytes(&[(0..nodes).map(|i| i * i).sum()]));
@@ -331,43 +330,28 @@ fn chase_trace(nodes: u64) -> Trace {
 
 #[test]
 fn a_walk_gives_hops_rows_and_outcome() {
-    let mut f = prepare(chase(100));
+    let f = verify(chase(100).finish()).unwrap();
     let nodes = 50;
-    let disk = list(nodes);
-    let args = bytes(&[(nodes - 1) * 16]);
-    let want = chase_trace(nodes);
-    assert_eq!(f.run(&args, &image(&disk)).unwrap(), want);
-    let remote = Sources::one(Arc::new(Remote { bytes: disk.clone(), bad: u64::MAX }));
-    assert_eq!(f.run(&args, &remote).unwrap(), want);
-
-    let mut rows = Vec::new();
-    let mut out = [0; 8];
-    let walk = f.bind(&image(&disk)).unwrap().call(&args, &mut out, &mut |row| rows.push(row.to_vec()));
-    assert_eq!(walk.unwrap(), Walk { fault: None, hops: nodes, bytes: 16 * nodes });
-    assert_eq!(rows, want.rows);
+    assert_eq!(check_all(&f, &bytes(&[(nodes - 1) * 16]), &image(&list(nodes))), chase_trace(nodes));
 }
 
 #[test]
 fn a_spent_loop_and_a_read_past_the_end_are_faults() {
-    let mut f = prepare(chase(3));
+    let f = verify(chase(3).finish()).unwrap();
     let disk = list(10);
-    let trace = f.run(&bytes(&[9 * 16]), &image(&disk)).unwrap();
+    let trace = check_all(&f, &bytes(&[9 * 16]), &image(&disk));
     let limit = FaultReport { fault: FaultId(0), found: Some(6 * 16), at: None };
     assert_eq!((trace.hops.len(), trace.rows.len(), trace.outcome), (3, 3, Outcome::Fault(limit)));
 
     let outside = Outcome::Fault(FaultReport { fault: FaultId(1), found: None, at: None });
     for at in [145, 160, 161, i64::MAX as u64, u64::MAX - 15, u64::MAX] {
-        let trace = f.run(&bytes(&[at]), &image(&disk)).unwrap();
+        let trace = check_all(&f, &bytes(&[at]), &image(&disk));
         assert_eq!(trace.hops, [Hop { source: SourceId(0), offset: at, len: 16 }]);
         assert_eq!(trace.outcome, outside, "{at}");
-        let bound = f.bind(&image(&disk)).unwrap();
-        let walk = bound.call(&bytes(&[at]), &mut [0; 8], &mut |_| ()).unwrap();
-        assert_eq!((walk.hops, walk.bytes), (1, 16));
-        assert_eq!(Outcome::Fault(walk.fault.unwrap()), outside);
     }
     // An image that is shorter than one block.
     for len in [0, 1, 15] {
-        let trace = f.run(&bytes(&[0]), &image(&disk[..len])).unwrap();
+        let trace = check_all(&f, &bytes(&[0]), &image(&disk[..len]));
         assert_eq!(trace.outcome, outside, "{len}");
     }
 }
@@ -422,9 +406,10 @@ fn threads_share_one_native() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
+                let mut walk = bound.walker();
                 for _ in 0..100 {
-                    let walk = bound.call(&bytes(&[49 * 16]), &mut [0; 8], &mut |_| ()).unwrap();
-                    assert_eq!((walk.fault, walk.hops), (None, 50));
+                    walk.call(&bytes(&[49 * 16]), &mut |_| ()).unwrap();
+                    assert_eq!((walk.fault(), walk.hops()), (None, 50));
                 }
             });
         }
@@ -439,4 +424,52 @@ fn too_large_buffers_are_refused() {
     let verified = verify(b.finish()).unwrap();
     let error = native::prepare(&verified).err().unwrap();
     assert!(matches!(error, ExecError::Refused(why) if why.contains("262144 bytes of buffers")));
+}
+
+#[test]
+fn a_guarded_load_of_a_constant_area_is_not_done_before_its_guard() {
+    // The load does not change during the loop, but it is in bounds only where the branch was taken.
+    let mut b = FunctionBuilder::new("f");
+    b.set_result(U64, false);
+    let index = b.param("index", U64, None).start;
+    let data = b.param("data", Schema::Bytes { max: 64, fixed: true, display: Display::Plain }, None).start;
+    let table = b.data("table", &[7; 64]);
+    let index = b.arg(index);
+    let zero = b.iconst(Ty::U64, 0);
+    let header = b.block();
+    let counter = b.block_param(header, Ty::U64, Range::new(0, 3));
+    let sum = b.block_param(header, Ty::U64, Range::of(Ty::U64));
+    b.jump(header, &[zero, zero]);
+    b.switch_to(header);
+    b.set_header(header, counter, 3);
+    let three = b.iconst(Ty::U64, 3);
+    let more = b.compare(CmpOp::Lt, counter, three);
+    let (body, done) = (b.block(), b.block());
+    b.branch(more, Target::new(body, &[]), Target::new(done, &[]));
+    b.switch_to(done);
+    store_result(&mut b, sum);
+    b.switch_to(body);
+    let (inside, next) = (b.block(), b.block());
+    let sum2 = b.block_param(next, Ty::U64, Range::of(Ty::U64));
+    let size = b.iconst(Ty::U64, 64);
+    let fits = b.compare(CmpOp::Lt, index, size);
+    b.branch(fits, Target::new(inside, &[]), Target::new(next, &[sum]));
+    b.switch_to(inside);
+    let at = b.refine(index, fits, true);
+    let from_arg = b.load(Addr::new(Region::Arg(data)).index(at), 1, Endian::Little, Ty::U64);
+    let from_table = b.load(Addr::new(Region::Data(table)).index(at), 1, Endian::Little, Ty::U64);
+    let both = b.binary(BinOp::Add, Mode::Exact, from_arg, from_table);
+    let more_sum = b.binary(BinOp::Add, Mode::Wrap, sum, both);
+    b.jump(next, &[more_sum]);
+    b.switch_to(next);
+    let turn = b.refine(counter, more, true);
+    let one = b.iconst(Ty::U64, 1);
+    let turn = b.binary(BinOp::Add, Mode::Exact, turn, one);
+    b.jump(header, &[turn, sum2]);
+    let f = verify(b.finish()).unwrap_or_else(|e| panic!("{e:#?}"));
+    for (index, want) in [(0, 3 * (7 + 1)), (63, 3 * (7 + 64)), (64, 0), (1 << 40, 0), (u64::MAX, 0)] {
+        let mut args = bytes(&[index, 64]);
+        args.extend(1..=64u8);
+        assert_eq!(result(&check_all(&f, &args, &image(&[]))), want, "{index}");
+    }
 }

@@ -44,6 +44,10 @@ pub const FOUND_VALID: u64 = 1;
 /// In `flags`: the word `at` counts.
 pub const AT_VALID: u64 = 2;
 
+/// In the word `fault`: a test failed that the compiler has proved to hold. No walk of a right compiler reports it; its harness
+/// says so and refuses.
+pub const TRAP: u64 = u64::MAX;
+
 /// What a run of the program returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u64)]

@@ -25,6 +25,8 @@ pub mod build;
 pub mod defs;
 pub mod eval;
 pub mod graph;
+pub mod live;
+mod names;
 pub mod parse;
 pub mod print;
 pub mod schema;
@@ -218,7 +220,8 @@ pub enum Region {
     Slot(Slot),
     /// A constant table, read only.
     Data(DataId),
-    /// The result (or row) being built, laid out by [`Schema`]; write only.
+    /// The result (or row) being built, laid out by [`Schema`]; write only. Zero at the start of the walk; a row that was emitted stays
+    /// until it is overwritten.
     Out,
 }
 
@@ -414,8 +417,8 @@ pub enum Op {
         /// What.
         value: Value,
     },
-    /// Copies `len` bytes between two regions. `max` is a bound on `len`'s claim; both addresses are good for `max` bytes, or for
-    /// `len` bytes where the base's check has the same value as its `size`.
+    /// Copies `len` bytes; where the areas overlap, as if all were read before any is written. Both addresses are good for the most
+    /// that `len` claims, or have no index and a base whose check has the same value as its `size`.
     Copy {
         /// To: region `Slot` or `Out`.
         to: Addr,
@@ -501,8 +504,8 @@ pub struct Disk {
 /// The bound of a loop, kept by its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoopInfo {
-    /// A parameter of the header: 0 on entry, one more on each back edge. The header ends in a branch on `counter < most`, or that comparison
-    /// dominates each back edge as true.
+    /// A parameter of the header: 0 on entry, one more on each back edge, and claimed to lie in 0..=`most`. The claim is what bounds
+    /// the loop; as claims follow locally, a comparison with the counter dominates each back edge.
     pub counter: Value,
     /// The most turns.
     pub most: u64,

@@ -55,6 +55,8 @@ impl Lowerer<'_> {
             };
             let fault = self.fault(FaultKind::Overflow, format!("`{what}` is {bound}"), span);
             self.guard(cond, fault);
+            let v = self.shown(v, cond);
+            return self.cast(v, ty);
         }
         self.cast(v, ty)
     }
@@ -65,7 +67,7 @@ impl Lowerer<'_> {
         if from == ty || (ty.range().contains(self.claim(v)) && self.ty(v) == ir_ty(ty)) {
             return v;
         }
-        let v = self.fit(v, ir_ty(ty), span);
+        let mut v = self.fit(v, ir_ty(ty), span);
         if !ty.range().contains(range) {
             let what = self.text(span).to_string();
             let fault_id = self.fault_id(FaultKind::Overflow, format!("`{what}` is {{}}, which is no {ty}"), found_as(ty), span);
@@ -75,14 +77,24 @@ impl Lowerer<'_> {
                 let most = self.number_as(ty.range().hi, ir_ty(ty));
                 let cond = self.compare(CmpOp::Le, v, most);
                 self.guard(cond, fault);
+                v = self.shown(v, cond);
             }
             if claim.lo < ty.range().lo {
                 let least = self.number_as(ty.range().lo, ir_ty(ty));
                 let cond = self.compare(CmpOp::Le, least, v);
                 self.guard(cond, fault);
+                v = self.shown(v, cond);
             }
         }
         v
+    }
+
+    /// The same number, claimed to be what a guard on `cond` has shown.
+    fn shown(&mut self, v: Value, cond: Value) -> Value {
+        match self.def_of(cond) {
+            Some(Op::Compare { .. }) => self.pure(Op::Refine { a: v, cond, sense: true }, self.ty(v)),
+            _ => v,
+        }
     }
 
     fn int(&self, v: Value, least_bits: u8) -> Val {
@@ -101,14 +113,14 @@ impl Lowerer<'_> {
     }
 
     /// `a op b` for the arithmetic and bit operators.
-    pub(super) fn arithmetic(&mut self, op: BinaryOp, a: Num, b: Num, span: Span) -> Val {
+    pub(super) fn arithmetic(&mut self, op: BinaryOp, a: Num, (b, b_span): (Num, Span), span: Span) -> Val {
         self.span = span;
         match op {
             BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => self.ideal(op, a, b, span),
-            BinaryOp::Div | BinaryOp::Rem => self.divide(op, a, b, span),
+            BinaryOp::Div | BinaryOp::Rem => self.divide(op, a, b, b_span, span),
             BinaryOp::AddWrap | BinaryOp::SubWrap | BinaryOp::MulWrap => self.wrap(op, a, b),
             BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::BitXor => self.bitwise(op, a, b, span),
-            BinaryOp::Shl | BinaryOp::ShlWrap | BinaryOp::Shr => self.shift(op, a, b, span),
+            BinaryOp::Shl | BinaryOp::ShlWrap | BinaryOp::Shr => self.shift(op, a, b, b_span, span),
             _ => unreachable!("only arithmetic operators come here"),
         }
     }
@@ -156,7 +168,7 @@ impl Lowerer<'_> {
         }
     }
 
-    fn divide(&mut self, op: BinaryOp, (a, ta): Num, (b, tb): Num, span: Span) -> Val {
+    fn divide(&mut self, op: BinaryOp, (a, ta): Num, (b, tb): Num, b_span: Span, span: Span) -> Val {
         let signed = (ta.signed && self.claim(a).lo < 0) || (tb.signed && self.claim(b).lo < 0);
         let ty = if signed { ir::Ty::I64 } else { ir::Ty::U64 };
         let a = self.fit(a, ty, span);
@@ -165,8 +177,10 @@ impl Lowerer<'_> {
         if claim.lo <= 0 && claim.hi >= 0 {
             let zero = self.number_as(0, ty);
             let cond = self.compare(CmpOp::Ne, b, zero);
-            let text = format!("{} != 0", self.name_of(b, span));
+            let text = format!("{} != 0", self.text(b_span));
+            self.span = b_span;
             self.prove(ir::ObligationKind::Divisor, cond, text, vec![b]);
+            self.span = span;
         }
         let op = if op == BinaryOp::Div { BinOp::Div } else { BinOp::Rem };
         if let Some(c) = self.as_const(b).filter(|c| *c > 0 && c & (c - 1) == 0)
@@ -242,13 +256,15 @@ impl Lowerer<'_> {
         Val::Int(v, ty)
     }
 
-    fn shift(&mut self, op: BinaryOp, (a, ta): Num, (n, _): Num, span: Span) -> Val {
+    fn shift(&mut self, op: BinaryOp, (a, ta): Num, (n, _): Num, n_span: Span, span: Span) -> Val {
         let n = self.fit(n, ir::Ty::U64, span);
         if self.claim(n).hi > 63 {
             let width = self.number(64);
             let cond = self.compare(CmpOp::Lt, n, width);
-            let text = format!("{} < 64", self.name_of(n, span));
+            let text = format!("{} < 64", self.text(n_span));
+            self.span = n_span;
             self.prove(ir::ObligationKind::Shift, cond, text, vec![n]);
+            self.span = span;
         }
         match op {
             BinaryOp::Shr => {

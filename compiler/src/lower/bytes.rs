@@ -96,7 +96,7 @@ impl Lowerer<'_> {
     }
 
     /// The byte at an index that is below the length.
-    fn byte(&mut self, b: Bytes, i: Value) -> Value {
+    pub(super) fn byte(&mut self, b: Bytes, i: Value) -> Value {
         let most = b.max.saturating_sub(1);
         let plain = !matches!(b.place.origin, Origin::Plain(_)) && b.place.index.is_none();
         let covered = match b.place.origin {
@@ -115,12 +115,13 @@ impl Lowerer<'_> {
         self.load(addr, 1, Endian::Little, ir::Ty::U64)
     }
 
-    pub(super) fn byte_at(&mut self, b: Bytes, i: Value, span: Span) -> Val {
+    pub(super) fn byte_at(&mut self, b: Bytes, (i, i_span): (Value, Span), span: Span) -> Val {
         if self.stale_bytes(&b) {
             return Val::Never;
         }
         let len = self.len_value(b.len);
-        self.prove_below(i, len, span);
+        self.prove_below(i, len, i_span);
+        self.span = span;
         Val::Int(self.byte(b, i), IntTy::plain(8, false))
     }
 
@@ -166,7 +167,7 @@ impl Lowerer<'_> {
         self.part(b, start, end)
     }
 
-    fn part(&mut self, b: Bytes, start: Value, end: Value) -> Val {
+    pub(super) fn part(&mut self, b: Bytes, start: Value, end: Value) -> Val {
         let len = match (self.as_const(start), self.as_const(end)) {
             (Some(s), Some(e)) if e >= s => Len::Const((e - s) as u32),
             _ => Len::Value(self.checked(BinOp::Sub, end, start)),
@@ -330,27 +331,20 @@ impl Lowerer<'_> {
 
     /// Runs over the bytes that both strings have.
     fn walk_bytes(&mut self, a: Bytes, b: Bytes, span: Span, body: impl FnOnce(&mut Self, Value, Value)) -> Exits {
-        let plan = Plan { assigned: Default::default(), hops: false, span };
+        let plan = Plan { assigned: Default::default(), hops: false, reads: false, span };
         let most = u64::from(a.max.min(b.max));
         self.run_loop(
             &plan,
             |l, i| {
                 l.span = span;
-                let mut go: Option<Value> = None;
+                let mut conds = Vec::new();
                 for s in [a, b] {
-                    if let Len::Const(n) = s.len
-                        && u64::from(n) >= most
-                    {
-                        continue;
+                    if !matches!(s.len, Len::Const(n) if u64::from(n) >= most) {
+                        let len = l.len_value(s.len);
+                        conds.push(l.compare(CmpOp::Lt, i, len));
                     }
-                    let len = l.len_value(s.len);
-                    let inside = l.compare(CmpOp::Lt, i, len);
-                    go = Some(match go {
-                        Some(g) => l.exact(BinOp::And, g, inside),
-                        None => inside,
-                    });
                 }
-                Head { most, go: go.map(|g| l.split_value(Some(g))) }
+                Head { most, go: l.split_all(conds, span) }
             },
             |l| {
                 let i = l.turn_counter();
@@ -389,7 +383,7 @@ impl Lowerer<'_> {
         let checked = self.check(place.region, start, Size::Value(len), limit, fault);
         let max = self.claim(len).hi.min(self.claim(limit).hi).clamp(0, i128::from(crate::check::SIZE_MAX));
         let place = Place { origin: Origin::Plain(checked), index: None, disp: 0, ..place };
-        let end = self.checked(BinOp::Add, checked, len);
+        let end = self.end_of_check(checked, len);
         Decoded { val: Val::Bytes(Bytes { place, len: Len::Value(len), max: max as u32, display }), end: Some(end) }
     }
 
@@ -448,7 +442,7 @@ impl Lowerer<'_> {
         let span = self.span;
         let Decoded { val, end } = self.decode_bytes(n, Display::Plain, place, ctx);
         let Val::Bytes(b) = val else { return Decoded { val: Val::Never, end } };
-        let plan = Plan { assigned: Default::default(), hops: false, span };
+        let plan = Plan { assigned: Default::default(), hops: false, reads: false, span };
         let most = u64::from(b.max);
         let exits = self.run_loop(
             &plan,
@@ -517,7 +511,7 @@ impl Lowerer<'_> {
         let limit = self.good_limit(place.region, ctx);
         let fault = self.outside_of(&ctx.name, start);
         let checked = self.check(place.region, start, Size::Value(total), limit, fault);
-        let end = self.checked(BinOp::Add, checked, total);
+        let end = self.end_of_check(checked, total);
         let place = Place { origin: Origin::Plain(checked), index: None, disp: 0, ..place };
         Decoded { val: self.array(element, place, Some(count), Some(stride), ctx), end: Some(end) }
     }
@@ -547,7 +541,7 @@ impl Lowerer<'_> {
     }
 
     /// `array[i]`.
-    pub(super) fn element(&mut self, array: &Rc<Array>, i: Value, span: Span) -> Val {
+    pub(super) fn element(&mut self, array: &Rc<Array>, (i, i_span): (Value, Span), span: Span) -> Val {
         if self.is_stale(array.place) {
             let message = format!("expected an array that is still there, found {}, whose block was replaced by a later read", array.name);
             let mut d = Diagnostic::error("E0305", span, message, "its block is gone");
@@ -561,7 +555,7 @@ impl Lowerer<'_> {
             self.report(d);
             return Val::Never;
         };
-        self.prove_below(i, count, span);
+        self.prove_below(i, count, i_span);
         self.span = span;
         let scale = self.number(i128::from(stride));
         let offset = self.checked(BinOp::Mul, i, scale);
@@ -590,6 +584,7 @@ impl Lowerer<'_> {
             limit_evident: array.limit_evident,
             block_offset: array.view.as_ref().map_or(zero, |v| v.block_offset),
             name: array.name.clone(),
+            whole: false,
         };
         let ty = array.element.ty.clone();
         self.body_types.push(ty.clone());

@@ -53,6 +53,7 @@ impl Lowerer<'_> {
         }
         let val = self.expr(base);
         self.span = span;
+        let val = self.asserted(val, base.span);
         self.project(&val, name, span)
     }
 
@@ -88,7 +89,7 @@ impl Lowerer<'_> {
         match val {
             Val::Never => Val::Never,
             Val::View(view) => {
-                if let Some(v) = self.member_if_any(val, name) {
+                if let Some(v) = self.member_if_any(val, name, span) {
                     return v;
                 }
                 if name.name == "offset" {
@@ -98,7 +99,7 @@ impl Lowerer<'_> {
                 }
                 self.no_member(val, name)
             }
-            Val::Record(..) => match self.member_if_any(val, name) {
+            Val::Record(..) => match self.member_if_any(val, name, span) {
                 Some(v) => v,
                 None => self.no_member(val, name),
             },
@@ -189,10 +190,10 @@ impl Lowerer<'_> {
         let (val, i) = self.holding(val, |l| l.expr(index));
         let Some(i) = self.unsigned(i, index.span) else { return Val::Never };
         self.span = span;
-        self.index_value(&val, i, base.span, span)
+        self.index_value(&val, (i, index.span), base.span, span)
     }
 
-    fn index_value(&mut self, val: &Val, i: ir::Value, base_span: Span, span: Span) -> Val {
+    fn index_value(&mut self, val: &Val, i: (ir::Value, Span), base_span: Span, span: Span) -> Val {
         match val {
             Val::Never => Val::Never,
             Val::Array(array) => self.element(array, i, span),
@@ -389,7 +390,7 @@ impl Lowerer<'_> {
         let this = if let Target::Fn(_, this) = target { this } else { None };
         let base = self.flow.locals.len();
         if let Some(this) = this {
-            self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None });
+            self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None, bound: None });
         }
         for (val, p) in values.into_iter().zip(names) {
             self.bind(&p.name.name, val, false, None);

@@ -49,7 +49,7 @@ impl Lowerer<'_> {
         }
         let this = self.flow.locals[base..].iter().rev().find(|l| l.name == "self").map(|l| l.val.clone());
         if let Some(this) = this
-            && let Some(val) = self.member_if_any(&this, name)
+            && let Some(val) = self.member_if_any(&this, name, name.span)
         {
             return val;
         }
@@ -126,13 +126,13 @@ impl Lowerer<'_> {
                 {
                     let flags = *f;
                     let bits = IntTy::plain(self.program.flags[flags.index()].bits, false);
-                    return match self.arithmetic(op, (*x, bits), (*y, bits), span) {
+                    return match self.arithmetic(op, (*x, bits), ((*y, bits), b.span), span) {
                         Val::Int(v, _) => Val::Flags(v, flags),
                         other => other,
                     };
                 }
                 let (Some(x), Some(y)) = (self.num(left, a.span), self.num(right, b.span)) else { return Val::Never };
-                self.arithmetic(op, x, y, span)
+                self.arithmetic(op, x, (y, b.span), span)
             }
         }
     }
@@ -161,6 +161,11 @@ impl Lowerer<'_> {
             _ => (CmpOp::Le, true),
         };
         let equality = matches!(ir_op, CmpOp::Eq | CmpOp::Ne);
+        let (a, b) = match (a, b) {
+            (a, Val::None) => (a, Val::None),
+            (Val::None, b) => (Val::None, b),
+            (a, b) => (self.asserted(a, a_span), self.asserted(b, b_span)),
+        };
         let ordered = |l: &mut Self, x: Value, y: Value| if swap { l.compare(ir_op, y, x) } else { l.compare(ir_op, x, y) };
         match (&a, &b) {
             (Val::Never, _) | (_, Val::Never) => Val::Never,
@@ -187,6 +192,19 @@ impl Lowerer<'_> {
                 self.report(d.other(a_span, format!("this is {x}")).other(b_span, format!("this is {y}")));
                 Val::Never
             }
+        }
+    }
+
+    /// In a test, what may be none is asserted to be something.
+    pub(super) fn asserted(&mut self, val: Val, span: Span) -> Val {
+        match val {
+            Val::Option(present, inner) if self.in_test => {
+                let text = self.text(span).split_whitespace().collect::<Vec<_>>().join(" ");
+                let fault = self.fault(ir::FaultKind::Fail, format!("`{text}` is none"), span);
+                self.guard(present, fault);
+                *inner
+            }
+            other => other,
         }
     }
 
@@ -321,7 +339,7 @@ impl Lowerer<'_> {
             kind: FrameKind::Member,
             paths: Rc::new(Vec::new()),
         });
-        self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None });
+        self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None, bound: None });
         let span = self.span;
         let out = f(self);
         self.span = span;

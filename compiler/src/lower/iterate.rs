@@ -12,29 +12,21 @@ const TURNS_MAX: i128 = 1 << 32;
 impl Lowerer<'_> {
     /// Runs `body` for each element, in order, bound to `name`.
     pub(super) fn iterate(&mut self, over: &Over, name: &str, mut plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
-        let span = plan.span;
         match over {
             Over::Range(r) => match self.range_ends(r) {
                 Some((start, end)) => self.iterate_range(start, end, name, plan, body),
                 None => self.iterate_nothing(plan, body),
             },
+            Over::Elements(e, None) if let Some((text, separator)) = split_call(e) => {
+                self.iterate_split(text, separator, plan, |l, x| body(l, x))
+            }
             Over::Elements(e, from) => {
                 let val = self.expr(e);
                 match val {
-                    Val::Array(array) if array.stride.is_some() => {
-                        let count = array.count.expect("an array of equal elements has a count");
-                        let zero = self.number(0);
-                        let held = Val::Array(array);
-                        self.bind(ELEMENTS, held, false, None);
-                        let exits = self.iterate_range(zero, count, INDEX, plan, |l, i| {
-                            let array = l.hidden(ELEMENTS);
-                            let (Val::Array(array), Val::Int(i, _)) = (array, i) else { return };
-                            let element = l.element(&array, i, span);
-                            l.name_value(&element, name);
-                            body(l, element);
-                        });
-                        self.drop_hidden(exits)
-                    }
+                    Val::Array(array) if array.stride.is_some() => self.iterate_equal(&array, plan, |l, x, _| {
+                        l.name_value(&x, name);
+                        body(l, x);
+                    }),
                     Val::Array(array) => {
                         let start = match from {
                             Some(from) => {
@@ -44,7 +36,7 @@ impl Lowerer<'_> {
                             None => None,
                         };
                         plan.assigned.insert(CURSOR.into());
-                        self.iterate_seq(&array, start, plan, body)
+                        self.iterate_seq(&array, start, plan, |l, x, _| body(l, x))
                     }
                     Val::Never => self.iterate_nothing(plan, body),
                     other => {
@@ -54,6 +46,32 @@ impl Lowerer<'_> {
                 }
             }
         }
+    }
+
+    /// Runs `body` for each element of an array or `seq`, with the offset of the element in its region.
+    pub(super) fn iterate_array(&mut self, array: &Rc<Array>, mut plan: Plan, body: impl FnOnce(&mut Self, Val, Value)) -> Exits {
+        if array.stride.is_some() {
+            return self.iterate_equal(array, plan, body);
+        }
+        plan.assigned.insert(CURSOR.into());
+        self.iterate_seq(array, None, plan, body)
+    }
+
+    fn iterate_equal(&mut self, array: &Rc<Array>, plan: Plan, body: impl FnOnce(&mut Self, Val, Value)) -> Exits {
+        let span = plan.span;
+        let count = array.count.expect("an array of equal elements has a count");
+        let zero = self.number(0);
+        self.bind(ELEMENTS, Val::Array(array.clone()), false, None);
+        let exits = self.iterate_range(zero, count, INDEX, plan, |l, i| {
+            let (Val::Array(array), Val::Int(i, _)) = (l.hidden(ELEMENTS), i) else { return };
+            let element = l.element(&array, (i, span), span);
+            let stride = l.number(i128::from(array.stride.unwrap_or(0)));
+            let first = l.offset_of(array.place);
+            let before = l.checked(BinOp::Mul, i, stride);
+            let at = l.checked(BinOp::Add, first, before);
+            body(l, element, at);
+        });
+        self.drop_hidden(exits)
     }
 
     /// After an error: the body is still looked at once, for its own errors.
@@ -143,7 +161,7 @@ impl Lowerer<'_> {
         self.loops.last().expect("in a loop").counter_at(&self.flow)
     }
 
-    fn iterate_seq(&mut self, array: &Rc<Array>, from: Option<Value>, plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+    fn iterate_seq(&mut self, array: &Rc<Array>, from: Option<Value>, plan: Plan, body: impl FnOnce(&mut Self, Val, Value)) -> Exits {
         let span = plan.span;
         let first = self.offset_of(array.place);
         let start = match from {
@@ -180,11 +198,85 @@ impl Lowerer<'_> {
                 let fault = l.fault(ir::FaultKind::Corrupt, format!("an element of {} takes no room", array.name), span);
                 l.guard(moved, ir::FaultRef { at: Some(at), ..fault });
                 l.set_hidden(CURSOR, Val::Int(end, IntTy::U64));
-                body(l, element);
+                body(l, element, at);
             },
         );
         let exits = self.drop_hidden(exits);
         self.drop_hidden(exits)
+    }
+
+    /// `for part in text.split('/')`: the pieces between the separators, as many as there are separators and one more.
+    fn iterate_split(&mut self, text: &ast::Expr, separator: &ast::Expr, mut plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+        let span = plan.span;
+        let val = self.expr(text);
+        let (val, at) = self.holding(val, |l| l.expr(separator));
+        let (Val::Bytes(b) | Val::Buffer(b), Some((mark, _))) = (val, self.num(at, separator.span)) else {
+            self.error("E0301", text.span, "expected bytes to split and a byte to split at", "cannot be split");
+            return self.iterate_nothing(plan, body);
+        };
+        plan.assigned.insert(CURSOR.into());
+        self.bind(ELEMENTS, Val::Bytes(b), false, None);
+        self.bind(MARK, Val::Int(mark, IntTy::plain(8, false)), false, None);
+        let zero = self.number(0);
+        self.bind(CURSOR, Val::Int(zero, IntTy::plain(32, false)), true, Some(Ty::Int(IntTy::plain(32, false))));
+        self.keep_before_loop(&plan);
+        let most = u64::from(b.max) + 1;
+        let exits = self.run_loop(
+            &plan,
+            |l, _| {
+                l.span = span;
+                let (Val::Bytes(b), Val::Int(at, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR)) else { return Head { most, go: None } };
+                let len = l.len_value(b.len);
+                let go = l.compare(CmpOp::Le, at, len);
+                Head { most, go: Some(l.split_value(Some(go))) }
+            },
+            |l| {
+                l.span = span;
+                let (Val::Bytes(b), Val::Int(at, _), Val::Int(mark, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR), l.hidden(MARK)) else { return };
+                let end = l.position_of(b, at, mark, span);
+                let one = l.number(1);
+                let after = l.checked(BinOp::Add, end, one);
+                l.set_hidden(CURSOR, Val::Int(after, IntTy::plain(32, false)));
+                let part = l.part(b, at, end);
+                body(l, part);
+            },
+        );
+        let exits = self.drop_hidden(exits);
+        let exits = self.drop_hidden(exits);
+        self.drop_hidden(exits)
+    }
+
+    /// The index of the first byte from `start` on that is `mark`, or the length.
+    fn position_of(&mut self, b: Bytes, start: Value, mark: Value, span: Span) -> Value {
+        let plan = Plan { assigned: Default::default(), hops: false, reads: false, span };
+        let most = u64::from(b.max);
+        let len = self.len_value(b.len);
+        let exits = self.run_loop(
+            &plan,
+            |l, i| {
+                let at = l.checked(BinOp::Add, start, i);
+                let go = l.compare(CmpOp::Lt, at, len);
+                Head { most, go: Some(l.split_value(Some(go))) }
+            },
+            |l| {
+                let i = l.turn_counter();
+                let at = l.checked(BinOp::Add, start, i);
+                let byte = l.byte(b, at);
+                let hit = l.compare(CmpOp::Eq, byte, mark);
+                let split = l.split_value(Some(hit));
+                l.resume(split.yes);
+                l.break_with(Val::Int(at, IntTy::plain(32, false)));
+                l.resume(split.no);
+            },
+        );
+        let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
+        self.merge(ends, span);
+        let mut flows = exits.breaks;
+        flows.push((self.flow.clone(), Val::Int(len, IntTy::plain(32, false))));
+        match self.merge(flows, span) {
+            Val::Int(end, _) => end,
+            _ => len,
+        }
     }
 
     /// The least size of an element of a `seq`.
@@ -202,6 +294,7 @@ impl Lowerer<'_> {
             limit_evident: array.limit_evident,
             block_offset: array.view.as_ref().map_or(at, |v| v.block_offset),
             name: format!("an element of {}", array.name),
+            whole: false,
         };
         let ty = array.element.ty.clone();
         self.body_types.push(ty.clone());
@@ -238,6 +331,16 @@ impl Lowerer<'_> {
     }
 }
 
+/// The parts of `text.split('/')`.
+fn split_call(e: &ast::Expr) -> Option<(&ast::Expr, &ast::Expr)> {
+    let ExprKind::Call { callee, args } = &*e.kind else { return None };
+    match (&*callee.kind, &args[..]) {
+        (ExprKind::Field(text, method), [(None, separator)]) if method.name == "split" => Some((text, separator)),
+        _ => None,
+    }
+}
+
+const MARK: &str = "#mark";
 pub(super) const ELEMENTS: &str = "#elements";
 const CURSOR: &str = "#cursor";
 const INDEX: &str = "#index";
@@ -250,6 +353,7 @@ pub(super) struct Scan<'p> {
     pub module: ModuleId,
     pub assigned: HashSet<String>,
     pub hops: bool,
+    pub reads: bool,
 }
 
 impl Scan<'_> {
@@ -300,10 +404,10 @@ impl Scan<'_> {
 
     pub fn expr(&mut self, e: &ast::Expr) {
         match &*e.kind {
-            ExprKind::Read { .. } | ExprKind::Follow(_) => self.hops = true,
+            ExprKind::Read { .. } | ExprKind::Follow(_) => (self.hops, self.reads) = (true, true),
             ExprKind::Call { callee, .. } => {
                 if matches!(self.program.def_of_path(self.module, callee), Some(Def::Traversal(_))) {
-                    self.hops = true;
+                    (self.hops, self.reads) = (true, true);
                 }
                 // A buffer's methods change it.
                 if let ExprKind::Field(base, method) = &*callee.kind

@@ -29,8 +29,10 @@ pub(super) struct LoopFrame {
 pub(super) struct Plan {
     /// Names of the variables that the body assigns.
     pub assigned: HashSet<String>,
-    /// Whether the body (or condition) may read a block or emit a row.
+    /// Whether the body (or condition) may read a block or emit a row: values then travel as parameters.
     pub hops: bool,
+    /// Whether it may read a block: the current one is then gone.
+    pub reads: bool,
     pub span: Span,
 }
 
@@ -117,6 +119,11 @@ impl Lowerer<'_> {
         let spent = self.cut(no);
         self.resume(yes);
         self.scopes.push(yes_scope);
+        if plan.hops && self.as_const(turn).is_none() {
+            // The copies that travel over hops are known to be below the bound from the start.
+            let below = self.pure(crate::ir::Op::Refine { a: counter, cond: turn, sense: true }, ir::Ty::U64);
+            self.set_hidden(COUNTER, Val::Int(below, IntTy::U64));
+        }
         body(self);
         self.close(header, plan, most);
         self.scopes.pop();
@@ -186,7 +193,11 @@ impl Lowerer<'_> {
                 self.b.set_name(len, "block length");
                 args.push(d.len);
                 disk_param = true;
-                flow.disk = Some(DiskState { generation: self.new_generation(), len, min: 0 });
+                flow.disk = Some(if plan.reads {
+                    DiskState { generation: self.new_generation(), len, min: 0 }
+                } else {
+                    DiskState { len, ..d }
+                });
             }
         }
         let mut params = Vec::new();
@@ -200,6 +211,7 @@ impl Lowerer<'_> {
             let mut new = old_val.clone();
             if assigned || plan.hops {
                 let ty = local.and_then(|l| l.ty.clone());
+                let bound = local.and_then(|l| l.bound);
                 let mut column = at;
                 new.map_parts(&mut |v| {
                     let made = match self.again(&[v]).filter(|_| !assigned) {
@@ -207,7 +219,7 @@ impl Lowerer<'_> {
                         None => {
                             params.push(column);
                             args.push(v);
-                            self.header_param(block, v, assigned, ty.as_ref())
+                            self.header_param(block, v, assigned, ty.as_ref(), bound)
                         }
                     };
                     column += 1;
@@ -228,17 +240,18 @@ impl Lowerer<'_> {
         if plan.hops {
             // The counter travels with the variables, for conditions that read.
             let ty = IntTy::U64;
-            begun.locals.push(flow::Local { name: COUNTER.into(), val: Val::Int(counter, ty), mutable: false, ty: None });
+            begun.locals.push(flow::Local { name: COUNTER.into(), val: Val::Int(counter, ty), mutable: false, ty: None, bound: None });
         }
         self.resume(begun);
         Header { block, counter, flow, params, disk_param }
     }
 
-    fn header_param(&mut self, block: Block, v: Value, assigned: bool, ty: Option<&Ty>) -> Value {
+    fn header_param(&mut self, block: Block, v: Value, assigned: bool, ty: Option<&Ty>, bound: Option<Range>) -> Value {
+        let shown = self.range(v);
         let data = self.b.function().value(v).clone();
         let range = match (assigned, ty) {
-            (false, _) => data.range,
-            (true, Some(Ty::Int(t))) => t.range(),
+            (false, _) => shown,
+            (true, Some(Ty::Int(t))) => bound.unwrap_or(t.range()),
             (true, _) => Range::of(data.ty),
         };
         let p = self.b.block_param(block, data.ty, range);
@@ -284,7 +297,7 @@ impl Lowerer<'_> {
 
     /// In a loop with reads, views of the current block stay so only where the body gives them a new one.
     fn retarget(&mut self, old: &Flow, flow: &mut Flow, plan: &Plan) {
-        if !plan.hops {
+        if !plan.reads {
             return;
         }
         let current = old.disk.map(|d| d.generation);
@@ -341,7 +354,7 @@ impl Lowerer<'_> {
 
     /// Before a loop with reads: views that the body does not replace lose their block.
     pub(super) fn keep_before_loop(&mut self, plan: &Plan) {
-        if !plan.hops {
+        if !plan.reads {
             return;
         }
         for i in 0..self.flow.locals.len() {
@@ -370,6 +383,10 @@ impl Lowerer<'_> {
                 self.to_header_shape(i, &header.flow.locals[i].val.clone(), plan);
             }
         }
+        for (l, h) in self.flow.locals.iter().zip(&header.flow.locals) {
+            let same = l.val.parts().len() == h.val.parts().len();
+            assert!(same || !self.diagnostics.is_empty(), "`{}` keeps its shape through a turn: {:?}, {:?}", l.name, h.val, l.val);
+        }
         let one = self.number(1);
         let next = self.pure(crate::ir::Op::Binary { op: ir::BinOp::Add, mode: ir::Mode::Exact, a: counter, b: one }, ir::Ty::U64);
         self.b.set_range(next, Range::new(1, i128::from(most)));
@@ -396,7 +413,7 @@ impl Lowerer<'_> {
         let name = self.flow.locals[i].name.clone();
         let new = match (val, wanted) {
             (Val::View(mut w), Val::View(h)) if w.def == h.def => {
-                if self.is_stale(w.place) && plan.hops && h.place.generation != 0 {
+                if self.is_stale(w.place) && plan.reads && h.place.generation != 0 {
                     let message = format!("expected `{name}` to be of the block read last, found a later read in the same turn");
                     self.report(Diagnostic::error("E0305", plan.span, message, "at the end of this loop's body its block is gone").help(format!("assign `{name}` after the other read, or copy what is needed from it")));
                     return;

@@ -17,6 +17,7 @@ mod arith;
 mod bytes;
 mod call;
 mod cond;
+pub mod dump;
 mod emit;
 mod expr;
 mod flow;
@@ -73,6 +74,10 @@ pub struct Lowerer<'a> {
     /// What the traversal gives back.
     result: Ty,
     stream: bool,
+    /// Whether assertions are allowed, and what may be none is asserted to be something where it is used.
+    in_test: bool,
+    /// What the rows of a dump stand for; in dumps, magics and conditions are not enforced.
+    dump: Option<Vec<dump::Entry>>,
 }
 
 /// A body being inlined.
@@ -141,6 +146,29 @@ pub fn lower(program: &Program, sources: &SourceMap, id: TraversalId) -> Lowered
     l.finish()
 }
 
+/// Lowers a `test` item of the root module: a walk without result that ends in a fault where an assertion fails.
+pub fn lower_test(program: &Program, sources: &SourceMap, test: &ast::Test) -> Lowered {
+    let mut l = Lowerer::new(program, sources, &test.name, Ty::Unit, false, test.span);
+    l.in_test = true;
+    l.b.function_mut().sources = program.sources.clone();
+    l.frames.push(Frame {
+        module: ModuleId(0),
+        locals_base: 0,
+        temps_base: 0,
+        loops_base: 0,
+        result: Ty::Unit,
+        returns: Vec::new(),
+        nones: Vec::new(),
+        kind: FrameKind::Root,
+        paths: Rc::new(call::dotted_paths(&test.body)),
+    });
+    l.block(&test.body);
+    if l.flow.reachable {
+        l.b.ret();
+    }
+    l.finish()
+}
+
 impl<'a> Lowerer<'a> {
     fn new(program: &'a Program, sources: &'a SourceMap, name: &str, result: Ty, stream: bool, span: Span) -> Self {
         let mut b = FunctionBuilder::new(name);
@@ -166,6 +194,8 @@ impl<'a> Lowerer<'a> {
             span,
             result,
             stream,
+            in_test: false,
+            dump: None,
         }
     }
 

@@ -20,10 +20,10 @@ impl Lowerer<'_> {
         let (Some(offset), Some(source)) = (offset, source) else { return Val::Never };
         let args = kept.split_off(1);
         let Some(Val::Int(len, _)) = kept.pop() else { return Val::Never };
-        self.hop(&stored, len, args, offset, source, span)
+        self.hop(&stored, len, args, offset, source, (ty.span, span))
     }
 
-    fn hop(&mut self, stored: &FieldTy, len: Value, args: Vec<Val>, offset: Value, source: SourceId, span: Span) -> Val {
+    fn hop(&mut self, stored: &FieldTy, len: Value, args: Vec<Val>, offset: Value, source: SourceId, (ty_span, span): (Span, Span)) -> Val {
         if let FrameKind::Fn(_) | FrameKind::Member = self.frame().kind {
             return self.error("E0308", span, "expected no read here, found one", "only traversals read; a `fn` works on what was read");
         }
@@ -36,7 +36,9 @@ impl Lowerer<'_> {
             let most = self.number(i128::from(crate::check::SIZE_MAX));
             let cond = self.compare(ir::CmpOp::Le, len, most);
             let name = self.name_of(len, span);
+            self.span = ty_span;
             self.prove(ir::ObligationKind::ReadSize, cond, format!("{name} <= {}", crate::check::SIZE_MAX), vec![len]);
+            self.span = span;
         }
         let min = u32::try_from(claim.lo.clamp(0, i128::from(crate::check::SIZE_MAX))).unwrap_or(0);
         let min = min.min(u32::try_from(self.claim(len).lo.max(0)).unwrap_or(0));
@@ -59,7 +61,7 @@ impl Lowerer<'_> {
     fn view_of_block(&mut self, stored: &FieldTy, args: Vec<Val>, offset: Value, span: Span) -> Val {
         let Some(disk) = self.flow.disk else { return Val::Never };
         let place = Place { region: ir::Region::Disk, generation: disk.generation, origin: Origin::Start, index: None, disp: 0 };
-        let ctx = Context { view: None, limit: disk.len, limit_evident: true, block_offset: offset, name: self.type_name(stored) };
+        let ctx = Context { view: None, limit: disk.len, limit_evident: true, block_offset: offset, name: self.type_name(stored), whole: true };
         match stored {
             FieldTy::Struct(id, _) => Val::View(self.make_view(*id, args, place, &ctx, span)),
             other => self.decode(other, place, &ctx, span).val,
@@ -128,7 +130,7 @@ impl Lowerer<'_> {
         let base = self.flow.locals.len();
         let size = self.in_member_scope(def.module, Val::Unit, |l| {
             for ((name, _), val) in def.params.iter().zip(args) {
-                l.flow.locals.push(flow::Local { name: name.clone(), val: val.clone(), mutable: false, ty: None });
+                l.flow.locals.push(flow::Local { name: name.clone(), val: val.clone(), mutable: false, ty: None, bound: None });
             }
             let val = l.expr(e);
             l.unsigned(val, e.span)
@@ -195,7 +197,7 @@ impl Lowerer<'_> {
             }
         };
         let name = self.type_name(&stored);
-        let ctx = Context { view: None, limit, limit_evident, block_offset, name };
+        let ctx = Context { view: None, limit, limit_evident, block_offset, name, whole: false };
         match &stored {
             FieldTy::Struct(id, given) => {
                 let mut values = Vec::new();
@@ -225,7 +227,7 @@ impl Lowerer<'_> {
         let v = self.fit(v, ir::Ty::U64, pointer.span);
         let offset = match scale {
             Some(scale) => {
-                let ctx = Context { view: to.view.clone(), limit: v, limit_evident: false, block_offset: v, name: String::new() };
+                let ctx = Context { view: to.view.clone(), limit: v, limit_evident: false, block_offset: v, name: String::new(), whole: false };
                 let Some(by) = self.size_in(&ctx, scale) else { return Val::Never };
                 self.span = span;
                 self.checked(ir::BinOp::Mul, v, by)
@@ -236,7 +238,7 @@ impl Lowerer<'_> {
         let (len, args) = match &**target {
             // A target's arguments are expressions of the pointer's structure.
             FieldTy::Struct(id, given) if !given.is_empty() => {
-                let ctx = Context { view: to.view.clone(), limit: v, limit_evident: false, block_offset: v, name: String::new() };
+                let ctx = Context { view: to.view.clone(), limit: v, limit_evident: false, block_offset: v, name: String::new(), whole: false };
                 let mut values = Vec::new();
                 for a in given {
                     let val = self.eval_in(&ctx, a);
@@ -257,7 +259,7 @@ impl Lowerer<'_> {
                 found
             }
         };
-        self.hop(target, len, args, offset, SourceId(0), span)
+        self.hop(target, len, args, offset, SourceId(0), (pointer.span, span))
     }
 
     /// What of a variable outlives the current block is copied before the block goes.

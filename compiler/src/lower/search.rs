@@ -77,10 +77,10 @@ impl Lowerer<'_> {
     }
 
     fn plan_of(&mut self, q: &ast::Quantified, hidden: &[&str], span: Span) -> Plan {
-        let mut scan = Scan { program: self.program, module: self.module(), assigned: Default::default(), hops: false };
+        let mut scan = Scan { program: self.program, module: self.module(), assigned: Default::default(), hops: false, reads: false };
         q.cond.iter().chain(&q.value).for_each(|e| scan.expr(e));
         scan.assigned.extend(hidden.iter().map(|s| s.to_string()));
-        Plan { assigned: scan.assigned, hops: scan.hops, span }
+        Plan { assigned: scan.assigned, hops: scan.hops, reads: scan.reads, span }
     }
 
     /// Runs over the elements until the condition is `wanted`, and breaks with what `pick` makes of that element.
@@ -114,7 +114,9 @@ impl Lowerer<'_> {
         let Some((start, end)) = self.range_ends(r) else { return self.nothing() };
         // One more than the index found; 0 for none. `end` bounds it, which keeps the index provable.
         let zero = self.number(0);
-        self.bind(FOUND, Val::Int(zero, IntTy::U64), true, Some(Ty::Int(IntTy::U64)));
+        let ty = IntTy::holding(Range::new(0, self.range(end).hi)).unwrap_or(IntTy::U64);
+        self.bind(FOUND, Val::Int(zero, ty), true, Some(Ty::Int(ty)));
+        self.bound_last(end);
         let name = q.name.name.clone();
         let exits = self.iterate_range(start, end, &name, plan, |l, i| {
             l.bind(&name, i, false, None);
@@ -127,7 +129,7 @@ impl Lowerer<'_> {
             let one = l.number(1);
             let after = l.checked(BinOp::Add, i, one);
             let found = l.select(hit, after, found);
-            l.set_hidden(FOUND, Val::Int(found, IntTy::U64));
+            l.set_hidden(FOUND, Val::Int(found, ty));
             l.flow.locals.pop();
         });
         let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
@@ -138,6 +140,12 @@ impl Lowerer<'_> {
         let zero = self.number(0);
         let present = self.compare(CmpOp::Lt, zero, found);
         self.index_before(present, found, &name)
+    }
+
+    /// The variable bound last never passes `end`.
+    fn bound_last(&mut self, end: ir::Value) {
+        let bound = Range::new(0, self.range(end).hi);
+        self.flow.locals.last_mut().expect("just bound").bound = Some(bound);
     }
 
     /// Divides by `present`; where it holds, the value is `after - 1`.
@@ -173,11 +181,14 @@ impl Lowerer<'_> {
                 self.select(some_room, d, zero)
             }
         };
-        let u64_ty = Some(Ty::Int(IntTy::U64));
+        let ty = IntTy::holding(Range::new(0, self.range(end).hi)).unwrap_or(IntTy::U64);
+        let u64_ty = Some(Ty::Int(ty));
         self.bind(STOP, Val::Int(end, IntTy::U64), false, None);
         self.bind(BEGIN, Val::Int(start, IntTy::U64), false, None);
         self.bind(LOW, Val::Int(start, IntTy::U64), true, u64_ty.clone());
+        self.bound_last(end);
         self.bind(ROOM, Val::Int(room, IntTy::U64), true, u64_ty);
+        self.bound_last(end);
         let plan = self.plan_of(q, &[LOW, ROOM], span);
         self.keep_before_loop(&plan);
         let name = q.name.name.clone();
@@ -204,7 +215,6 @@ impl Lowerer<'_> {
             let present = self.compare(CmpOp::Lt, low, end);
             let split = self.split_value(Some(present));
             self.b.set_name(low, &name);
-            let ty = IntTy::U64;
             OptSplit { some: (split.yes, Val::Int(low, ty), split.yes_scope), none: (split.no, split.no_scope) }
         } else {
             let present = self.compare(CmpOp::Lt, start, low);

@@ -44,6 +44,10 @@ impl Lowerer<'_> {
             StmtKind::Require(cond, message) => self.require_or_fail(cond, message, s.span),
             StmtKind::Fail(message) => self.fail(message, s.span),
             StmtKind::Emit(e) => self.emit_row(e, s.span),
+            StmtKind::Assert(e) if self.in_test && self.frame().kind == FrameKind::Root => {
+                let text = self.text(e.span).split_whitespace().collect::<Vec<_>>().join(" ");
+                self.require_or_fail(e, &format!("`{text}` does not hold"), s.span);
+            }
             StmtKind::Assert(e) => {
                 self.error("E0301", e.span, "expected a statement of a walk, found `assert`", "only tests assert");
             }
@@ -121,9 +125,9 @@ impl Lowerer<'_> {
     }
 
     fn plan(&mut self, parts: impl FnOnce(&mut Scan<'_>), span: Span) -> Plan {
-        let mut scan = Scan { program: self.program, module: self.module(), assigned: Default::default(), hops: false };
+        let mut scan = Scan { program: self.program, module: self.module(), assigned: Default::default(), hops: false, reads: false };
         parts(&mut scan);
-        Plan { assigned: scan.assigned, hops: scan.hops, span }
+        Plan { assigned: scan.assigned, hops: scan.hops, reads: scan.reads, span }
     }
 
     fn for_loop(&mut self, name: &ast::Ident, over: &ast::Over, body: &ast::BlockExpr, span: Span) {
@@ -414,7 +418,7 @@ impl Lowerer<'_> {
         }
     }
 
-    fn store_word(&mut self, region: ir::Region, disp: u32, value: ir::Value) {
+    pub(super) fn store_word(&mut self, region: ir::Region, disp: u32, value: ir::Value) {
         let addr = ir::Addr { region, base: None, index: None, disp };
         self.b.set_span(self.span);
         self.b.store(addr, 8, ir::Endian::Little, value);

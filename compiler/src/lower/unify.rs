@@ -57,6 +57,9 @@ impl Lowerer<'_> {
         if column.iter().all(|v| matches!(v, Val::Bytes(_))) {
             return self.unify_bytes(flows, column, span);
         }
+        if matches!(column[0], Val::View(_)) && column.iter().all(|v| v.same_shape(&column[0])) {
+            return column;
+        }
         if let Val::View(first) = &column[0]
             && column.iter().all(|v| matches!(v, Val::View(w) if w.def == first.def))
         {
@@ -149,6 +152,7 @@ impl Lowerer<'_> {
         let one_len = all.iter().all(|b| b.len == all[0].len && matches!(b.len, Len::Const(_)));
         // Bytes that stand in different memories, or in blocks of which one may be gone, meet in a slot of their own.
         let one_block = region != Region::Disk || flows.iter().zip(&all).all(|(f, b)| f.disk.is_some_and(|d| d.generation == b.place.generation));
+        let alike = all.iter().all(|b| b.place.same_shape(&all[0].place));
         let slot = if one_region && one_block { None } else { self.slot_for(max, span) };
         if !(one_region && one_block) && slot.is_none() {
             return vec![Val::Never; column.len()];
@@ -158,7 +162,7 @@ impl Lowerer<'_> {
             let v = self.in_flow(flow, |l| {
                 if let Some(slot) = slot {
                     b = l.copy_to_slot(b, slot);
-                } else {
+                } else if !alike {
                     let at = l.offset_of(b.place);
                     b.place = Place { origin: Origin::Plain(at), index: None, disp: 0, ..b.place };
                 }
@@ -177,6 +181,7 @@ impl Lowerer<'_> {
         let mut views: Vec<View> = column.into_iter().filter_map(|v| if let Val::View(w) = v { Some(w) } else { None }).collect();
         let current = |f: &Flow, w: &View| w.place.region != Region::Disk || f.disk.is_some_and(|d| d.generation == w.place.generation);
         let stale = flows.iter().zip(&views).any(|(f, w)| !current(f, w));
+        let alike = !stale && views.iter().all(|w| Place { generation: 0, ..w.place }.same_shape(&Place { generation: 0, ..views[0].place }));
         for (w, flow) in views.iter_mut().zip(flows.iter_mut()) {
             let is_current = current(flow, w);
             self.in_flow(flow, |l| {
@@ -184,8 +189,10 @@ impl Lowerer<'_> {
                     l.keep_members(w, None);
                     w.place.generation = 0;
                 }
-                let at = l.offset_of(w.place);
-                w.place = Place { origin: Origin::Plain(at), index: None, disp: 0, ..w.place };
+                if !alike {
+                    let at = l.offset_of(w.place);
+                    w.place = Place { origin: Origin::Plain(at), index: None, disp: 0, ..w.place };
+                }
             });
         }
         if stale {

@@ -297,7 +297,8 @@ impl Place {
         }
     }
 
-    fn same_shape(&self, other: &Place) -> bool {
+    /// As [`Val::same_shape`].
+    pub fn same_shape(&self, other: &Place) -> bool {
         self.region == other.region
             && self.generation == other.generation
             && self.disp == other.disp

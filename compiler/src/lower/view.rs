@@ -4,6 +4,7 @@
 //! decoded when they are first used. What was decoded is remembered while it dominates.
 
 use super::*;
+use crate::ir::eval::range;
 use crate::ir::{Addr, BinOp, CmpOp, FaultKind, FoundAs, Op, Region, Size, Value};
 use ast::ExprKind;
 
@@ -20,6 +21,8 @@ pub(super) struct Context {
     pub block_offset: Value,
     /// What messages call it: `ExtentNode.items`.
     pub name: String,
+    /// Whether the block was read for exactly this structure, so that its size is the block's length.
+    pub whole: bool,
 }
 
 /// What was decoded, and where it ends if that had to be found.
@@ -146,6 +149,7 @@ impl Lowerer<'_> {
                 view.limit = self.checked(BinOp::Add, start, size);
                 view.limit_evident = matches!(place.origin, Origin::Checked(..)) && place.disp == 0 && place.index.is_none();
             }
+            SizeRule::Declared(_) if ctx.whole => {}
             SizeRule::Declared(e) => self.declared_size(&mut view, e, start, limit, &name, fixed),
             SizeRule::LastMember => {}
         }
@@ -175,17 +179,26 @@ impl Lowerer<'_> {
         let enough = self.compare(CmpOp::Le, least, size);
         let id = self.fault_id(FaultKind::Corrupt, format!("the size of {name} is {{}}, expected at least {}", fixed.max(1)), FoundAs::Unsigned, e.span);
         self.guard(enough, ir::FaultRef { fault: id, found: Some(size), at: Some(start) });
-        if self.as_const(start) == Some(0) && size == limit {
-            return;
-        }
         let fault = self.outside(name, start);
         let checked = self.check(view.place.region, start, Size::Value(size), limit, fault);
-        view.limit = self.checked(BinOp::Add, checked, size);
+        view.limit = self.end_of_check(checked, size);
         view.limit_evident = true;
+    }
+
+    /// Where the bytes end that a check has shown: kept as this sum, which the verifier takes as evidence.
+    pub(super) fn end_of_check(&mut self, checked: Value, size: Value) -> Value {
+        let range = range::mathematical(BinOp::Add, self.claim(checked), self.claim(size));
+        if Range::of(ir::Ty::U64).contains(range) {
+            return self.pure(Op::Binary { op: BinOp::Add, mode: ir::Mode::Exact, a: checked, b: size }, ir::Ty::U64);
+        }
+        self.checked(BinOp::Add, checked, size)
     }
 
     /// Checks magics and conditions, in the order of the members.
     fn check_members(&mut self, view: &View, span: Span) {
+        if self.dump.is_some() {
+            return;
+        }
         let program = self.program;
         let def = &program.structs[view.def.index()];
         for (i, m) in def.members.iter().enumerate() {
@@ -450,6 +463,7 @@ impl Lowerer<'_> {
             limit_evident: view.limit_evident,
             block_offset: view.block_offset,
             name: format!("{}.{}", def.name, m.name),
+            whole: false,
         };
         self.span = span;
         let decoded = self.decode(ty, place, &ctx, span);
@@ -722,7 +736,7 @@ impl Lowerer<'_> {
     }
 
     /// A member, a parameter or a record's field of this name, if there is one.
-    pub(super) fn member_if_any(&mut self, this: &Val, name: &ast::Ident) -> Option<Val> {
+    pub(super) fn member_if_any(&mut self, this: &Val, name: &ast::Ident, span: Span) -> Option<Val> {
         let program = self.program;
         match this {
             Val::View(view) => {
@@ -731,8 +745,8 @@ impl Lowerer<'_> {
                     return view.args.get(i).cloned().or(Some(Val::Never));
                 }
                 let i = *def.by_name.get(&name.name)?;
-                let val = self.member(view, i, name.span);
-                self.span = name.span;
+                let val = self.member(view, i, span);
+                self.span = span;
                 Some(val)
             }
             Val::Record(id, fields) => {

@@ -1,6 +1,7 @@
 //! Taking away what nothing needs: unreachable blocks, chains of jumps, unused values and parameters, slots that are only written.
 
 use crate::ir::graph::Graph;
+use crate::ir::verify::Steps;
 use crate::ir::{Addr, Block, Function, Op, Region, Slot, Target, Terminator, Value};
 use std::collections::{HashMap, HashSet};
 
@@ -168,11 +169,11 @@ fn live_values(f: &Function) -> Vec<bool> {
 /// A parameter that receives one value on all edges (or itself around a loop) is that value, within one step.
 fn drop_same_params(f: &mut Function) -> bool {
     let graph = Graph::of(f);
+    let steps = Steps::of(f, &graph);
     let mut renamed: HashMap<Value, Value> = HashMap::new();
     for b in &graph.order {
         let edges = &graph.predecessors[b.index()];
-        let across = edges.iter().any(|(p, _)| matches!(f.block(*p).term, Terminator::Hop { .. } | Terminator::Emit { .. }));
-        if edges.is_empty() || across || starts_step(f, *b, &graph) {
+        if edges.is_empty() || steps.step(*b) == *b {
             continue;
         }
         for i in (0..f.block(*b).params.len()).rev() {
@@ -217,32 +218,6 @@ fn drop_same_params(f: &mut Function) -> bool {
     true
 }
 
-/// Whether the ways into a block come from different steps, so that only parameters are usable there.
-fn starts_step(f: &Function, b: Block, graph: &Graph) -> bool {
-    // A block whose dominator's length of the disk block is another value was reached over a hop.
-    match graph.idom(b) {
-        Some(d) => crosses(f, graph, d, b),
-        None => false,
-    }
-}
-
-/// Whether some way from `d` to `b` that does not pass `d` again leads over a hop or an emit.
-fn crosses(f: &Function, graph: &Graph, d: Block, b: Block) -> bool {
-    let mut seen = HashSet::from([b]);
-    let mut work = vec![b];
-    while let Some(x) = work.pop() {
-        for (p, _) in &graph.predecessors[x.index()] {
-            if matches!(f.block(*p).term, Terminator::Hop { .. } | Terminator::Emit { .. }) {
-                return true;
-            }
-            if *p != d && seen.insert(*p) {
-                work.push(*p);
-            }
-        }
-    }
-    false
-}
-
 /// Drops writes to slots that nothing reads, and says at each hop which slots are read later.
 pub fn keep_slots(f: &mut Function) {
     let mut read: HashSet<Slot> = HashSet::new();
@@ -261,33 +236,5 @@ pub fn keep_slots(f: &mut Function) {
             _ => true,
         });
     }
-    // A slot is wanted where a way leads to a read of it.
-    let n = f.blocks.len();
-    let mut wanted: Vec<HashSet<Slot>> = vec![HashSet::new(); n];
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for b in (0..n).rev() {
-            let mut now: HashSet<Slot> = f.blocks[b].term.targets().flat_map(|t| wanted[t.block.index()].clone()).collect();
-            for inst in &f.blocks[b].insts {
-                match &inst.op {
-                    Op::Load { addr, .. } => now.extend(from_slot(addr)),
-                    Op::Copy { from, .. } => now.extend(from_slot(from)),
-                    _ => {}
-                }
-            }
-            if now.len() != wanted[b].len() {
-                wanted[b] = now;
-                changed = true;
-            }
-        }
-    }
-    for b in 0..n {
-        let mut later: Vec<Slot> = f.blocks[b].term.targets().flat_map(|t| wanted[t.block.index()].clone()).collect();
-        later.sort_unstable();
-        later.dedup();
-        if let Terminator::Hop { keep, .. } | Terminator::Emit { keep, .. } = &mut f.blocks[b].term {
-            *keep = later;
-        }
-    }
+    crate::ir::live::keep_live_slots(f);
 }

@@ -13,12 +13,17 @@ use std::collections::{HashMap, HashSet};
 pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
     let diagnostics = answer_obligations(f, sources);
     let mut replaced: HashMap<Value, Value> = HashMap::new();
+    let counters = counters(f);
     for b in 0..f.blocks.len() {
         let disk = f.blocks[b].disk;
         let old = std::mem::take(&mut f.blocks[b].insts);
         let mut new = Vec::with_capacity(old.len());
         for mut inst in old {
             inst.op.map_uses(|v| resolve(&replaced, v));
+            if inst.result.is_some_and(|v| counters.contains(&v)) {
+                new.push(inst);
+                continue;
+            }
             simplify(f, disk, inst, &mut new, &mut replaced);
         }
         f.blocks[b].insts = new;
@@ -38,6 +43,20 @@ pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
     diagnostics
 }
 
+/// The values that loops hand to their counters: they stay sums, even where only one number is possible.
+fn counters(f: &Function) -> HashSet<Value> {
+    let mut out = HashSet::new();
+    for b in &f.blocks {
+        for t in b.term.targets() {
+            let to = f.block(t.block);
+            if let Some(i) = to.header.and_then(|h| to.params.iter().position(|p| *p == h.counter)) {
+                out.extend(t.args.get(i));
+            }
+        }
+    }
+    out
+}
+
 fn resolve(replaced: &HashMap<Value, Value>, mut v: Value) -> Value {
     while let Some(to) = replaced.get(&v) {
         v = *to;
@@ -55,7 +74,8 @@ fn simplify(f: &mut Function, disk: Option<Disk>, mut inst: Inst, out: &mut Vec<
     if let Some(v) = inst.result {
         let known = f.value(v).range.as_const();
         match (&inst.op, known) {
-            (Op::Const(_) | Op::Load { .. } | Op::Check { .. } | Op::Arg(_) | Op::ArgLen(_), _) => {}
+            // A refinement of a loop's counter shows that the counter grows by one; its claim says the number anyway.
+            (Op::Const(_) | Op::Load { .. } | Op::Check { .. } | Op::Arg(_) | Op::ArgLen(_) | Op::Refine { .. }, _) => {}
             (Op::Binary { mode: Mode::Checked(_), op, a, b }, Some(_)) if !fits(f, *op, *a, *b) => {}
             (_, Some(n)) => inst.op = Op::Const(n as u64),
             _ => {}
@@ -204,9 +224,9 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
     let name = |v: Value, i: usize| -> String {
         let data = f.value(v);
         match (&data.name, data.range.as_const()) {
+            _ if i == 0 && o.kind != ObligationKind::ReadSize => sources.text(o.span).to_string(),
             (Some(n), _) => n.clone(),
             (None, Some(n)) => n.to_string(),
-            (None, None) if i == 0 => sources.text(o.span).to_string(),
             (None, None) => "the length".into(),
         }
     };
@@ -244,6 +264,8 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
         ObligationKind::ReadSize => format!("{na} <= {}", rb.hi),
         _ => format!("{na} < {nb}"),
     };
-    d.help = Some(format!("say what the data promises: `where {bound}` at the field, or `require {bound} else fail \"…\";` before this"));
+    // A `where` stands at a field, under the field's own name.
+    let field = f.value(a).name.clone().unwrap_or(na.clone());
+    d.help = Some(format!("say what the data promises: `where {}` at the field, or `require {bound} else fail \"…\";` before this", bound.replacen(&na, &field, 1)));
     d
 }

@@ -5,7 +5,7 @@
 //! guard; uses that it dominates use it. Behind a check, its result takes the checked offset's place.
 
 use crate::ir::graph::Graph;
-use crate::ir::{Block, Function, Inst, Op, Terminator, Value, ValueData};
+use crate::ir::{BinOp, Block, Function, Inst, Op, Terminator, Ty, Value, ValueData};
 use std::collections::HashMap;
 
 /// Inserts the refinements and renames the uses.
@@ -33,16 +33,36 @@ pub fn insert(f: &mut Function) {
     }
 }
 
-/// The comparisons, by their results: operands as first written.
-fn conditions(f: &Function) -> HashMap<Value, (Value, Value)> {
+/// What a condition is made of: operands as first written.
+#[derive(Clone, Copy)]
+enum Condition {
+    Compare(Value, Value),
+    Both(Value, Value),
+    Either(Value, Value),
+    Not(Value),
+}
+
+/// The conditions, by their results.
+fn conditions(f: &Function) -> HashMap<Value, Condition> {
+    let is_bool = |v: Value| f.value(v).ty == Ty::Bool;
     let insts = f.blocks.iter().flat_map(|b| &b.insts);
-    insts.filter_map(|i| if let (Op::Compare { a, b, .. }, Some(v)) = (&i.op, i.result) { Some((v, (*a, *b))) } else { None }).collect()
+    let made = insts.filter_map(|i| {
+        let condition = match &i.op {
+            Op::Compare { a, b, .. } => Condition::Compare(*a, *b),
+            Op::Binary { op: BinOp::And, a, b, .. } if is_bool(*a) => Condition::Both(*a, *b),
+            Op::Binary { op: BinOp::Or, a, b, .. } if is_bool(*a) => Condition::Either(*a, *b),
+            Op::Binary { op: BinOp::Xor, a, b, .. } if is_bool(*a) && f.value(*b).range.as_const() == Some(1) => Condition::Not(*a),
+            _ => return None,
+        };
+        Some((i.result?, condition))
+    });
+    made.collect()
 }
 
 struct Pass<'f> {
     f: &'f mut Function,
     graph: Graph,
-    conditions: HashMap<Value, (Value, Value)>,
+    conditions: HashMap<Value, Condition>,
     /// The present name of a value.
     names: HashMap<Value, Value>,
     /// The value that a name was given for.
@@ -109,7 +129,22 @@ impl Pass<'_> {
 
     fn refine(&mut self, cond: Value, sense: bool, b: Block, out: &mut Vec<Inst>) {
         let cond = self.original(cond);
-        let Some((x, y)) = self.conditions.get(&cond).copied() else { return };
+        let (x, y) = match self.conditions.get(&cond).copied() {
+            Some(Condition::Compare(x, y)) => (x, y),
+            // A conjunction that holds says that both parts do; a disjunction that fails, that neither does.
+            Some(Condition::Both(x, y)) if sense => {
+                self.refine(x, true, b, out);
+                self.refine(y, true, b, out);
+                return;
+            }
+            Some(Condition::Either(x, y)) if !sense => {
+                self.refine(x, false, b, out);
+                self.refine(y, false, b, out);
+                return;
+            }
+            Some(Condition::Not(x)) => return self.refine(x, !sense, b, out),
+            _ => return,
+        };
         for a in [x, y] {
             let now = self.names.get(&a).copied().unwrap_or(a);
             if self.is_constant(a) {

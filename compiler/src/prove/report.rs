@@ -1,1 +1,195 @@
-//! The certificate of a traversal: upper bounds on what a call costs.
+//! The certificate of a traversal: upper bounds on what a call costs, and which checks stay in the code.
+
+use crate::ir::eval::range;
+use crate::ir::graph::Graph;
+use crate::ir::{Block, FaultId, Function, Mode, Op, Terminator};
+use crate::source::Span;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Upper bounds. A number that does not fit in 64 bits is `u64::MAX`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Most hops of a call.
+    pub hops_max: u64,
+    /// Most bytes that a call reads.
+    pub bytes_max: u64,
+    /// Most rows that a stream gives.
+    pub rows_max: u64,
+    /// Most bytes of one read.
+    pub read_bytes_max: u64,
+    /// Most bytes of values that one hop carries.
+    pub frame_bytes: u64,
+    /// Bytes of arguments, frame, local areas and result: what a hook must keep between hops.
+    pub scratch_bytes: u64,
+    /// Steps: pieces of code between two hops.
+    pub steps: u64,
+    /// Checks that the prover could not remove, by place.
+    pub checks: Vec<RemainingCheck>,
+}
+
+/// A check that stays in the code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemainingCheck {
+    /// The entry of the fault table that it leads to.
+    pub fault: FaultId,
+    /// The place in the spec.
+    pub span: Span,
+    /// Why it could not be proved away.
+    pub reason: String,
+}
+
+/// The certificate of a proved function.
+pub fn certificate(f: &Function) -> Certificate {
+    let cost = Costs { f, graph: Graph::of(f) }.whole();
+    let mut read_bytes_max = 0;
+    let mut frame_bytes = 0;
+    let mut steps = 1;
+    for b in &f.blocks {
+        match &b.term {
+            Terminator::Hop { len, next, .. } => {
+                read_bytes_max = read_bytes_max.max(most(f.value(*len).range.hi));
+                frame_bytes = frame_bytes.max(8 * next.args.len() as u64);
+                steps += 1;
+            }
+            Terminator::Emit { next, .. } => {
+                frame_bytes = frame_bytes.max(8 * next.args.len() as u64);
+                steps += 1;
+            }
+            _ => {}
+        }
+    }
+    let args: u64 = f.args.iter().map(|l| u64::from(l.kind.size())).sum();
+    let slots: u64 = f.slots.iter().map(|s| u64::from(s.size.next_multiple_of(8))).sum();
+    Certificate {
+        hops_max: cost.hops,
+        bytes_max: cost.bytes,
+        rows_max: cost.rows,
+        read_bytes_max,
+        frame_bytes,
+        scratch_bytes: args + frame_bytes + slots + u64::from(f.out_size()),
+        steps,
+        checks: remaining(f),
+    }
+}
+
+fn most(n: i128) -> u64 {
+    u64::try_from(n.max(0)).unwrap_or(u64::MAX)
+}
+
+/// Structure and arithmetic that is checked at run time. Conditions that the spec states itself are not among them.
+fn remaining(f: &Function) -> Vec<RemainingCheck> {
+    let mut out: BTreeMap<(Span, u32), RemainingCheck> = BTreeMap::new();
+    for inst in f.blocks.iter().flat_map(|b| &b.insts) {
+        let (fault, reason) = match &inst.op {
+            Op::Check { a, size, limit, fault, .. } => {
+                let (a, limit) = (f.value(*a).range, f.value(*limit).range);
+                let size = range::size_range(f, *size);
+                (fault.fault, format!("begins at {}..={}, takes {}..={} bytes, must end by {}..={}", a.lo, a.hi, size.lo, size.hi, limit.lo, limit.hi))
+            }
+            Op::Binary { op, mode: Mode::Checked(fault), a, b } => {
+                let exact = range::mathematical(*op, f.value(*a).range, f.value(*b).range);
+                (fault.fault, format!("the result is {}..={}", exact.lo, exact.hi))
+            }
+            _ => continue,
+        };
+        let span = f.faults[fault.index()].span;
+        out.entry((span, fault.0)).or_insert(RemainingCheck { fault, span, reason });
+    }
+    out.into_values().collect()
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    hops: u64,
+    bytes: u64,
+    rows: u64,
+}
+
+impl Cost {
+    fn plus(self, other: Cost) -> Cost {
+        Cost {
+            hops: self.hops.saturating_add(other.hops),
+            bytes: self.bytes.saturating_add(other.bytes),
+            rows: self.rows.saturating_add(other.rows),
+        }
+    }
+
+    fn times(self, n: u64) -> Cost {
+        Cost { hops: self.hops.saturating_mul(n), bytes: self.bytes.saturating_mul(n), rows: self.rows.saturating_mul(n) }
+    }
+
+    fn max(self, other: Cost) -> Cost {
+        Cost { hops: self.hops.max(other.hops), bytes: self.bytes.max(other.bytes), rows: self.rows.max(other.rows) }
+    }
+}
+
+struct Costs<'f> {
+    f: &'f Function,
+    graph: Graph,
+}
+
+impl Costs<'_> {
+    fn whole(&self) -> Cost {
+        let all: HashSet<Block> = self.graph.order.iter().copied().collect();
+        self.longest(Block(0), &all).values().fold(Cost::default(), |a, b| a.max(*b))
+    }
+
+    /// The cost of leaving a block over an edge.
+    fn edge(&self, from: Block) -> Cost {
+        match &self.f.block(from).term {
+            Terminator::Hop { len, .. } => Cost { hops: 1, bytes: most(self.f.value(*len).range.hi), rows: 0 },
+            Terminator::Emit { .. } => Cost { hops: 0, bytes: 0, rows: 1 },
+            _ => Cost::default(),
+        }
+    }
+
+    /// The greatest cost, read off the terminator included, from `entry` to the end of each block in `members`; an inner loop counts as
+    /// often as it may turn.
+    fn longest(&self, entry: Block, members: &HashSet<Block>) -> HashMap<Block, Cost> {
+        let mut arrive: HashMap<Block, Cost> = HashMap::from([(entry, Cost::default())]);
+        let mut leave: HashMap<Block, Cost> = HashMap::new();
+        for b in self.graph.order.iter().filter(|b| members.contains(b)) {
+            if leave.contains_key(b) {
+                continue;
+            }
+            let Some(here) = arrive.get(b).copied() else { continue };
+            if let (Some(header), true) = (self.f.block(*b).header, *b != entry) {
+                let inner = self.members(*b);
+                let within = self.longest(*b, &inner);
+                let turn = self.graph.predecessors[b.index()].iter().filter(|(p, _)| inner.contains(p));
+                let turn = turn.filter_map(|(p, _)| within.get(p)).fold(Cost::default(), |a, c| a.max(*c));
+                let start = here.plus(turn.times(header.most));
+                for (x, cost) in within {
+                    let end = start.plus(cost);
+                    leave.insert(x, end);
+                    self.arrive_at_targets(x, end, &inner, &mut arrive);
+                }
+                continue;
+            }
+            let end = here.plus(self.edge(*b));
+            leave.insert(*b, end);
+            self.arrive_at_targets(*b, end, &HashSet::new(), &mut arrive);
+        }
+        leave
+    }
+
+    fn arrive_at_targets(&self, from: Block, cost: Cost, inside: &HashSet<Block>, arrive: &mut HashMap<Block, Cost>) {
+        for t in self.f.block(from).term.targets().filter(|t| !inside.contains(&t.block) && !self.graph.is_back(from, t.block)) {
+            let known = arrive.entry(t.block).or_default();
+            *known = known.max(cost);
+        }
+    }
+
+    /// The blocks of a loop.
+    fn members(&self, header: Block) -> HashSet<Block> {
+        let mut inside = HashSet::from([header]);
+        let back = self.graph.predecessors[header.index()].iter().map(|(p, _)| *p);
+        let mut work: Vec<Block> = back.filter(|p| self.graph.dominates(header, *p)).collect();
+        while let Some(b) = work.pop() {
+            if inside.insert(b) {
+                work.extend(self.graph.predecessors[b.index()].iter().map(|(p, _)| *p));
+            }
+        }
+        inside
+    }
+}

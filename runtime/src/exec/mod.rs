@@ -5,9 +5,12 @@
 //! differential tests hold the others to it.
 
 pub mod args;
+pub mod interp;
 #[cfg(feature = "kernel")]
 pub mod kernel;
 pub mod native;
+pub mod steps;
+pub mod vm;
 
 use crate::image::Sources;
 use trav_compiler::ir::verify::Verified;
@@ -44,9 +47,12 @@ impl Engine {
     pub fn prepare(self, traversal: &Verified) -> Result<Box<dyn Executor>, ExecError> {
         match self {
             Engine::Native => Ok(Box::new(native::prepare(traversal)?)),
-            Engine::Interp | Engine::Vm | Engine::Kernel => {
-                Err(ExecError::Refused(format!("the engine `{}` is not built in", self.name())))
-            }
+            Engine::Interp => Ok(Box::new(interp::prepare(traversal))),
+            Engine::Vm => Ok(Box::new(vm::prepare(traversal)?)),
+            #[cfg(feature = "kernel")]
+            Engine::Kernel => Ok(Box::new(kernel::prepare(traversal, &kernel::nameless(traversal))?)),
+            #[cfg(not(feature = "kernel"))]
+            Engine::Kernel => Err(ExecError::Refused("this trav is built without the feature `kernel`".into())),
         }
     }
 }

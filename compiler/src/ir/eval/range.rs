@@ -13,7 +13,7 @@ const EMPTY: Range = Range::new(1, 0);
 
 /// What follows for an operation's result from the claims of its operands.
 pub fn of(f: &Function, defs: &Defs, op: &Op, ty: Ty) -> Range {
-    let range = |v: Value| f.value(v).range;
+    let range = |v: Value| claim(f, v);
     match op {
         Op::Const(word) => Range::just(super::number(ty, *word)),
         Op::Arg(i) => match f.args.get(*i as usize).map(|leaf| leaf.kind) {
@@ -37,11 +37,17 @@ pub fn of(f: &Function, defs: &Defs, op: &Op, ty: Ty) -> Range {
     }
 }
 
+/// What a value claims; of an id outside the table, nothing.
+fn claim(f: &Function, v: Value) -> Range {
+    let all = Range::of(Ty::U64).join(Range::of(Ty::I64));
+    f.values.get(v.index()).map_or(all, |value| value.range)
+}
+
 /// The range of a number of bytes.
 pub fn size_range(f: &Function, size: Size) -> Range {
     match size {
         Size::Const(n) => Range::just(n.into()),
-        Size::Value(v) => f.value(v).range,
+        Size::Value(v) => claim(f, v),
     }
 }
 
@@ -51,11 +57,11 @@ pub fn refined(f: &Function, defs: &Defs, a: Value, cond: Value, sense: bool) ->
         return None;
     };
     let root = defs.root(f, a);
-    let range = f.value(a).range;
+    let range = claim(f, a);
     if defs.root(f, *left) == root {
-        Some(refine(*op, sense, true, range, f.value(*right).range))
+        Some(refine(*op, sense, true, range, claim(f, *right)))
     } else if defs.root(f, *right) == root {
-        Some(refine(*op, sense, false, range, f.value(*left).range))
+        Some(refine(*op, sense, false, range, claim(f, *left)))
     } else {
         None
     }

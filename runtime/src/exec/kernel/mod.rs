@@ -1,6 +1,6 @@
 //! The kernel executor: the emitted object in this machine's kernel, one `BPF_PROG_TEST_RUN` a step.
 //!
-//! The harness is the host side of [`abi`]: it makes the reads that the program asks for, and takes rows and the result. The state
+//! The reads that the program asks for are made by [`steps`]. The state
 //! and block areas are mapped, so a step costs one system call. What runs is the object's instructions under the kernel's
 //! verifier and JIT, in a `classifier` program, which needs no hook.
 //!
@@ -9,18 +9,23 @@
 
 mod area;
 
-use super::{ExecError, Executor, FaultReport, Hop, Outcome, Trace};
+use super::steps::{self, Machine, broken};
+use super::{ExecError, Executor, Trace};
 use crate::image::Sources;
 use area::Area;
 use libbpf_rs::{ErrorKind, Map, MapCore, Object, ObjectBuilder, PrintLevel, ProgramInput, ProgramType};
 use std::cell::RefCell;
 use std::os::fd::AsFd;
 use std::sync::Once;
-use trav_compiler::bpf::abi::{self, StateLayout, Status, word};
+use trav_compiler::bpf::abi::{self, StateLayout};
+use trav_compiler::bpf::profile::Profile;
+use trav_compiler::ir::Function;
 use trav_compiler::ir::verify::Verified;
-use trav_compiler::ir::{FaultId, SourceId};
+use trav_compiler::source::SourceMap;
 
-/// The section of a program that `BPF_PROG_TEST_RUN` can run on every kernel and every loader knows.
+/// The profile whose programs `BPF_PROG_TEST_RUN` runs.
+const PROFILE: &str = "test";
+/// Its section, which every kernel and every loader knows.
 const SECTION: &str = "classifier";
 /// An Ethernet header, the least that a `classifier` program can be run on. The program does not look at it.
 const PACKET: [u8; 14] = [0; 14];
@@ -39,11 +44,33 @@ pub fn available() -> Result<(), String> {
     }
 }
 
+/// Emits an object for a traversal and loads it. The sources give the verifier's log its lines; see [`nameless`].
+pub fn prepare(f: &Verified, sources: &SourceMap) -> Result<Kernel, ExecError> {
+    let profile = Profile::named(PROFILE).expect("the profile is built in");
+    let elf = trav_compiler::bpf::object(&[f], sources, &profile).map_err(|e| ExecError::Refused(e.to_string()))?;
+    Kernel::load(f, &elf)
+}
+
+/// Stands for sources that are not at hand: files without text, as many as the function's places name.
+pub fn nameless(f: &Function) -> SourceMap {
+    let insts = f.blocks.iter().flat_map(|b| b.insts.iter().map(|inst| inst.span).chain([b.span]));
+    let files = insts.chain(f.faults.iter().map(|fault| fault.span)).chain([f.span]).map(|span| span.file);
+    let mut sources = SourceMap::new();
+    for _ in 0..=files.max().unwrap_or_default().0 {
+        sources.add("spec", "");
+    }
+    sources
+}
+
 /// A traversal loaded in the kernel.
 pub struct Kernel {
     function: Verified,
     layout: StateLayout,
-    capacity: u64,
+    parts: Parts,
+}
+
+/// The loaded object and its mapped areas.
+struct Parts {
     object: Object,
     state: Area,
     block: Area,
@@ -53,71 +80,16 @@ impl Kernel {
     /// Loads an object that was emitted for this function alone.
     pub fn load(f: &Verified, elf: &[u8]) -> Result<Kernel, ExecError> {
         available().map_err(ExecError::Refused)?;
-        let layout = StateLayout::of(f).ok_or_else(|| ExecError::Refused("the state area would pass 2 GiB".into()))?;
-        let capacity = abi::block_capacity(f);
+        let layout =
+            StateLayout::of(f).ok_or_else(|| ExecError::Refused("the state area is larger than 2 GiB".into()))?;
         LOG.with_borrow_mut(String::clear);
         let mut builder = ObjectBuilder::default();
-        let open = builder.name("trav").and_then(|b| b.open_memory(elf)).map_err(rejected)?;
+        let open = builder.name("trav").and_then(|b| b.open_memory(elf));
+        let open = open.map_err(|e| broken(format!("the object cannot be read ({e}):\n{}", log_tail())))?;
         let object = open.load().map_err(rejected)?;
-        let state = map_area(&object, abi::STATE_SECTION, layout.size as usize)?;
-        let block = map_area(&object, abi::BLOCK_SECTION, capacity as usize)?;
-        Ok(Kernel { function: f.clone(), layout, capacity, object, state, block })
-    }
-
-    /// Runs one step.
-    fn step(&self) -> Result<Status, ExecError> {
-        let program = self.object.progs_mut().find(|p| p.section() == SECTION);
-        let program = program.ok_or_else(|| broken(format!("no program in section `{SECTION}`")))?;
-        let input = ProgramInput { data_in: Some(&PACKET), ..Default::default() };
-        let output = program
-            .test_run(input)
-            .map_err(|e| ExecError::Refused(format!("the kernel does not run the program ({e}); {RIGHTS}")))?;
-        Status::from_word(output.return_value.into())
-            .ok_or_else(|| broken(format!("a program returned {}", output.return_value)))
-    }
-
-    fn header(&self, position: usize) -> u64 {
-        self.state.word(position * 8)
-    }
-
-    fn out(&self) -> Vec<u8> {
-        let mut out = vec![0; self.layout.out_size as usize];
-        self.state.read(self.layout.out as usize, &mut out);
-        out
-    }
-
-    fn fault(&self) -> FaultReport {
-        let flags = self.header(word::FLAGS);
-        FaultReport {
-            fault: FaultId(self.header(word::FAULT) as u32),
-            found: (flags & abi::FOUND_VALID != 0).then(|| self.header(word::FOUND)),
-            at: (flags & abi::AT_VALID != 0).then(|| self.header(word::AT)),
-        }
-    }
-
-    /// Makes the read that the program asked for. Gives the fault if it does not lie on its source.
-    fn read(&mut self, hop: Hop, sources: &Sources) -> Result<Option<FaultReport>, ExecError> {
-        let image = sources
-            .images
-            .get(hop.source.index())
-            .ok_or_else(|| ExecError::Arguments(format!("no image for source {}", hop.source)))?;
-        let end = hop.offset.checked_add(hop.len);
-        if end.is_none_or(|end| end > image.len()) {
-            let fault = FaultId(self.header(word::FAULT) as u32);
-            return Ok(Some(FaultReport { fault, found: None, at: None }));
-        }
-        if hop.len > self.capacity {
-            return Err(broken(format!("a read of {} bytes, above its claim of {}", hop.len, self.capacity)));
-        }
-        match image.bytes() {
-            Some(bytes) => self.block.write(0, &bytes[hop.offset as usize..][..hop.len as usize]),
-            None => {
-                let mut bytes = vec![0; hop.len as usize];
-                image.read_at(hop.offset, &mut bytes).map_err(ExecError::Io)?;
-                self.block.write(0, &bytes);
-            }
-        }
-        Ok(None)
+        let state = map_area(&object, abi::STATE_SECTION, layout.size.into())?;
+        let block = map_area(&object, abi::BLOCK_SECTION, abi::block_capacity(f))?;
+        Ok(Kernel { function: f.clone(), layout, parts: Parts { object, state, block } })
     }
 }
 
@@ -128,39 +100,46 @@ impl Executor for Kernel {
 
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
         super::args::check(&self.function, args)?;
+        steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)
+    }
+}
+
+impl Machine for Parts {
+    fn step(&mut self) -> Result<u64, ExecError> {
+        let program = self.object.progs_mut().find(|p| p.section() == SECTION);
+        let program = program.ok_or_else(|| broken(format!("no program in section `{SECTION}`")))?;
+        let input = ProgramInput { data_in: Some(&PACKET), ..Default::default() };
+        match program.test_run(input) {
+            Ok(output) => Ok(output.return_value.into()),
+            Err(e) => Err(ExecError::Refused(format!("the kernel does not run the program ({e}); {RIGHTS}"))),
+        }
+    }
+
+    fn word(&self, offset: usize) -> u64 {
+        self.state.word(offset)
+    }
+
+    fn read_state(&self, offset: usize, bytes: &mut [u8]) {
+        self.state.read(offset, bytes);
+    }
+
+    fn reset_state(&mut self, offset: usize, args: &[u8]) {
         self.state.clear();
-        self.state.write(self.layout.args as usize, args);
-        let (mut hops, mut rows) = (Vec::new(), Vec::new());
-        let outcome = loop {
-            match self.step()? {
-                Status::Hop => {
-                    let hop = Hop {
-                        source: SourceId(self.header(word::SOURCE) as u32),
-                        offset: self.header(word::OFFSET),
-                        len: self.header(word::LEN),
-                    };
-                    hops.push(hop);
-                    if let Some(report) = self.read(hop, sources)? {
-                        break Outcome::Fault(report);
-                    }
-                }
-                Status::Emit => rows.push(self.out()),
-                Status::Done if self.function.stream => break Outcome::Done(Vec::new()),
-                Status::Done => break Outcome::Done(self.out()),
-                Status::Fault => break Outcome::Fault(self.fault()),
-            }
-        };
-        Ok(Trace { hops, rows, outcome })
+        self.state.write(offset, args);
+    }
+
+    fn write_block(&mut self, bytes: &[u8]) {
+        self.block.write(0, bytes);
     }
 }
 
 /// The value of the map that a section became. The loader puts the object's name before some sections' names.
-fn map_area(object: &Object, section: &str, len: usize) -> Result<Area, ExecError> {
+fn map_area(object: &Object, section: &str, len: u64) -> Result<Area, ExecError> {
     let named = |map: &Map<'_>| map.name().to_str().is_some_and(|name| name.ends_with(section));
     let map = object.maps().find(named);
     let map = map.ok_or_else(|| broken(format!("no section `{section}`")))?;
     // A mapping is never empty.
-    Area::map(map.as_fd(), len.max(1)).map_err(ExecError::Io)
+    Area::map(map.as_fd(), len.max(1) as usize).map_err(ExecError::Io)
 }
 
 /// Why the kernel did not take an object.
@@ -173,11 +152,6 @@ fn rejected(e: libbpf_rs::Error) -> ExecError {
         }
     }
     broken(format!("the kernel's verifier rejected the program ({e}):\n{}", log_tail()))
-}
-
-/// What must not happen; the object is ours.
-fn broken(what: String) -> ExecError {
-    ExecError::Refused(format!("{what}\nthis is a bug of trav; please report it with the spec"))
 }
 
 thread_local! {

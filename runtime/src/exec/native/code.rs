@@ -34,6 +34,13 @@ pub(super) struct Context {
     host: *mut c_void,
 }
 
+impl Context {
+    /// For one call.
+    pub fn new() -> Self {
+        Context { hops: 0, bytes: 0, found: 0, at: 0, host: std::ptr::null_mut() }
+    }
+}
+
 /// An image as the generated code sees it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -45,38 +52,43 @@ pub(super) struct View {
 }
 
 /// What the callbacks need.
-struct Host<'a> {
-    images: &'a Sources,
-    hops: Option<&'a mut Vec<Hop>>,
+struct Host<'a, 'i> {
     row: &'a mut dyn FnMut(&[u8]),
     row_size: usize,
+    reads: Option<&'a mut Reads<'i>>,
+}
+
+/// For the full variant: where hops are noted and images are read.
+pub(super) struct Reads<'a> {
+    /// The images that the views were made of.
+    pub images: &'a Sources,
+    /// The hops in order, if wanted.
+    pub hops: Option<&'a mut Vec<Hop>>,
     /// The current block of an image that is not in memory.
-    block: Vec<u8>,
-    error: Option<std::io::Error>,
+    pub block: Vec<u8>,
+    /// The reason when the status is [`lower::Status::Io`].
+    pub error: Option<std::io::Error>,
+}
+
+impl<'a> Reads<'a> {
+    /// Without notes.
+    pub fn new(images: &'a Sources) -> Self {
+        Reads { images, hops: None, block: Vec::new(), error: None }
+    }
 }
 
 /// The regions of one call.
-pub(super) struct Call<'a> {
+pub(super) struct Call<'a, 'i> {
     /// Laid out by the function's argument leaves.
     pub args: &'a [u8],
     /// Receives the result or row.
     pub out: &'a mut [u8],
-    /// The images, and how the code sees them.
-    pub images: &'a Sources,
-    /// One for each image.
+    /// How the code sees the images; whoever made them keeps the images.
     pub views: &'a [View],
-    /// Where hops are noted, for the traced variant.
-    pub hops: Option<&'a mut Vec<Hop>>,
     /// Receives each row.
     pub row: &'a mut dyn FnMut(&[u8]),
-}
-
-/// How a call came back.
-pub(super) struct Returned {
-    /// See [`lower::Status`].
-    pub status: u64,
-    pub context: Context,
-    pub error: Option<std::io::Error>,
+    /// For the full variant.
+    pub reads: Option<&'a mut Reads<'i>>,
 }
 
 type Entry = unsafe extern "C" fn(*mut Context, *const View, *const u8, *mut u8) -> u64;
@@ -89,6 +101,7 @@ pub(super) struct Code {
     size_bytes: usize,
     /// The constant tables: the code holds their addresses.
     _data: Vec<Box<[u8]>>,
+    variant: Variant,
     args_size: usize,
     out_size: usize,
     sources: usize,
@@ -113,7 +126,8 @@ impl Code {
             entry,
             size_bytes,
             _data: data,
-            args_size: super::args_size(f),
+            variant,
+            args_size: args_size(f),
             out_size: f.out_size() as usize,
             sources: f.sources.len(),
         })
@@ -124,26 +138,40 @@ impl Code {
         self.size_bytes
     }
 
-    /// Runs one walk. The caller has checked the sizes; they are asserted here because memory safety rests on them.
-    pub fn call(&self, call: Call<'_>) -> Returned {
+    /// Whether the regions of a call have the sizes that the function wants.
+    #[inline]
+    pub fn check_sizes(&self, args: &[u8], out: &[u8]) -> Result<(), ExecError> {
+        if args.len() == self.args_size && out.len() == self.out_size {
+            return Ok(());
+        }
+        Err(self.wrong_size(args, out))
+    }
+
+    #[cold]
+    fn wrong_size(&self, args: &[u8], out: &[u8]) -> ExecError {
+        ExecError::Arguments(format!(
+            "expected {} bytes of arguments and a result area of {}, found {} and {}",
+            self.args_size,
+            self.out_size,
+            args.len(),
+            out.len()
+        ))
+    }
+
+    /// Runs one walk, for which the context is new, and gives its [`lower::Status`]. The caller has checked the sizes; they are
+    /// asserted here because memory safety rests on them.
+    #[inline]
+    pub fn call(&self, call: Call<'_, '_>, context: &mut Context) -> u64 {
         assert_eq!(call.args.len(), self.args_size, "the arguments have the size of their layout");
         assert_eq!(call.out.len(), self.out_size, "the result has the size of its layout");
         assert!(call.views.len() >= self.sources, "each source has an image");
-        let mut host = Host {
-            images: call.images,
-            hops: call.hops,
-            row: call.row,
-            row_size: self.out_size,
-            block: Vec::new(),
-            error: None,
-        };
-        let host_pointer: *mut Host<'_> = &mut host;
-        let mut context = Context { hops: 0, bytes: 0, found: 0, at: 0, host: host_pointer.cast() };
+        assert_eq!(call.reads.is_some(), self.variant == Variant::Full, "the full variant reads by callbacks");
+        let mut host = Host { row: call.row, row_size: self.out_size, reads: call.reads };
+        let host_pointer: *mut Host<'_, '_> = &mut host;
+        context.host = host_pointer.cast();
         // SAFETY: see the file's head. The four regions are valid for the call, the two writable ones are exclusively borrowed
-        // (`context`, `call.out`), and the views' bytes are kept alive by `call.images`, which `super::Bound` made them from.
-        let status =
-            unsafe { (self.entry)(&mut context, call.views.as_ptr(), call.args.as_ptr(), call.out.as_mut_ptr()) };
-        Returned { status, context, error: host.error }
+        // (`context`, `call.out`), and the views' bytes are kept alive by the images of [`super::Bound`] or of the caller.
+        unsafe { (self.entry)(context, call.views.as_ptr(), call.args.as_ptr(), call.out.as_mut_ptr()) }
     }
 }
 
@@ -155,6 +183,11 @@ impl Drop for Code {
             unsafe { module.free_memory() }
         }
     }
+}
+
+/// Bytes of the laid out arguments.
+fn args_size(f: &Verified) -> usize {
+    f.args.iter().map(|leaf| leaf.kind.size() as usize).sum()
 }
 
 /// The callbacks' addresses, for the generated code.
@@ -173,7 +206,7 @@ impl Callbacks {
     pub fn row() -> usize {
         row as *const () as usize
     }
-    /// `(to, from, len)`: moves bytes; the areas may overlap.
+    /// `(to, from, len)`: copies bytes.
     pub fn copy() -> usize {
         copy as *const () as usize
     }
@@ -185,15 +218,15 @@ impl Callbacks {
 
 /// # Safety
 /// `context` is the one that [`Code::call`] made, and its host is still borrowed by that call alone.
-unsafe fn host<'a>(context: *mut Context) -> &'a mut Host<'a> {
+unsafe fn host<'a>(context: *mut Context) -> &'a mut Host<'a, 'a> {
     // SAFETY: by the contract above. The generated code never touches the host, and callbacks do not nest.
-    unsafe { &mut *(*context).host.cast::<Host<'a>>() }
+    unsafe { &mut *(*context).host.cast::<Host<'a, 'a>>() }
 }
 
 unsafe extern "C" fn log(context: *mut Context, source: u64, offset: u64, len: u64) {
     // SAFETY: called by generated code with the context it was given.
     let host = unsafe { host(context) };
-    if let Some(hops) = &mut host.hops {
+    if let Some(hops) = host.reads.as_mut().and_then(|reads| reads.hops.as_mut()) {
         hops.push(Hop { source: SourceId(source as u32), offset, len });
     }
 }
@@ -201,23 +234,24 @@ unsafe extern "C" fn log(context: *mut Context, source: u64, offset: u64, len: u
 unsafe extern "C" fn read(context: *mut Context, source: u64, offset: u64, len: u64) -> *const u8 {
     // SAFETY: called by generated code with the context it was given.
     let host = unsafe { host(context) };
-    let image = &host.images.images[source as usize];
+    let reads = host.reads.as_mut().expect("`Code::call` has seen that the full variant has this");
+    let image = &reads.images.images[source as usize];
     let (start, len) = (offset as usize, len as usize);
     if let Some(bytes) = image.bytes() {
         return bytes[start..start + len].as_ptr();
     }
-    host.block.clear();
-    let result = match host.block.try_reserve(len) {
+    reads.block.clear();
+    let result = match reads.block.try_reserve(len) {
         Ok(()) => {
-            host.block.resize(len, 0);
-            image.read_at(offset, &mut host.block)
+            reads.block.resize(len, 0);
+            image.read_at(offset, &mut reads.block)
         }
         Err(e) => Err(std::io::Error::new(std::io::ErrorKind::OutOfMemory, e)),
     };
     match result {
-        Ok(()) => host.block.as_ptr(),
+        Ok(()) => reads.block.as_ptr(),
         Err(e) => {
-            host.error = Some(e);
+            reads.error = Some(e);
             std::ptr::null()
         }
     }
@@ -234,8 +268,8 @@ unsafe extern "C" fn row(context: *mut Context, out: *const u8) {
 }
 
 unsafe extern "C" fn copy(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: the verifier has shown that both areas hold `len` bytes.
-    unsafe { std::ptr::copy(from, to, len) }
+    // SAFETY: the verifier has shown that both areas hold `len` bytes and are of different regions.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, len) }
 }
 
 unsafe extern "C" fn clear(to: *mut u8, len: usize) {

@@ -44,10 +44,15 @@ pub(super) enum Status {
 }
 
 impl Status {
+    /// [`Status::Done`], encoded.
+    pub const DONE: u64 = 0;
+    /// [`Status::Arguments`], encoded.
+    pub const ARGUMENTS: u64 = 1;
+
     fn encode(self) -> i64 {
         match self {
-            Status::Done => 0,
-            Status::Arguments => 1,
+            Status::Done => Self::DONE as i64,
+            Status::Arguments => Self::ARGUMENTS as i64,
             Status::Io => 2,
             Status::Fault { fault, found, at } => {
                 3 | i64::from(found) << 2 | i64::from(at) << 3 | i64::from(fault) << 8
@@ -57,8 +62,8 @@ impl Status {
 
     pub fn decode(word: u64) -> Self {
         match word & 3 {
-            0 => Status::Done,
-            1 => Status::Arguments,
+            Self::DONE => Status::Done,
+            Self::ARGUMENTS => Status::Arguments,
             2 => Status::Io,
             _ => Status::Fault { fault: (word >> 8) as u32, found: word & 4 != 0, at: word & 8 != 0 },
         }
@@ -195,6 +200,11 @@ impl Lower<'_> {
         self.b.ins().iconst(I64, n as i64)
     }
 
+    /// The word, when the claim leaves only one. Such a parameter is no parameter of the Cranelift block.
+    pub fn known(&self, v: Value) -> Option<i64> {
+        self.f.value(v).range.as_const().map(|n| n as i64)
+    }
+
     fn clif_type(&self, v: Value) -> ir::Type {
         if self.f.value(v).ty == Ty::Bool { I8 } else { I64 }
     }
@@ -264,9 +274,11 @@ impl Lower<'_> {
             self.b.append_block_param(made, I64);
         }
         for &param in &data.params {
-            let ty = self.clif_type(param);
-            let value = self.b.append_block_param(made, ty);
-            self.set(param, value);
+            if self.known(param).is_none() {
+                let ty = self.clif_type(param);
+                let value = self.b.append_block_param(made, ty);
+                self.set(param, value);
+            }
         }
         self.blocks[block.index()] = Some(made);
         made
@@ -278,6 +290,13 @@ impl Lower<'_> {
         let data = self.f.block(block);
         self.disk = data.disk.map(|_| self.b.block_params(made)[0]);
         self.disk_min = data.disk.map_or(0, |disk| disk.min);
+        for &param in &data.params {
+            if let Some(word) = self.known(param) {
+                let ty = self.clif_type(param);
+                let value = self.b.ins().iconst(ty, word);
+                self.set(param, value);
+            }
+        }
         for inst in &data.insts {
             self.inst(inst);
         }
@@ -324,7 +343,12 @@ impl Lower<'_> {
             let disk = self.disk.expect("the verifier has shown that a disk block is there");
             args.push(BlockArg::Value(disk));
         }
-        args.extend(first.iter().chain(&target.args).map(|&v| BlockArg::Value(self.get(v))));
+        let params = &self.f.block(target.block).params;
+        for (&arg, &param) in first.iter().chain(&target.args).zip(params) {
+            if self.known(param).is_none() {
+                args.push(BlockArg::Value(self.get(arg)));
+            }
+        }
         (block, args)
     }
 

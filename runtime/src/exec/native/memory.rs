@@ -19,8 +19,11 @@ const INLINE_CLEAR_MAX_BYTES: u32 = 256;
 /// The disk block is not marked read-only although we do not write it: others may, and then a load that was done must not be done
 /// again.
 pub(super) struct Regions {
-    /// Arguments, constant tables and the descriptions of the images: nobody writes them during a walk.
+    /// Words at constant places that nobody writes during a walk: arguments and the descriptions of the images. Such a load may be
+    /// done anywhere.
     pub fixed: MemFlagsData,
+    /// Bytes of arguments and constant tables. They do not change either, but a load may be in bounds only behind its check.
+    constant: MemFlagsData,
     /// The [`super::code::Context`].
     pub context: MemFlagsData,
     disk: MemFlagsData,
@@ -38,6 +41,7 @@ impl Regions {
         let flags = MemFlagsData::new().with_notrap();
         Regions {
             fixed: flags.with_readonly().with_can_move(),
+            constant: flags.with_readonly(),
             context: flags.with_aligned().with_alias_region(region(0, "context")),
             disk: flags.with_alias_region(region(1, "disk")),
             slot: flags.with_alias_region(region(2, "slots")),
@@ -48,7 +52,7 @@ impl Regions {
     fn of(&self, region: Region) -> MemFlagsData {
         match region {
             Region::Disk => self.disk,
-            Region::Arg(_) | Region::Data(_) => self.fixed,
+            Region::Arg(_) | Region::Data(_) => self.constant,
             Region::Slot(_) => self.slot,
             Region::Out => self.out,
         }
@@ -171,16 +175,14 @@ impl Lower<'_> {
         }
     }
 
-    /// Copies bytes; the areas may overlap when they are of one slot.
+    /// Copies bytes between two regions.
     pub fn copy(&mut self, to: &Addr, from: &Addr, len: Size) {
         let (to, from) = (self.place(to), self.place(from));
         match len {
             Size::Const(len) if len <= INLINE_COPY_MAX_BYTES => {
-                // All loads come first, so overlap does no harm, neither of the areas nor of the last two pieces.
-                let pieces: Vec<_> = pieces(len).collect();
-                let loaded: Vec<_> = pieces.iter().map(|&(at, ty)| self.load_at(ty, from, at)).collect();
-                for (&(at, _), value) in pieces.iter().zip(loaded) {
-                    self.store_at(value, to, at);
+                for (at, ty) in pieces(len) {
+                    let piece = self.load_at(ty, from, at);
+                    self.store_at(piece, to, at);
                 }
             }
             len => {

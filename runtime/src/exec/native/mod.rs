@@ -13,7 +13,7 @@ mod ops;
 
 use super::{ExecError, Executor, FaultReport, Outcome, Trace};
 use crate::image::Sources;
-use code::{Call, Code, Returned, View};
+use code::{Call, Code, Context, Reads, View};
 use lower::{Status, Variant};
 use std::sync::OnceLock;
 use trav_compiler::ir::verify::Verified;
@@ -53,19 +53,18 @@ pub struct Native {
 pub struct Bound<'n> {
     function: &'n Verified,
     code: &'n Code,
+    /// Kept alive for the views, and for reads.
     images: Sources,
+    in_memory: bool,
     views: Vec<View>,
 }
 
-/// What one call did, without its trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Walk {
-    /// The fault it ended in; none when the result is complete.
-    pub fault: Option<FaultReport>,
-    /// Hops made; a read that does not lie on its source is counted.
-    pub hops: u64,
-    /// The sum of their lengths in bytes.
-    pub bytes: u64,
+/// What calls one after another: it keeps the result area and what the last walk did. One for each thread.
+pub struct Walker<'b> {
+    bound: &'b Bound<'b>,
+    out: Box<[u8]>,
+    status: u64,
+    context: Context,
 }
 
 impl Native {
@@ -73,7 +72,13 @@ impl Native {
     pub fn bind(&self, sources: &Sources) -> Result<Bound<'_>, ExecError> {
         let in_memory = sources.images.iter().all(|image| image.bytes().is_some());
         let code = if in_memory { &self.fast } else { self.full()? };
-        Ok(Bound { function: &self.function, code, images: sources.clone(), views: views(&self.function, sources)? })
+        Ok(Bound {
+            function: &self.function,
+            code,
+            images: sources.clone(),
+            in_memory,
+            views: views(&self.function, sources)?,
+        })
     }
 
     /// Bytes of machine code of the fast variant.
@@ -91,14 +96,63 @@ impl Native {
 }
 
 impl Bound<'_> {
-    /// Runs one walk. `args` is laid out by the function's argument leaves; `out`, of the result's size, receives the result, or each
-    /// row in turn, for which `row` is called.
-    pub fn call(&self, args: &[u8], out: &mut [u8], row: &mut dyn FnMut(&[u8])) -> Result<Walk, ExecError> {
-        check_sizes(self.function, args, out)?;
-        let (images, views) = (&self.images, &self.views);
-        let returned = self.code.call(Call { args, out, images, views, hops: None, row });
-        let (hops, bytes) = (returned.context.hops, returned.context.bytes);
-        Ok(Walk { fault: end(self.function, args, returned)?, hops, bytes })
+    /// Makes a caller.
+    pub fn walker(&self) -> Walker<'_> {
+        let out = vec![0; self.function.out_size() as usize].into();
+        Walker { bound: self, out, status: Status::DONE, context: Context::new() }
+    }
+}
+
+impl Walker<'_> {
+    /// Runs one walk. `args` is laid out by the function's argument leaves; `row` is called for each row of a stream. What the walk did
+    /// is read from the walker, not returned: copying it would cost as much as a hop.
+    #[inline]
+    pub fn call(&mut self, args: &[u8], row: &mut dyn FnMut(&[u8])) -> Result<(), ExecError> {
+        let bound = self.bound;
+        bound.code.check_sizes(args, &self.out)?;
+        if !bound.in_memory {
+            return self.call_reading(args, row);
+        }
+        self.context = Context::new();
+        let call = Call { args, out: &mut self.out, views: &bound.views, row, reads: None };
+        self.status = bound.code.call(call, &mut self.context);
+        if self.status == Status::ARGUMENTS { Err(bad_arguments(bound.function, args)) } else { Ok(()) }
+    }
+
+    /// The same with images that are read by callbacks.
+    #[inline(never)]
+    fn call_reading(&mut self, args: &[u8], row: &mut dyn FnMut(&[u8])) -> Result<(), ExecError> {
+        let bound = self.bound;
+        let mut reads = Reads::new(&bound.images);
+        self.context = Context::new();
+        let call = Call { args, out: &mut self.out, views: &bound.views, row, reads: Some(&mut reads) };
+        self.status = bound.code.call(call, &mut self.context);
+        end(bound.function, args, self.status, &self.context, reads.error).map(|_| ())
+    }
+
+    /// Whether the last walk ended in a fault.
+    pub fn is_fault(&self) -> bool {
+        self.status != Status::DONE
+    }
+
+    /// The fault that the last walk ended in, if it did.
+    pub fn fault(&self) -> Option<FaultReport> {
+        fault(self.status, &self.context)
+    }
+
+    /// The result of the last walk, laid out by the function's result schema.
+    pub fn result(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// Hops that the last walk made; a read that does not lie on its source is counted.
+    pub fn hops(&self) -> u64 {
+        self.context.hops
+    }
+
+    /// The sum of their lengths in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.context.bytes
     }
 }
 
@@ -109,18 +163,17 @@ impl Executor for Native {
 
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
         let f = &self.function;
-        let (mut hops, mut rows) = (Vec::new(), Vec::new());
+        let code = self.full()?;
+        let views = views(f, sources)?;
         let mut out = vec![0; f.out_size() as usize];
-        check_sizes(f, args, &out)?;
-        let returned = self.full()?.call(Call {
-            args,
-            out: &mut out,
-            images: sources,
-            views: &views(f, sources)?,
-            hops: Some(&mut hops),
-            row: &mut |row| rows.push(row.to_vec()),
-        });
-        let outcome = match end(f, args, returned)? {
+        code.check_sizes(args, &out)?;
+        let (mut hops, mut rows) = (Vec::new(), Vec::new());
+        let mut row = |row: &[u8]| rows.push(row.to_vec());
+        let mut reads = Reads { hops: Some(&mut hops), ..Reads::new(sources) };
+        let mut context = Context::new();
+        let call = Call { args, out: &mut out, views: &views, row: &mut row, reads: Some(&mut reads) };
+        let status = code.call(call, &mut context);
+        let outcome = match end(f, args, status, &context, reads.error)? {
             Some(report) => Outcome::Fault(report),
             None if f.stream => Outcome::Done(Vec::new()),
             None => Outcome::Done(out),
@@ -129,23 +182,38 @@ impl Executor for Native {
     }
 }
 
-/// How the walk ended: with a fault, or well.
-fn end(f: &Function, args: &[u8], returned: Returned) -> Result<Option<FaultReport>, ExecError> {
-    match Status::decode(returned.status) {
-        Status::Done => Ok(None),
-        Status::Arguments => {
-            Err(super::args::check(f, args).expect_err("the generated code and `args::check` apply the same rules"))
-        }
+/// How a walk ended: with a fault, or well.
+fn end(
+    f: &Function,
+    args: &[u8],
+    status: u64,
+    context: &Context,
+    error: Option<std::io::Error>,
+) -> Result<Option<FaultReport>, ExecError> {
+    match Status::decode(status) {
+        Status::Done | Status::Fault { .. } => Ok(fault(status, context)),
+        Status::Arguments => Err(bad_arguments(f, args)),
         Status::Io => {
             let lost = || std::io::Error::other("a read failed without a reason");
-            Err(ExecError::Io(returned.error.unwrap_or_else(lost)))
+            Err(ExecError::Io(error.unwrap_or_else(lost)))
         }
-        Status::Fault { fault, found, at } => Ok(Some(FaultReport {
-            fault: FaultId(fault),
-            found: found.then_some(returned.context.found),
-            at: at.then_some(returned.context.at),
-        })),
     }
+}
+
+fn fault(status: u64, context: &Context) -> Option<FaultReport> {
+    match Status::decode(status) {
+        Status::Fault { fault, found, at } => Some(FaultReport {
+            fault: FaultId(fault),
+            found: found.then_some(context.found),
+            at: at.then_some(context.at),
+        }),
+        Status::Done | Status::Arguments | Status::Io => None,
+    }
+}
+
+#[cold]
+fn bad_arguments(f: &Function, args: &[u8]) -> ExecError {
+    super::args::check(f, args).expect_err("the generated code and `args::check` apply the same rules")
 }
 
 fn views(f: &Function, sources: &Sources) -> Result<Vec<View>, ExecError> {
@@ -162,23 +230,4 @@ fn views(f: &Function, sources: &Sources) -> Result<Vec<View>, ExecError> {
         Ok(View { base: bytes.map_or(0, |bytes| bytes.as_ptr().expose_provenance()), len })
     };
     sources.images.iter().map(view).collect()
-}
-
-/// Bytes of the laid out arguments.
-fn args_size(f: &Function) -> usize {
-    f.args.iter().map(|leaf| leaf.kind.size() as usize).sum()
-}
-
-fn check_sizes(f: &Function, args: &[u8], out: &[u8]) -> Result<(), ExecError> {
-    let wrong = |what: &str, want: usize, got: usize| {
-        Err(ExecError::Arguments(format!("{what}: expected {want} bytes, found {got}")))
-    };
-    let (args_size, out_size) = (args_size(f), f.out_size() as usize);
-    if args.len() != args_size {
-        return wrong("the arguments", args_size, args.len());
-    }
-    if out.len() != out_size {
-        return wrong("the result area", out_size, out.len());
-    }
-    Ok(())
 }

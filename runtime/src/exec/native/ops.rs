@@ -31,7 +31,11 @@ impl Lower<'_> {
                 let word = self.word(*a);
                 Some(self.extend(word, *bits, ty == Some(Ty::I64)))
             }
-            Op::Refine { a, .. } => Some(self.get(*a)),
+            Op::Refine { a, .. } => match inst.result.and_then(|v| self.known(v)) {
+                Some(word) if ty == Some(Ty::Bool) => Some(self.b.ins().iconst(I8, word)),
+                Some(word) => Some(self.b.ins().iconst(I64, word)),
+                None => Some(self.get(*a)),
+            },
             Op::Load { addr, width, endian } => {
                 let word = self.load(addr, *width, *endian, ty == Some(Ty::I64));
                 Some(self.typed(word, ty))
@@ -107,6 +111,9 @@ impl Lower<'_> {
         // Of two numbers that are not negative, quotient and remainder are the unsigned ones, which are cheaper for powers of two.
         let negative = signed && (self.f.value(a).range.lo < 0 || self.f.value(b).range.lo < 0);
         let (x, y) = (self.get(a), self.get(b));
+        if let (BinOp::Mul, Some(shift)) = (op, self.power_of_two(b)) {
+            return self.b.ins().ishl_imm_u(x, shift);
+        }
         let ins = self.b.ins();
         match op {
             BinOp::Add => ins.iadd(x, y),
@@ -123,6 +130,12 @@ impl Lower<'_> {
             BinOp::Shr if signed => ins.sshr(x, y),
             BinOp::Shr => ins.ushr(x, y),
         }
+    }
+
+    /// The exponent, if the value is known to be a power of two.
+    fn power_of_two(&self, v: Value) -> Option<i64> {
+        let n = u64::try_from(self.f.value(v).range.as_const()?).ok()?;
+        n.is_power_of_two().then(|| n.trailing_zeros().into())
     }
 
     /// Arithmetic that faults when the result is not in the type.

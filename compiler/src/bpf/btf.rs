@@ -1,0 +1,166 @@
+//! BTF, the type information of a BPF object, and `.BTF.ext`, which ties instructions to functions and lines.
+//!
+//! Owns the byte formats (Linux, Documentation/bpf/btf.rst). Types are numbered from 1 in the order in which they are made; 0 is void.
+
+use std::collections::HashMap;
+
+/// The number of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TypeId(pub u32);
+
+/// A member of a structure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: TypeId,
+    /// Byte offset.
+    pub offset: u32,
+}
+
+const MAGIC: u16 = 0xeb9f;
+const GLOBAL: u32 = 1;
+
+const INT: u32 = 1;
+const PTR: u32 = 2;
+const ARRAY: u32 = 3;
+const STRUCT: u32 = 4;
+const FUNC: u32 = 12;
+const FUNC_PROTO: u32 = 13;
+const VAR: u32 = 14;
+const DATASEC: u32 = 15;
+
+/// Types and strings in the making.
+#[derive(Debug)]
+pub struct Btf {
+    types: Vec<u8>,
+    count: u32,
+    strings: Vec<u8>,
+    known: HashMap<String, u32>,
+}
+
+impl Default for Btf {
+    fn default() -> Self {
+        // The empty string is at offset 0.
+        Btf { types: Vec::new(), count: 0, strings: vec![0], known: HashMap::from([(String::new(), 0)]) }
+    }
+}
+
+impl Btf {
+    /// The offset of a string, which is stored once.
+    pub fn string(&mut self, s: &str) -> u32 {
+        // A string ends at its first zero byte.
+        let s = s.split('\0').next().unwrap_or("");
+        if let Some(offset) = self.known.get(s) {
+            return *offset;
+        }
+        let offset = self.strings.len() as u32;
+        self.strings.extend_from_slice(s.as_bytes());
+        self.strings.push(0);
+        self.known.insert(s.into(), offset);
+        offset
+    }
+
+    fn push(&mut self, name: &str, kind: u32, vlen: usize, size_or_type: u32, tail: &[u32]) -> TypeId {
+        let name = self.string(name);
+        let head = [name, kind << 24 | vlen as u32, size_or_type];
+        self.types.extend(head.iter().chain(tail).flat_map(|word| word.to_le_bytes()));
+        self.count += 1;
+        TypeId(self.count)
+    }
+
+    /// An integer of so many bytes.
+    pub fn int(&mut self, name: &str, size: u32, signed: bool) -> TypeId {
+        self.push(name, INT, 0, size, &[u32::from(signed) << 24 | size * 8])
+    }
+
+    /// `n` elements.
+    pub fn array(&mut self, element: TypeId, index: TypeId, n: u32) -> TypeId {
+        self.push("", ARRAY, 0, 0, &[element.0, index.0, n])
+    }
+
+    /// A pointer.
+    pub fn pointer(&mut self, to: TypeId) -> TypeId {
+        self.push("", PTR, 0, to.0, &[])
+    }
+
+    /// A structure.
+    pub fn structure(&mut self, name: &str, size: u32, members: &[Member]) -> TypeId {
+        let tail: Vec<u32> = members.iter().flat_map(|m| [self.string(&m.name), m.ty.0, m.offset * 8]).collect();
+        self.push(name, STRUCT, members.len(), size, &tail)
+    }
+
+    /// A global function with named parameters.
+    pub fn function(&mut self, name: &str, result: TypeId, params: &[(&str, TypeId)]) -> TypeId {
+        let tail: Vec<u32> = params.iter().flat_map(|(name, ty)| [self.string(name), ty.0]).collect();
+        let prototype = self.push("", FUNC_PROTO, params.len(), result.0, &tail);
+        self.push(name, FUNC, GLOBAL as usize, prototype.0, &[])
+    }
+
+    /// A global variable.
+    pub fn variable(&mut self, name: &str, ty: TypeId) -> TypeId {
+        self.push(name, VAR, 0, ty.0, &[GLOBAL])
+    }
+
+    /// A section with its variables: type, offset, size; in the order of their offsets.
+    pub fn section(&mut self, name: &str, size: u32, variables: &[(TypeId, u32, u32)]) -> TypeId {
+        let tail: Vec<u32> = variables.iter().flat_map(|(ty, offset, size)| [ty.0, *offset, *size]).collect();
+        self.push(name, DATASEC, variables.len(), size, &tail)
+    }
+
+    /// The content of the section `.BTF`.
+    pub fn finish(self) -> Vec<u8> {
+        let types = self.types.len() as u32;
+        let mut bytes = header(24, &[0, types, types, self.strings.len() as u32]);
+        bytes.extend(self.types);
+        bytes.extend(self.strings);
+        bytes
+    }
+}
+
+fn header(len: u32, words: &[u32]) -> Vec<u8> {
+    let mut bytes = MAGIC.to_le_bytes().to_vec();
+    // Version 1, no flags.
+    bytes.extend([1, 0]);
+    bytes.extend(std::iter::once(&len).chain(words).flat_map(|word| word.to_le_bytes()));
+    bytes
+}
+
+/// A place in the spec for the code from an instruction on. Lines and columns count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineInfo {
+    /// Byte offset of the instruction in its section.
+    pub insn_bytes: u32,
+    /// String offset of the file's name.
+    pub file: u32,
+    /// String offset of the line's text.
+    pub text: u32,
+    /// The line.
+    pub line: u32,
+    /// The column.
+    pub column: u32,
+}
+
+/// The content of the section `.BTF.ext`, for one code section: its name's string offset, the functions by the byte offsets of their first
+/// instructions, and the lines. Each function's first instruction needs a line.
+pub fn ext(section: u32, functions: &[(u32, TypeId)], lines: &[LineInfo]) -> Vec<u8> {
+    const FUNCTION_SIZE: u32 = 8;
+    const LINE_SIZE: u32 = 16;
+    // The kernel packs both into one word, 22 and 10 bits.
+    const LINE_MAX: u32 = (1 << 22) - 1;
+    const COLUMN_MAX: u32 = (1 << 10) - 1;
+    let mut function_words = vec![FUNCTION_SIZE, section, functions.len() as u32];
+    function_words.extend(functions.iter().flat_map(|(at, ty)| [*at, ty.0]));
+    let mut line_words = vec![LINE_SIZE, section, lines.len() as u32];
+    line_words.extend(lines.iter().flat_map(|l| {
+        let place = l.line.min(LINE_MAX) << 10 | l.column.min(COLUMN_MAX);
+        [l.insn_bytes, l.file, l.text, place]
+    }));
+    let (function_len, line_len) = (4 * function_words.len() as u32, 4 * line_words.len() as u32);
+    // Offsets count from the header's end; the third part, relocations against the kernel's own types, is empty.
+    let end = function_len + line_len;
+    let mut bytes = header(32, &[0, function_len, function_len, line_len, end, 0]);
+    bytes.extend(function_words.iter().chain(&line_words).flat_map(|word| word.to_le_bytes()));
+    bytes
+}

@@ -1,0 +1,221 @@
+//! Hook profiles: what a storage hook gives and takes, as data.
+//!
+//! A profile is a text in TOML; those of the hooks that are known are built in. No code asks a profile for its name: what a hook can do is
+//! in its fields, and [`Profile::fit`] measures a verified traversal against them.
+
+use super::abi;
+use super::error::BpfError;
+use crate::ir::Function;
+use serde::Deserialize;
+
+/// A storage hook.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Profile {
+    /// What it is called by on the command line.
+    pub name: String,
+    /// One line on it.
+    pub summary: String,
+    /// The first kernel that has it, as far as is known.
+    pub kernel: String,
+    /// How it runs a walk.
+    pub shape: Shape,
+    /// The program.
+    pub program: ProgramKind,
+    /// The context's fields that the program uses.
+    #[serde(default)]
+    pub context: Vec<Field>,
+    /// The block just read.
+    pub block: BlockArea,
+    /// The memory that outlives a step.
+    pub scratch: Scratch,
+    /// Which reads can be asked for.
+    pub read: Reads,
+    /// How the end is told.
+    pub end: Ends,
+    /// What the kernel's verifier allows.
+    pub limits: Limits,
+    /// Helpers and kernel functions that the program may call.
+    #[serde(default)]
+    pub calls: Vec<String>,
+}
+
+/// Who makes the reads, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// One run is one step; the caller makes the reads (see [`abi`]).
+    Harness,
+    /// One run is one step, when a read completes; the kernel makes the next one.
+    Callback,
+    /// The program submits reads itself and is run again when they complete.
+    Loop,
+    /// One run is a whole walk; reads are calls.
+    Pull,
+}
+
+/// Program type, section and instruction set.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ProgramKind {
+    /// The kernel's name for the type, without `BPF_PROG_TYPE_`.
+    pub r#type: String,
+    /// The ELF section, by which loaders know the type.
+    pub section: String,
+    /// The structure to which the argument points.
+    pub context: String,
+    /// Whether it may sleep.
+    #[serde(default)]
+    pub sleepable: bool,
+    /// How it gets to run.
+    pub attach: String,
+    /// The instructions it may use.
+    pub isa: Isa,
+}
+
+/// Levels of the instruction set, as LLVM counts them; and what Linux and the user-space machines have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isa {
+    /// 64-bit arithmetic and jumps only.
+    Portable,
+    /// The first.
+    V1,
+    /// More jumps.
+    V2,
+    /// 32-bit arithmetic and jumps.
+    V3,
+    /// Signed division, sign-extending loads and moves, byte swaps.
+    V4,
+}
+
+/// A field of the context.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Byte offset.
+    pub offset: u32,
+    /// Bytes.
+    pub size: u32,
+    /// Whether the program writes it (else it reads it).
+    #[serde(default)]
+    pub written: bool,
+}
+
+/// What the program sees of a block.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BlockArea {
+    /// Bytes that the kernel's verifier lets it touch, read or not; none when that follows the program.
+    pub visible_bytes: Option<u64>,
+    /// Whether user space can change it meanwhile.
+    pub shared_with_user: bool,
+}
+
+/// Memory for arguments, frame and result.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scratch {
+    /// Bytes; none for as many as the program wants.
+    pub bytes: Option<u32>,
+    /// Whether user space can change it meanwhile.
+    pub shared_with_user: bool,
+    /// How long it lives.
+    pub lifetime: String,
+}
+
+/// The reads of a hook.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Reads {
+    /// Offsets and lengths are multiples of this.
+    pub align_bytes: u64,
+    /// The most bytes of one read; none for no limit of its own.
+    pub most_bytes: Option<u64>,
+    /// Reads in flight.
+    pub fan_out: u32,
+    /// How many sources a walk can read from.
+    pub sources: u32,
+    /// Whether a read may cross the end of an extent.
+    pub crosses_extents: bool,
+}
+
+/// How the end of a walk is told, in words; and whether a fault's number reaches the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ends {
+    /// The walk is over.
+    pub done: String,
+    /// The walk ended in a fault.
+    pub fault: String,
+}
+
+/// Limits of the verifier and of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Instructions of one program.
+    pub insns: u64,
+    /// Bytes of stack.
+    pub stack_bytes: u32,
+    /// Hops of one walk; none where only the walk itself bounds them.
+    pub hops: Option<u64>,
+}
+
+/// The texts of the built-in profiles.
+const BUILT_IN: [&str; 5] = [
+    include_str!("profiles/test.toml"),
+    include_str!("profiles/xrp.toml"),
+    include_str!("profiles/bpfof.toml"),
+    include_str!("profiles/uring.toml"),
+    include_str!("profiles/file.toml"),
+];
+
+impl Profile {
+    /// Reads a profile. The error says where the text is wrong.
+    pub fn parse(text: &str) -> Result<Profile, String> {
+        basic_toml::from_str(text).map_err(|e| e.to_string())
+    }
+
+    /// The profiles that are built in.
+    pub fn built_in() -> Vec<Profile> {
+        let parse = |text: &&str| Profile::parse(text).unwrap_or_else(|e| panic!("built-in profiles are well formed: {e}"));
+        BUILT_IN.iter().map(parse).collect()
+    }
+
+    /// The built-in profile of this name.
+    pub fn named(name: &str) -> Option<Profile> {
+        Profile::built_in().into_iter().find(|p| p.name == name)
+    }
+
+    /// Whether a traversal fits the hook, as far as its size and its reads go.
+    pub fn fit(&self, f: &Function) -> Result<(), BpfError> {
+        let needed = abi::block_capacity(f);
+        let reads = [self.read.most_bytes, self.block.visible_bytes].into_iter().flatten().min();
+        if let Some(limit) = reads.filter(|limit| needed > *limit) {
+            return Err(BpfError::ReadTooLarge { needed, limit });
+        }
+        let sources = f.sources.len() as u32;
+        if sources > self.read.sources {
+            return Err(BpfError::TooManySources { needed: sources, limit: self.read.sources });
+        }
+        let state = abi::StateLayout::of(f).ok_or(BpfError::StateTooLarge)?.size;
+        match self.scratch.bytes {
+            Some(limit) if state > limit => Err(BpfError::Scratch { needed: state, limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What would have to be emitted for this hook, where that is not done yet.
+    pub(super) fn unemitted(&self) -> Option<String> {
+        let what = match self.shape {
+            Shape::Harness => return None,
+            Shape::Callback => "the next read named in the context",
+            Shape::Loop => "a loop that submits reads to a ring and reaps them",
+            Shape::Pull => "a loop that reads by calls and runs all steps at once",
+        };
+        Some(format!("{what} (section `{}`, {})", self.program.section, self.summary))
+    }
+}

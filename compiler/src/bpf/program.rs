@@ -1,0 +1,62 @@
+//! A finished program: instructions, the addresses that they still need, and where each belongs in the spec.
+
+use super::insn::Insn;
+use crate::source::Span;
+
+/// A memory area that a program names by its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Symbol {
+    /// The state area of the program's traversal, see [`StateLayout`](super::abi::StateLayout).
+    State,
+    /// The block area.
+    Block,
+    /// The constant tables of the program's traversal, one after the other, see [`Program::constants`].
+    Constants,
+}
+
+/// A 64-bit immediate that receives an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relocation {
+    /// The first of the two instructions.
+    pub insn: u32,
+    /// What it names.
+    pub symbol: Symbol,
+    /// Bytes to add to the address.
+    pub addend: u32,
+}
+
+/// A program for one traversal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The traversal's name.
+    pub name: String,
+    /// The instructions; the second half of a 64-bit immediate counts.
+    pub insns: Vec<Insn>,
+    /// The addresses to be filled in, in the order of their instructions.
+    pub relocations: Vec<Relocation>,
+    /// From which instruction on the code belongs to which place, in order; the first entry is for instruction 0.
+    pub lines: Vec<(u32, Span)>,
+    /// The constant tables, each at a multiple of 8.
+    pub constants: Vec<u8>,
+    /// Bytes of stack in use.
+    pub stack_size: u32,
+}
+
+impl Program {
+    /// The program's bytes with all addresses filled in.
+    pub fn link(&self, address: impl Fn(Symbol) -> u64) -> Vec<u8> {
+        let mut insns = self.insns.clone();
+        for r in &self.relocations {
+            let at = r.insn as usize;
+            let halves = Insn::load_imm64(insns[at].dst, address(r.symbol) + u64::from(r.addend));
+            insns[at..at + 2].copy_from_slice(&halves);
+        }
+        insns.iter().flat_map(|insn| insn.encode()).collect()
+    }
+
+    /// The place in the spec to which an instruction belongs.
+    pub fn span_of(&self, insn: u32) -> Option<Span> {
+        let after = self.lines.partition_point(|(start, _)| *start <= insn);
+        after.checked_sub(1).map(|i| self.lines[i].1)
+    }
+}

@@ -1,0 +1,257 @@
+//! Gives virtual code its registers, by the crate regalloc2.
+//!
+//! Owns the one place in which its types are spoken. All ten registers are free for it, since a step calls nothing.
+
+use super::error::BpfError;
+use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
+use regalloc2 as ra;
+use ra::{Allocation, Edit, InstOrEdit, MachineEnv, Operand, PReg, PRegSet, RegClass};
+
+/// Registers that hold values: r0 to r9.
+const REGISTERS: std::ops::Range<usize> = 0..10;
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Home {
+    /// In a register.
+    Reg(u8),
+    /// In this stack slot of 8 bytes.
+    Stack(u32),
+}
+
+/// What happens in a block, in order.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The instruction at this position in the block, with the homes of its operands in the order of [`operands`].
+    Insn(usize, &'a [Home]),
+    /// A value changes its home.
+    Move { from: Home, to: Home },
+}
+
+/// The registers of a function.
+pub struct Allocated<'a> {
+    input: Input<'a>,
+    output: ra::Output,
+}
+
+impl Allocated<'_> {
+    /// How many stack slots are used.
+    pub fn stack_slots(&self) -> u32 {
+        self.output.num_spillslots as u32
+    }
+
+    /// Calls `f` on what happens in a block.
+    pub fn for_each_event(&self, block: VBlock, mut f: impl FnMut(Event<'_>)) {
+        let ra_block = ra::Block::new(block.0 as usize);
+        let first = self.input.ranges[block.0 as usize].start;
+        let mut homes = Vec::new();
+        for event in self.output.block_insts_and_edits(&self.input, ra_block) {
+            match event {
+                InstOrEdit::Inst(insn) => {
+                    homes.clear();
+                    homes.extend(self.output.inst_allocs(insn).iter().map(|a| home(*a)));
+                    f(Event::Insn(insn.index() - first, &homes));
+                }
+                InstOrEdit::Edit(Edit::Move { from, to }) => f(Event::Move { from: home(*from), to: home(*to) }),
+            }
+        }
+    }
+}
+
+fn home(a: Allocation) -> Home {
+    match (a.as_reg(), a.as_stack()) {
+        (Some(r), _) => Home::Reg(r.hw_enc() as u8),
+        (_, Some(s)) => Home::Stack(s.index() as u32),
+        _ => unreachable!("each operand has a register or a stack slot"),
+    }
+}
+
+/// Allocates.
+pub fn allocate(code: &VCode) -> Result<Allocated<'_>, BpfError> {
+    let insns: usize = code.blocks.iter().map(|b| b.insns.len()).sum();
+    // The limits of regalloc2's own encodings.
+    if code.vregs as usize >= ra::VReg::MAX || insns >= 1 << 24 {
+        return Err(BpfError::TooLong { insns: insns as u64 });
+    }
+    let input = Input::new(code);
+    let registers: PRegSet = REGISTERS.map(|r| PReg::new(r, RegClass::Int)).collect();
+    let env = MachineEnv {
+        preferred_regs_by_class: [registers, PRegSet::empty(), PRegSet::empty()],
+        non_preferred_regs_by_class: [PRegSet::empty(); 3],
+        scratch_by_class: [None; 3],
+        fixed_stack_slots: Vec::new(),
+    };
+    let options = ra::RegallocOptions { validate_ssa: cfg!(debug_assertions), ..Default::default() };
+    let output = ra::run(&input, &env, &options)
+        .unwrap_or_else(|e| panic!("virtual code is SSA in split form and needs few registers an instruction, but {e}"));
+    Ok(Allocated { input, output })
+}
+
+/// Calls `f` on each operand in the order in which homes are given.
+fn operands(insn: &VInsn, mut f: impl FnMut(Operand)) {
+    use super::insn::Rhs;
+    let v = |r: VReg| ra::VReg::new(r.0 as usize, RegClass::Int);
+    let reads = |r: &Rhs<VReg>, f: &mut dyn FnMut(Operand)| {
+        if let Rhs::Reg(r) = r {
+            f(Operand::reg_use(v(*r)));
+        }
+    };
+    match insn {
+        VInsn::Imm { dst, .. } | VInsn::Address { dst, .. } => f(Operand::reg_def(v(*dst))),
+        VInsn::Alu { dst, a, b, .. } => {
+            f(Operand::reg_reuse_def(v(*dst), 1));
+            f(Operand::reg_use(v(*a)));
+            reads(b, &mut f);
+        }
+        VInsn::Neg { dst, a } | VInsn::Swap { dst, a, .. } => {
+            f(Operand::reg_reuse_def(v(*dst), 1));
+            f(Operand::reg_use(v(*a)));
+        }
+        VInsn::Load { dst, base, .. } => {
+            f(Operand::reg_def(v(*dst)));
+            f(Operand::reg_use(v(*base)));
+        }
+        VInsn::Store { base, value, .. } => {
+            f(Operand::reg_use(v(*base)));
+            reads(value, &mut f);
+        }
+        VInsn::Bounded { dst, base, var, exit, .. } => {
+            f(Operand::reg_reuse_def(v(*dst), 1));
+            f(Operand::reg_use(v(*base)));
+            f(Operand::reg_use(v(*var)));
+            reports(exit, |r| f(Operand::any_use(v(r))));
+        }
+        VInsn::ExitIf { a, b, exit, .. } => {
+            f(Operand::reg_use(v(*a)));
+            reads(b, &mut f);
+            reports(exit, |r| f(Operand::any_use(v(r))));
+        }
+        VInsn::Fail { exit } => reports(exit, |r| f(Operand::any_use(v(r)))),
+        VInsn::Copy { to, from, len, temps, .. } => {
+            temps.iter().for_each(|t| f(Operand::reg_temp(v(*t))));
+            [to, from].into_iter().filter_map(|p| p.var).for_each(|r| f(Operand::reg_use(v(r))));
+            reads(len, &mut f);
+        }
+        VInsn::Branch { a, b, .. } => {
+            f(Operand::reg_use(v(*a)));
+            reads(b, &mut f);
+        }
+        VInsn::Jump { .. } | VInsn::Return { .. } => {}
+    }
+}
+
+fn reports(exit: &Exit, mut f: impl FnMut(VReg)) {
+    if let Exit::Fault { found, at, .. } = exit {
+        for report in [found, at] {
+            if let Some(Report::Reg(r)) = report {
+                f(*r);
+            }
+        }
+    }
+}
+
+/// Virtual code as regalloc2 asks for it: flat tables.
+struct Input<'a> {
+    code: &'a VCode,
+    ranges: Vec<std::ops::Range<usize>>,
+    succs: Vec<Vec<ra::Block>>,
+    preds: Vec<Vec<ra::Block>>,
+    params: Vec<Vec<ra::VReg>>,
+    args: Vec<Vec<ra::VReg>>,
+    operands: Vec<Operand>,
+    operand_ranges: Vec<std::ops::Range<usize>>,
+    ends: Vec<End>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    No,
+    Branch,
+    Return,
+}
+
+impl<'a> Input<'a> {
+    fn new(code: &'a VCode) -> Self {
+        let n = code.blocks.len();
+        let vregs = |rs: &[VReg]| rs.iter().map(|r| ra::VReg::new(r.0 as usize, RegClass::Int)).collect();
+        let mut input = Input {
+            code,
+            ranges: Vec::with_capacity(n),
+            succs: vec![Vec::new(); n],
+            preds: vec![Vec::new(); n],
+            params: code.blocks.iter().map(|b| vregs(&b.params)).collect(),
+            args: vec![Vec::new(); n],
+            operands: Vec::new(),
+            operand_ranges: Vec::new(),
+            ends: Vec::new(),
+        };
+        for (i, block) in code.blocks.iter().enumerate() {
+            let first = input.ends.len();
+            for (insn, _) in &block.insns {
+                let start = input.operands.len();
+                operands(insn, |o| input.operands.push(o));
+                input.operand_ranges.push(start..input.operands.len());
+                input.ends.push(match insn {
+                    VInsn::Jump { .. } | VInsn::Branch { .. } => End::Branch,
+                    VInsn::Return { .. } | VInsn::Fail { .. } => End::Return,
+                    _ => End::No,
+                });
+                for target in insn.targets() {
+                    input.succs[i].push(ra::Block::new(target.0 as usize));
+                    input.preds[target.0 as usize].push(ra::Block::new(i));
+                }
+                if let VInsn::Jump { args, .. } = insn {
+                    input.args[i] = vregs(args);
+                }
+            }
+            input.ranges.push(first..input.ends.len());
+        }
+        input
+    }
+}
+
+impl ra::Function for Input<'_> {
+    fn num_insts(&self) -> usize {
+        self.ends.len()
+    }
+    fn num_blocks(&self) -> usize {
+        self.ranges.len()
+    }
+    fn entry_block(&self) -> ra::Block {
+        ra::Block::new(0)
+    }
+    fn block_insns(&self, block: ra::Block) -> ra::InstRange {
+        let range = &self.ranges[block.index()];
+        ra::InstRange::new(ra::Inst::new(range.start), ra::Inst::new(range.end))
+    }
+    fn block_succs(&self, block: ra::Block) -> &[ra::Block] {
+        &self.succs[block.index()]
+    }
+    fn block_preds(&self, block: ra::Block) -> &[ra::Block] {
+        &self.preds[block.index()]
+    }
+    fn block_params(&self, block: ra::Block) -> &[ra::VReg] {
+        &self.params[block.index()]
+    }
+    fn is_ret(&self, insn: ra::Inst) -> bool {
+        self.ends[insn.index()] == End::Return
+    }
+    fn is_branch(&self, insn: ra::Inst) -> bool {
+        self.ends[insn.index()] == End::Branch
+    }
+    fn branch_blockparams(&self, block: ra::Block, _: ra::Inst, _: usize) -> &[ra::VReg] {
+        &self.args[block.index()]
+    }
+    fn inst_operands(&self, insn: ra::Inst) -> &[Operand] {
+        &self.operands[self.operand_ranges[insn.index()].clone()]
+    }
+    fn inst_clobbers(&self, _: ra::Inst) -> PRegSet {
+        PRegSet::empty()
+    }
+    fn num_vregs(&self) -> usize {
+        self.code.vregs as usize
+    }
+    fn spillslot_size(&self, _: RegClass) -> usize {
+        1
+    }
+}

@@ -1,0 +1,240 @@
+//! Conditions: as jumps where they are tested, as words and masks where they are computed with.
+//!
+//! Words and masks are made without branches. In a search whose result becomes an address, a branch would double the states
+//! of the kernel's verifier in each round; arithmetic keeps it at one path.
+
+use super::Selector;
+use super::uses::{negated, op_of};
+use crate::bpf::insn::{AluOp, Cond, Rhs};
+use crate::bpf::vcode::VReg;
+use crate::ir::{CmpOp, FaultRef, Op, Ty, Value, eval};
+
+/// A condition as a jump tests it.
+#[derive(Clone, Copy, Debug)]
+pub enum Test {
+    /// It is known.
+    Known(bool),
+    /// Two operands are compared.
+    Jump(Cond, VReg, Rhs<VReg>),
+}
+
+/// A comparison, or the negation of one.
+#[derive(Clone, Copy)]
+struct Comparison {
+    op: CmpOp,
+    a: Value,
+    b: Value,
+    /// Whether it must hold or fail.
+    sense: bool,
+}
+
+impl Selector<'_> {
+    /// How to test that a condition is `sense`.
+    pub(super) fn test(&mut self, condition: Value, sense: bool) -> Test {
+        let (condition, sense) = self.without_negation(condition, sense);
+        if let Some(n) = self.number(condition) {
+            return Test::Known((n != 0) == sense);
+        }
+        match self.comparison(condition, sense) {
+            Some(c) => self.compare(c),
+            None => Test::Jump(if sense { Cond::Ne } else { Cond::Eq }, self.reg(condition), Rhs::Imm(0)),
+        }
+    }
+
+    pub(super) fn guard(&mut self, condition: Value, fault: &FaultRef) {
+        let test = self.test(condition, false);
+        let exit = self.exit(fault);
+        self.exit_if(test, exit);
+    }
+
+    /// Follows negations that have no register of their own.
+    fn without_negation(&self, condition: Value, sense: bool) -> (Value, bool) {
+        let (mut condition, mut sense) = (condition, sense);
+        while let Some(inner) = negated(self.f, &self.defs, condition).filter(|_| self.uses.is_tested(condition)) {
+            (condition, sense) = (inner, !sense);
+        }
+        (condition, sense)
+    }
+
+    /// The comparison that a condition melts into, if it is one that is only tested.
+    fn comparison(&self, condition: Value, sense: bool) -> Option<Comparison> {
+        match op_of(self.f, &self.defs, condition)? {
+            Op::Compare { op, a, b } if self.uses.is_tested(condition) => Some(Comparison { op: *op, a: *a, b: *b, sense }),
+            _ => None,
+        }
+    }
+
+    fn compare(&mut self, Comparison { op, a, b, sense }: Comparison) -> Test {
+        let ty = self.f.value(a).ty;
+        if let (Some(a), Some(b)) = (self.number(a), self.number(b)) {
+            return Test::Known(eval::compare(op, ty, a, b) == sense);
+        }
+        let signed = ty == Ty::I64;
+        let cond = match op {
+            CmpOp::Eq => Cond::Eq,
+            CmpOp::Ne => Cond::Ne,
+            CmpOp::Lt if signed => Cond::Slt,
+            CmpOp::Lt => Cond::Lt,
+            CmpOp::Le if signed => Cond::Sle,
+            CmpOp::Le => Cond::Le,
+        };
+        let cond = if sense { cond } else { cond.negated().expect("only the test of common bits has no negation") };
+        self.jump_on(cond, a, b)
+    }
+
+    /// A test of two values, at least one of which is not known.
+    pub(super) fn jump_on(&mut self, cond: Cond, a: Value, b: Value) -> Test {
+        match self.number(a) {
+            Some(n) => {
+                let (b, a) = (self.reg(b), self.rhs_number(n));
+                Test::Jump(cond.swapped(), b, a)
+            }
+            None => Test::Jump(cond, self.reg(a), self.rhs(b)),
+        }
+    }
+
+    /// A comparison as 0 or 1.
+    pub(super) fn compare_word(&mut self, op: CmpOp, a: Value, b: Value) -> VReg {
+        if let (Some(x), Some(y)) = (self.number(a), self.number(b)) {
+            return self.imm(eval::compare(op, self.f.value(a).ty, x, y).into());
+        }
+        let sign = self.sign(Comparison { op, a, b, sense: true });
+        self.alu(AluOp::Rsh, sign, 63)
+    }
+
+    /// `if condition { a } else { b }`.
+    pub(super) fn select(&mut self, condition: Value, a: Value, b: Value) -> VReg {
+        if let Some(n) = self.number(condition) {
+            return self.reg(if n != 0 { a } else { b });
+        }
+        match (self.number(a), self.number(b)) {
+            (_, Some(0)) => self.masked(condition, true, a),
+            (Some(0), _) => self.masked(condition, false, b),
+            _ => {
+                let mask = self.mask(condition, true);
+                let b_reg = self.reg(b);
+                let a_rhs = self.rhs(a);
+                let difference = self.alu(AluOp::Xor, b_reg, a_rhs);
+                let difference = self.alu(AluOp::And, difference, mask);
+                self.alu(AluOp::Xor, difference, b_reg)
+            }
+        }
+    }
+
+    /// `v` where the condition is `sense`, else 0.
+    fn masked(&mut self, condition: Value, sense: bool, v: Value) -> VReg {
+        if self.number(v) == Some(1) && self.f.value(condition).ty == Ty::Bool {
+            let mask = self.mask(condition, sense);
+            return self.neg(mask);
+        }
+        let mask = self.mask(condition, sense);
+        let v = self.rhs(v);
+        self.alu(AluOp::And, mask, v)
+    }
+
+    /// All ones where the condition is `sense`, else 0.
+    fn mask(&mut self, condition: Value, sense: bool) -> VReg {
+        let (condition, sense) = self.without_negation(condition, sense);
+        if let Some(n) = self.number(condition) {
+            return self.imm(if (n != 0) == sense { u64::MAX } else { 0 });
+        }
+        match self.comparison(condition, sense) {
+            Some(c) => match (self.number(c.a), self.number(c.b)) {
+                (Some(a), Some(b)) => {
+                    let holds = eval::compare(c.op, self.f.value(c.a).ty, a, b) == c.sense;
+                    self.imm(if holds { u64::MAX } else { 0 })
+                }
+                _ => {
+                    let sign = self.sign(c);
+                    self.alu(AluOp::Arsh, sign, 63)
+                }
+            },
+            None if sense => {
+                let word = self.reg(condition);
+                self.neg(word)
+            }
+            None => {
+                let word = self.reg(condition);
+                self.alu(AluOp::Sub, word, 1)
+            }
+        }
+    }
+
+    /// A word whose highest bit tells whether the comparison is as it must be.
+    fn sign(&mut self, c: Comparison) -> VReg {
+        match c.op {
+            CmpOp::Lt => self.sign_of_less(c.a, c.b, c.sense),
+            CmpOp::Le => self.sign_of_less(c.b, c.a, !c.sense),
+            CmpOp::Eq => self.sign_of_unequal(c.a, c.b, !c.sense),
+            CmpOp::Ne => self.sign_of_unequal(c.a, c.b, c.sense),
+        }
+    }
+
+    fn sign_of_less(&mut self, a: Value, b: Value, sense: bool) -> VReg {
+        let (ra, rb) = (self.f.value(a).range, self.f.value(b).range);
+        let fits = ra.lo - rb.hi >= i64::MIN.into() && ra.hi - rb.lo <= i64::MAX.into();
+        // a >= b is b - a <= 0, one less is < 0.
+        let fits_inverse = rb.lo - ra.hi > i64::MIN.into() && rb.hi - ra.lo <= i64::MAX.into();
+        if sense && fits {
+            return self.difference(a, b);
+        }
+        if !sense && fits_inverse {
+            if let Some(n) = self.number(b).and_then(|n| (n as i64).checked_sub(1)) {
+                let (n, a) = (self.imm(n as u64), self.rhs(a));
+                return self.alu(AluOp::Sub, n, a);
+            }
+            let d = self.difference(b, a);
+            return self.alu(AluOp::Sub, d, 1);
+        }
+        let less = self.sign_of_less_wide(a, b);
+        if sense { less } else { self.alu(AluOp::Xor, less, -1) }
+    }
+
+    fn difference(&mut self, a: Value, b: Value) -> VReg {
+        let a = self.reg(a);
+        let b = self.rhs(b);
+        match b {
+            Rhs::Imm(0) => a,
+            b => self.alu(AluOp::Sub, a, b),
+        }
+    }
+
+    /// The borrow of `a - b` (Hacker's Delight, 2-13): `(!a & b) | ((!a | b) & (a - b))`; for signed numbers `!b & a` and `!b | a`.
+    fn sign_of_less_wide(&mut self, a: Value, b: Value) -> VReg {
+        let signed = self.f.value(a).ty == Ty::I64;
+        let (x, y) = if signed { (b, a) } else { (a, b) };
+        let not_x = match self.number(x) {
+            Some(n) => self.imm(!n),
+            None => {
+                let x = self.reg(x);
+                self.alu(AluOp::Xor, x, -1)
+            }
+        };
+        let y = self.rhs(y);
+        let both = self.alu(AluOp::And, not_x, y);
+        let any = self.alu(AluOp::Or, not_x, y);
+        let difference = self.difference(a, b);
+        let borrow = self.alu(AluOp::And, any, difference);
+        self.alu(AluOp::Or, borrow, both)
+    }
+
+    fn sign_of_unequal(&mut self, a: Value, b: Value, sense: bool) -> VReg {
+        let (a, b) = if self.number(a).is_some() { (b, a) } else { (a, b) };
+        let (ra, rb) = (self.f.value(a).range, self.f.value(b).range);
+        let small = ra.lo >= 0 && rb.lo >= 0 && ra.hi <= i64::MAX.into() && rb.hi <= i64::MAX.into();
+        let a = self.reg(a);
+        let difference = match self.rhs(b) {
+            Rhs::Imm(0) => a,
+            b => self.alu(AluOp::Xor, a, b),
+        };
+        match (small, sense) {
+            (true, true) => self.neg(difference),
+            (true, false) => self.alu(AluOp::Sub, difference, 1),
+            (false, _) => {
+                let negative = self.neg(difference);
+                let unequal = self.alu(AluOp::Or, negative, difference);
+                if sense { unequal } else { self.alu(AluOp::Xor, unequal, -1) }
+            }
+        }
+    }
+}

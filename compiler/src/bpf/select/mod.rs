@@ -1,0 +1,404 @@
+//! Instruction selection: verified IR to virtual BPF code.
+//!
+//! The entry dispatches on the word `step` to the entry block or to where the last hop or row left off; there the parameters
+//! are loaded from the frame. Values that are the same word (`Cast`, `Refine`, `Reinterpret`, `Check`) share one register, numbers become
+//! immediates, comparisons melt into the jump, guard or select that tests them.
+
+mod arith;
+mod cond;
+mod memory;
+mod uses;
+
+use super::abi::{self, Resume, StateLayout, Status, word};
+use super::insn::{AluOp, Cond, Rhs, Width};
+use super::program::Symbol;
+use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
+use crate::ir::defs::Defs;
+use crate::ir::{Addr, Block, FaultRef, Function, Inst, Op, Region, Target, Terminator, Value};
+use crate::source::Span;
+use std::collections::HashMap;
+use uses::Uses;
+
+/// Selects the instructions of a function. `constants` says where each constant table begins.
+pub fn select(f: &Function, layout: &StateLayout, constants: &[u32]) -> VCode {
+    let defs = Defs::of(f);
+    let uses = Uses::of(f, &defs);
+    let mut selector = Selector {
+        f,
+        layout,
+        constants,
+        uses,
+        defs,
+        block_size: u32::try_from(abi::block_area_size(abi::block_capacity(f))).unwrap_or(u32::MAX),
+        code: VCode::default(),
+        registers: vec![None; f.values.len()],
+        blocks: Vec::new(),
+        known: vec![Known::default(); f.blocks.len()],
+        state: VReg(0),
+        disk: VReg(0),
+        current: VBlock(0),
+        here: Known::default(),
+        span: f.span,
+    };
+    selector.function();
+    selector.code.ordered()
+}
+
+/// What a variable address is made of. Not only of equal words: a tighter claim is another key, since the bound that is tested follows from
+/// the accesses that the claim allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct AddrKey {
+    region: Region,
+    base: Option<Value>,
+    index: Option<Value>,
+}
+
+impl AddrKey {
+    fn of(f: &Function, addr: &Addr) -> AddrKey {
+        let variable = |v: Option<Value>| v.filter(|v| f.value(*v).range.as_const().is_none());
+        AddrKey { region: addr.region, base: variable(addr.base), index: variable(addr.index) }
+    }
+}
+
+/// Registers that hold on to something in a block and in the blocks that only it leads to.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    pointers: HashMap<AddrKey, VReg>,
+}
+
+struct Selector<'a> {
+    f: &'a Function,
+    layout: &'a StateLayout,
+    constants: &'a [u32],
+    uses: Uses,
+    defs: Defs,
+    /// Bytes of the block area that this program may touch.
+    block_size: u32,
+    code: VCode,
+    registers: Vec<Option<VReg>>,
+    blocks: Vec<VBlock>,
+    /// For each block what is known at its start, when one block alone leads to it.
+    known: Vec<Known>,
+    state: VReg,
+    disk: VReg,
+    current: VBlock,
+    here: Known,
+    span: Span,
+}
+
+impl Selector<'_> {
+    fn function(&mut self) {
+        let entry = self.code.block();
+        self.blocks = self.f.blocks.iter().map(|_| self.code.block()).collect();
+        for (id, block) in self.f.blocks() {
+            let mut params = Vec::new();
+            for param in &block.params {
+                if self.uses.is_needed(*param) {
+                    params.push(self.define(*param));
+                }
+            }
+            self.code.blocks[self.blocks[id.index()].0 as usize].params = params;
+        }
+        self.dispatch(entry);
+        for block in self.preorder() {
+            self.block(block);
+        }
+    }
+
+    /// All reached blocks, each after some predecessor of it.
+    fn preorder(&self) -> Vec<Block> {
+        let mut order = Vec::new();
+        let mut seen = vec![false; self.f.blocks.len()];
+        let mut work = vec![Block(0)];
+        while let Some(block) = work.pop() {
+            if !std::mem::replace(&mut seen[block.index()], true) {
+                order.push(block);
+                work.extend(self.f.block(block).term.targets().map(|t| t.block));
+            }
+        }
+        order
+    }
+
+    fn dispatch(&mut self, entry: VBlock) {
+        self.current = entry;
+        self.state = self.code.vreg();
+        self.disk = self.code.vreg();
+        self.push(VInsn::Address { dst: self.state, symbol: Symbol::State, addend: 0 });
+        let points = abi::resume_points(self.f);
+        let step = self.code.vreg();
+        if !points.is_empty() {
+            self.push(VInsn::Address { dst: self.disk, symbol: Symbol::Block, addend: 0 });
+            self.push(VInsn::Load { dst: step, base: self.state, off: header(word::STEP), width: Width::B8 });
+        }
+        for (i, point) in points.into_iter().enumerate() {
+            let (then, other) = (self.code.block(), self.code.block());
+            self.push(VInsn::Branch { cond: Cond::Eq, a: step, b: Rhs::Imm(i as i32 + 1), then, other });
+            self.current = then;
+            self.resume(point);
+            self.current = other;
+        }
+        self.push(VInsn::Jump { to: self.blocks[0], args: Vec::new() });
+    }
+
+    /// Loads the parameters and goes on.
+    fn resume(&mut self, point: Resume) {
+        let (block, hop) = match point {
+            Resume::Hop(block) => (block, true),
+            Resume::Emit(block) => (block, false),
+        };
+        let mut args = Vec::new();
+        for (i, param) in self.f.block(block).params.iter().enumerate() {
+            if self.uses.is_needed(*param) {
+                let off = match i.checked_sub(hop.into()) {
+                    Some(i) => self.layout.frame + 8 * i as u32,
+                    None => 8 * word::LEN as u32,
+                };
+                args.push(self.load_state(off));
+            }
+        }
+        self.push(VInsn::Jump { to: self.blocks[block.index()], args });
+    }
+
+    fn block(&mut self, id: Block) {
+        let block = self.f.block(id);
+        self.current = self.blocks[id.index()];
+        self.here = std::mem::take(&mut self.known[id.index()]);
+        for inst in &block.insts {
+            self.span = inst.span;
+            self.inst(inst);
+        }
+        self.span = block.span;
+        self.terminator(&block.term);
+    }
+
+    fn terminator(&mut self, term: &Terminator) {
+        match term {
+            Terminator::Jump(target) => self.jump(target),
+            Terminator::Branch { cond, then, other } => match self.test(*cond, true) {
+                cond::Test::Known(truth) => self.jump(if truth { then } else { other }),
+                cond::Test::Jump(cond, a, b) => {
+                    let (then, other) = (self.edge(then), self.edge(other));
+                    self.push(VInsn::Branch { cond, a, b, then, other });
+                }
+            },
+            Terminator::Hop { source, offset, len, next, fault, .. } => {
+                self.set_header(word::OFFSET, *offset);
+                self.set_header(word::LEN, *len);
+                self.store_state(8 * word::SOURCE as u32, Rhs::Imm(source.0 as i32));
+                self.store_state(8 * word::FAULT as u32, Rhs::Imm(fault.0 as i32));
+                self.suspend(Resume::Hop(next.block), next, Status::Hop);
+            }
+            Terminator::Emit { next, .. } => self.suspend(Resume::Emit(next.block), next, Status::Emit),
+            Terminator::Return => self.finish(Status::Done),
+            Terminator::Fault(fault) => {
+                let exit = self.exit(fault);
+                self.push(VInsn::Fail { exit });
+            }
+        }
+    }
+
+    fn jump(&mut self, target: &Target) {
+        self.inherit(target.block);
+        let args = self.arguments(target);
+        self.push(VInsn::Jump { to: self.blocks[target.block.index()], args });
+    }
+
+    /// The block to which a branch goes: the target itself, or a block that passes the arguments.
+    fn edge(&mut self, target: &Target) -> VBlock {
+        self.inherit(target.block);
+        let to = self.blocks[target.block.index()];
+        let args = self.arguments(target);
+        if args.is_empty() && self.uses.entries(target.block) == 1 {
+            return to;
+        }
+        let edge = self.code.block();
+        self.code.blocks[edge.0 as usize].insns.push((VInsn::Jump { to, args }, self.span));
+        edge
+    }
+
+    fn inherit(&mut self, to: Block) {
+        if self.uses.entries(to) == 1 {
+            self.known[to.index()] = self.here.clone();
+        }
+    }
+
+    /// The registers of the arguments whose parameters are needed.
+    fn arguments(&mut self, target: &Target) -> Vec<VReg> {
+        let params = &self.f.block(target.block).params;
+        let mut args = Vec::new();
+        for (param, arg) in params.iter().zip(&target.args) {
+            if self.uses.is_needed(*param) {
+                args.push(self.reg(*arg));
+            }
+        }
+        args
+    }
+
+    fn suspend(&mut self, point: Resume, next: &Target, status: Status) {
+        let params = &self.f.block(next.block).params;
+        let skip = params.len() - next.args.len();
+        for (i, arg) in next.args.iter().enumerate() {
+            if self.uses.is_needed(params[i + skip]) {
+                let value = self.rhs(*arg);
+                self.store_state(self.layout.frame + 8 * i as u32, value);
+            }
+        }
+        let step = abi::resume_points(self.f).iter().position(|p| *p == point);
+        let step = step.expect("every terminator that suspends has a resume point") as i32 + 1;
+        self.store_state(8 * word::STEP as u32, Rhs::Imm(step));
+        self.finish(status);
+    }
+
+    fn finish(&mut self, status: Status) {
+        self.store_state(8 * word::STATUS as u32, Rhs::Imm(status as i32));
+        self.push(VInsn::Return { status: status as u64 });
+    }
+
+    fn set_header(&mut self, word: usize, v: Value) {
+        let value = self.rhs(v);
+        self.store_state(8 * word as u32, value);
+    }
+
+    // Operations.
+
+    fn inst(&mut self, inst: &Inst) {
+        match &inst.op {
+            Op::Guard { cond, fault } => self.guard(*cond, fault),
+            Op::Check { region, a, size, limit, fault } => {
+                let result = inst.result.expect("a check makes a value");
+                self.check(result, *region, *a, *size, *limit, fault);
+            }
+            Op::Store { addr, width, endian, value } => self.store(addr, *width, *endian, *value),
+            Op::Copy { to, from, len } => self.copy(to, from, *len),
+            Op::Prove { .. } => unreachable!("no obligation is left in a verified function"),
+            Op::Binary { op, mode, a, b } => {
+                let result = inst.result.expect("arithmetic makes a value");
+                self.binary(result, *op, mode, *a, *b);
+            }
+            op => {
+                if let Some(result) = inst.result.filter(|v| self.uses.is_needed(*v) && !self.uses.is_tested(*v)) {
+                    self.value(result, op);
+                }
+            }
+        }
+    }
+
+    /// An operation that only makes a value.
+    fn value(&mut self, result: Value, op: &Op) {
+        let register = match op {
+            Op::Const(n) => self.imm(*n),
+            Op::Arg(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
+            Op::ArgLen(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
+            Op::Cast(a) | Op::Reinterpret(a) | Op::Refine { a, .. } => self.reg(*a),
+            Op::Extend { bits, a } => self.extend(self.f.value(result).ty, *bits, *a),
+            Op::Compare { op, a, b } => self.compare_word(*op, *a, *b),
+            Op::Select { cond, a, b } => self.select(*cond, *a, *b),
+            Op::Load { addr, width, endian } => self.load(self.f.value(result).ty, addr, *width, *endian),
+            Op::Binary { .. } | Op::Check { .. } | Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => {
+                unreachable!("operations with an effect are selected elsewhere")
+            }
+        };
+        self.registers[result.index()] = Some(register);
+    }
+
+    /// The way out for a fault.
+    fn exit(&mut self, fault: &FaultRef) -> Exit {
+        let mut report = |v: Option<Value>| {
+            v.map(|v| match self.number(v) {
+                Some(n) => Report::Const(n),
+                None => Report::Reg(self.reg(v)),
+            })
+        };
+        Exit::Fault { fault: fault.fault, found: report(fault.found), at: report(fault.at) }
+    }
+
+    // Registers.
+
+    fn push(&mut self, insn: VInsn) {
+        self.code.blocks[self.current.0 as usize].insns.push((insn, self.span));
+    }
+
+    /// Gives a value a new register.
+    fn define(&mut self, v: Value) -> VReg {
+        let register = self.code.vreg();
+        self.registers[v.index()] = Some(register);
+        register
+    }
+
+    /// The word, when the claim leaves only one.
+    fn number(&self, v: Value) -> Option<u64> {
+        self.f.value(v).range.as_const().map(|n| n as u64)
+    }
+
+    /// A register with the value.
+    fn reg(&mut self, v: Value) -> VReg {
+        match (self.number(v), self.registers[v.index()]) {
+            (Some(n), _) => self.imm(n),
+            (None, Some(register)) => register,
+            (None, None) => unreachable!("{v} is needed, so it was defined before its use"),
+        }
+    }
+
+    /// The value as a second operand.
+    fn rhs(&mut self, v: Value) -> Rhs<VReg> {
+        match self.number(v) {
+            Some(n) => self.rhs_number(n),
+            None => Rhs::Reg(self.reg(v)),
+        }
+    }
+
+    fn rhs_number(&mut self, n: u64) -> Rhs<VReg> {
+        match i32::try_from(n as i64) {
+            Ok(imm) => Rhs::Imm(imm),
+            Err(_) => Rhs::Reg(self.imm(n)),
+        }
+    }
+
+    fn imm(&mut self, value: u64) -> VReg {
+        let dst = self.code.vreg();
+        self.push(VInsn::Imm { dst, value });
+        dst
+    }
+
+    fn alu(&mut self, op: AluOp, a: VReg, b: impl Into<Rhs<VReg>>) -> VReg {
+        let dst = self.code.vreg();
+        self.push(VInsn::Alu { op, dst, a, b: b.into() });
+        dst
+    }
+
+    fn neg(&mut self, a: VReg) -> VReg {
+        let dst = self.code.vreg();
+        self.push(VInsn::Neg { dst, a });
+        dst
+    }
+
+    /// Leaves for `exit` if the test holds.
+    fn exit_if(&mut self, test: cond::Test, exit: Exit) {
+        match test {
+            cond::Test::Known(false) => {}
+            cond::Test::Known(true) => {
+                // The rest of the block stays reachable for the kernel, which refuses instructions that are not.
+                let a = self.imm(0);
+                self.push(VInsn::ExitIf { cond: Cond::Ge, a, b: Rhs::Imm(0), exit });
+            }
+            cond::Test::Jump(cond, a, b) => self.push(VInsn::ExitIf { cond, a, b, exit }),
+        }
+    }
+}
+
+impl From<VReg> for Rhs<VReg> {
+    fn from(r: VReg) -> Self {
+        Rhs::Reg(r)
+    }
+}
+
+impl From<i32> for Rhs<VReg> {
+    fn from(imm: i32) -> Self {
+        Rhs::Imm(imm)
+    }
+}
+
+/// Displacement of a header word in the state.
+fn header(word: usize) -> i16 {
+    (8 * word) as i16
+}

@@ -1,0 +1,232 @@
+//! What selection must know beforehand: which blocks are reached, which values are needed in a register, which comparisons are
+//! only ever tested, and how far each variable address is used.
+
+use super::AddrKey;
+use crate::ir::{BinOp, Block, Function, Mode, Op, Size, Terminator, Value};
+use crate::ir::defs::{Def, Defs};
+use std::collections::HashMap;
+
+/// The tables.
+pub struct Uses {
+    /// For each value whether its register is read.
+    needed: Vec<bool>,
+    /// For each value whether it is a condition that is only tested, never needed as a word.
+    tested: Vec<bool>,
+    /// For each block how often it is entered; 0 when it is not reached.
+    entries: Vec<u32>,
+    /// For each variable address the greatest end (displacement plus width) of its accesses.
+    extents: HashMap<AddrKey, u32>,
+}
+
+impl Uses {
+    /// Looks through a function.
+    pub fn of(f: &Function, defs: &Defs) -> Uses {
+        let mut uses = Uses {
+            needed: vec![false; f.values.len()],
+            tested: vec![true; f.values.len()],
+            entries: vec![0; f.blocks.len()],
+            extents: HashMap::new(),
+        };
+        uses.count_entries(f);
+        uses.find_tested(f, defs);
+        uses.find_needed(f, defs);
+        uses.find_extents(f);
+        uses
+    }
+
+    /// Whether the value's register is read.
+    pub fn is_needed(&self, v: Value) -> bool {
+        self.needed[v.index()]
+    }
+
+    /// Whether the value is a comparison (or the negation of one) which every use tests directly.
+    pub fn is_tested(&self, v: Value) -> bool {
+        self.tested[v.index()]
+    }
+
+    /// How often the block is entered; 0 when it is not reached.
+    pub fn entries(&self, b: Block) -> u32 {
+        self.entries[b.index()]
+    }
+
+    /// The end of the farthest access through this address.
+    pub fn extent(&self, key: &AddrKey) -> Option<u32> {
+        self.extents.get(key).copied()
+    }
+
+    fn count_entries(&mut self, f: &Function) {
+        self.entries[0] = 1;
+        let mut work = vec![Block(0)];
+        while let Some(block) = work.pop() {
+            for target in f.block(block).term.targets() {
+                let entries = &mut self.entries[target.block.index()];
+                *entries += 1;
+                if *entries == 1 {
+                    work.push(target.block);
+                }
+            }
+        }
+    }
+
+    /// Comparisons start as tested; any use that needs the word ends that. A negation passes on what becomes of it.
+    fn find_tested(&mut self, f: &Function, defs: &Defs) {
+        for v in (0..f.values.len() as u32).map(Value) {
+            self.tested[v.index()] = melts(f, defs, v);
+        }
+        let mut words = Vec::new();
+        for (_, block) in f.blocks() {
+            for inst in &block.insts {
+                let condition = match &inst.op {
+                    Op::Guard { cond, .. } | Op::Select { cond, .. } | Op::Refine { cond, .. } => Some(*cond),
+                    _ => inst.result.and_then(|v| negated(f, defs, v)),
+                };
+                // A condition that is also an operand stands among the uses twice.
+                let mut seen = false;
+                inst.op.for_each_use(|v| {
+                    if Some(v) != condition || std::mem::replace(&mut seen, true) {
+                        words.push(v);
+                    }
+                });
+            }
+            let condition = match &block.term {
+                Terminator::Branch { cond, .. } => Some(*cond),
+                _ => None,
+            };
+            let mut seen = false;
+            block.term.for_each_use(|v| {
+                if Some(v) != condition || std::mem::replace(&mut seen, true) {
+                    words.push(v);
+                }
+            });
+        }
+        while let Some(v) = words.pop() {
+            if std::mem::replace(&mut self.tested[v.index()], false) {
+                words.extend(negated(f, defs, v));
+            }
+        }
+    }
+
+    /// From the effects backwards. A word that is one number is never needed in a register of its own.
+    fn find_needed(&mut self, f: &Function, defs: &Defs) {
+        let mut work = Vec::new();
+        let mut incoming: Vec<Vec<Block>> = vec![Vec::new(); f.blocks.len()];
+        for (id, block) in f.blocks().filter(|(b, _)| self.entries[b.index()] > 0) {
+            block.term.targets().for_each(|t| incoming[t.block.index()].push(id));
+            for inst in block.insts.iter().filter(|inst| has_effect(&inst.op)) {
+                inst.op.for_each_use(|v| work.push(v));
+            }
+            match &block.term {
+                Terminator::Branch { cond, .. } => work.push(*cond),
+                Terminator::Hop { offset, len, .. } => work.extend([*offset, *len]),
+                Terminator::Fault(fault) => work.extend(fault.found.into_iter().chain(fault.at)),
+                Terminator::Jump(_) | Terminator::Emit { .. } | Terminator::Return => {}
+            }
+        }
+        while let Some(v) = work.pop() {
+            if f.value(v).range.as_const().is_some() || std::mem::replace(&mut self.needed[v.index()], true) {
+                continue;
+            }
+            match defs.get(v) {
+                Some(Def::Inst(b, i)) => match &f.block(b).insts[i].op {
+                    // The condition is evidence only.
+                    Op::Refine { a, .. } => work.push(*a),
+                    op if has_effect(op) => {}
+                    op => op.for_each_use(|v| work.push(v)),
+                },
+                Some(Def::Param(b, i)) => work.extend(incoming[b.index()].iter().filter_map(|p| argument(f, *p, b, i)).flatten()),
+                None => {}
+            }
+        }
+    }
+
+    fn find_extents(&mut self, f: &Function) {
+        for inst in f.blocks.iter().flat_map(|b| &b.insts) {
+            match &inst.op {
+                Op::Load { addr, width, .. } | Op::Store { addr, width, .. } => {
+                    self.extend(AddrKey::of(f, addr), addr.disp + u32::from(*width));
+                }
+                Op::Copy { .. }
+                | Op::Const(_)
+                | Op::Arg(_)
+                | Op::ArgLen(_)
+                | Op::Binary { .. }
+                | Op::Compare { .. }
+                | Op::Select { .. }
+                | Op::Cast(_)
+                | Op::Reinterpret(_)
+                | Op::Extend { .. }
+                | Op::Refine { .. }
+                | Op::Check { .. }
+                | Op::Guard { .. }
+                | Op::Prove { .. } => {}
+            }
+        }
+    }
+
+    fn extend(&mut self, key: AddrKey, end: u32) {
+        let extent = self.extents.entry(key).or_insert(0);
+        *extent = end.max(*extent);
+    }
+}
+
+/// The arguments that a block passes for a parameter of another; none for the length that a hop gives.
+fn argument(f: &Function, from: Block, to: Block, param: usize) -> Option<Vec<Value>> {
+    let term = &f.block(from).term;
+    let place = match term {
+        Terminator::Hop { .. } => param.checked_sub(1)?,
+        _ => param,
+    };
+    Some(term.targets().filter(|t| t.block == to).map(|t| t.args[place]).collect())
+}
+
+/// The operation that makes a value.
+pub fn op_of<'a>(f: &'a Function, defs: &Defs, v: Value) -> Option<&'a Op> {
+    match defs.get(v)? {
+        Def::Inst(b, i) => Some(&f.block(b).insts[i].op),
+        Def::Param(..) => None,
+    }
+}
+
+/// The condition of which this value is the negation, `x ^ true`.
+pub fn negated(f: &Function, defs: &Defs, v: Value) -> Option<Value> {
+    let Op::Binary { op: BinOp::Xor, a, b, .. } = op_of(f, defs, v)? else { return None };
+    let is_true = |v: Value| f.value(v).ty == crate::ir::Ty::Bool && f.value(v).range.as_const() == Some(1);
+    match (is_true(*a), is_true(*b)) {
+        (false, true) => Some(*a),
+        (true, false) => Some(*b),
+        _ => None,
+    }
+}
+
+/// Whether a value is a comparison, or the negation of one: the negation of any other condition is a word.
+fn melts(f: &Function, defs: &Defs, mut v: Value) -> bool {
+    while let Some(inner) = negated(f, defs, v) {
+        v = inner;
+    }
+    matches!(op_of(f, defs, v), Some(Op::Compare { .. }))
+}
+
+fn has_effect(op: &Op) -> bool {
+    match op {
+        Op::Binary { mode, .. } => matches!(mode, Mode::Checked(_)),
+        Op::Check { .. } | Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => true,
+        Op::Const(_)
+        | Op::Arg(_)
+        | Op::ArgLen(_)
+        | Op::Compare { .. }
+        | Op::Select { .. }
+        | Op::Cast(_)
+        | Op::Reinterpret(_)
+        | Op::Extend { .. }
+        | Op::Refine { .. }
+        | Op::Load { .. } => false,
+    }
+}
+
+/// The number of bytes, when it is known.
+pub fn known_size(f: &Function, size: Size) -> Option<u64> {
+    match size {
+        Size::Const(n) => Some(n.into()),
+        Size::Value(v) => f.value(v).range.as_const().map(|n| n as u64),
+    }
+}

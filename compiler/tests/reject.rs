@@ -1,0 +1,63 @@
+//! Specs that are refused: each file's diagnostics, with what is known and what would help.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use trav_compiler::diag::Diagnostic;
+use trav_compiler::source::SourceMap;
+use trav_compiler::{Loader, compile};
+
+/// No modules of the user's own.
+pub struct NoModules;
+
+impl Loader for NoModules {
+    fn load(&self, _: &[&str]) -> Option<(String, String)> {
+        None
+    }
+}
+
+/// The golden files of one family.
+pub fn golden(family: &str) -> Vec<PathBuf> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden")).join(family);
+    let entries = std::fs::read_dir(&folder).expect("the golden files are in the repository");
+    let mut files: Vec<PathBuf> = entries.map(|e| e.expect("a readable folder").path()).filter(|p| p.extension().is_some_and(|e| e == "trav")).collect();
+    files.sort();
+    files
+}
+
+/// A diagnostic as plain text.
+pub fn render(d: &Diagnostic, sources: &SourceMap) -> String {
+    let mut out = String::new();
+    let place = |span| {
+        let p = sources.place(span);
+        format!("{}:{}:{}", p.file, p.line, p.column)
+    };
+    let _ = writeln!(out, "{} {}", d.code, d.message);
+    let _ = writeln!(out, "  at {} `{}`: {}", place(d.label.span), sources.text(d.label.span), d.label.text);
+    for o in &d.others {
+        let _ = writeln!(out, "  see {} `{}`: {}", place(o.span), sources.text(o.span), o.text);
+    }
+    for n in &d.notes {
+        let _ = writeln!(out, "  known: {n}");
+    }
+    if let Some(h) = &d.help {
+        let _ = writeln!(out, "  help: {h}");
+    }
+    out
+}
+
+/// Every file is refused, by the code in its name, and says what it said before.
+#[test]
+fn refused_files_explain_themselves() {
+    for path in golden("reject") {
+        let stem = path.file_stem().expect("a file").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        let c = compile(&format!("{stem}.trav"), &text, &NoModules);
+        let code = stem.split('_').next().expect("a name");
+        assert!(c.diagnostics.iter().any(|d| d.code == code), "{stem}: expected {code}, found {:?}", c.diagnostics);
+        assert!(c.traversals.is_empty(), "{stem}: nothing of a refused file runs");
+        let all: Vec<String> = c.diagnostics.iter().map(|d| render(d, &c.sources)).collect();
+        insta::with_settings!({ description => text, omit_expression => true, snapshot_path => "snapshots/reject" }, {
+            insta::assert_snapshot!(stem, all.join("\n"));
+        });
+    }
+}

@@ -1,0 +1,159 @@
+//! Runs emitted BPF code in a user-space machine, solana-sbpf.
+//!
+//! The machine checks each access against the regions that it was given: a second opinion on the compiler's bounds, and a run of the
+//! very instructions that the kernel gets, without a kernel. It is not made for speed.
+#![allow(unsafe_code, reason = "solana-sbpf takes the memory of its regions by address")]
+
+use super::steps::{self, Machine, broken};
+use super::{ExecError, Executor, Trace};
+use crate::image::Sources;
+use solana_sbpf::ebpf::{MM_INPUT_START, MM_REGION_SIZE, MM_STACK_START};
+use solana_sbpf::elf::Executable;
+use solana_sbpf::error::ProgramResult;
+use solana_sbpf::memory_region::{MemoryMapping, MemoryRegion};
+use solana_sbpf::program::{BuiltinProgram, FunctionRegistry, SBPFVersion};
+use solana_sbpf::verifier::RequisiteVerifier;
+use solana_sbpf::vm::{CallFrame, Config, ContextObject, EbpfVm, ExecutionMode};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use trav_compiler::bpf::abi::{self, StateLayout};
+use trav_compiler::bpf::program::Symbol;
+use trav_compiler::ir::verify::Verified;
+
+/// The dialect that is closest to Linux: `le`/`be`, 64-bit immediates and all divisions are there.
+const DIALECT: SBPFVersion = SBPFVersion::V0;
+/// Far above what the bounds of any walk allow in one step; it only keeps a wrong program from running for ever.
+const INSNS_MAX: u64 = 1 << 40;
+/// Bytes of stack: one frame of the machine's smallest size; Linux gives 512.
+const STACK_SIZE: usize = 4096;
+/// Where the machine sees the areas.
+const STATE: u64 = MM_INPUT_START;
+const BLOCK: u64 = MM_INPUT_START + MM_REGION_SIZE;
+const CONSTANTS: u64 = MM_INPUT_START + 2 * MM_REGION_SIZE;
+
+/// A traversal in the machine.
+pub struct Vm {
+    function: Verified,
+    layout: StateLayout,
+    parts: Parts,
+}
+
+/// The machine without its function: code and memory.
+struct Parts {
+    loader: Arc<BuiltinProgram<Context>>,
+    code: Executable<Context>,
+    state: Vec<u8>,
+    block: Vec<u8>,
+    constants: Vec<u8>,
+    stack: Vec<u8>,
+    frames: Vec<CallFrame>,
+}
+
+/// Compiles a function and loads it into a machine.
+pub fn prepare(f: &Verified) -> Result<Vm, ExecError> {
+    let refused = |e: String| ExecError::Refused(format!("the BPF machine: {e}"));
+    let layout = StateLayout::of(f).ok_or_else(|| refused("the state area is larger than 2 GiB".into()))?;
+    let program = trav_compiler::bpf::compile(f).map_err(|e| refused(e.to_string()))?;
+    let text = program.link(|symbol| match symbol {
+        Symbol::State => STATE,
+        Symbol::Block => BLOCK,
+        Symbol::Constants => CONSTANTS,
+    });
+    let config = Config {
+        max_call_depth: 1,
+        stack_frame_size: STACK_SIZE,
+        enable_stack_frame_gaps: false,
+        noop_instruction_rate: 0,
+        sanitize_user_provided_values: false,
+        enabled_sbpf_versions: DIALECT..=DIALECT,
+        ..Config::default()
+    };
+    let loader = Arc::new(BuiltinProgram::new_loader(config));
+    let code = Executable::from_text_bytes(&text, loader.clone(), DIALECT, FunctionRegistry::default());
+    let code = code.map_err(|e| broken(e.to_string()))?;
+    code.verify::<RequisiteVerifier>().map_err(|e| broken(format!("the BPF machine does not accept the program: {e}")))?;
+    // Where there is no compiler for the host, the machine interprets.
+    let _ = code.jit_compile();
+    let parts = Parts {
+        frames: vec![CallFrame::default(); 1],
+        stack: vec![0; STACK_SIZE],
+        state: vec![0; layout.size as usize],
+        block: vec![0; abi::block_area_size(abi::block_capacity(f)) as usize],
+        constants: program.constants,
+        loader,
+        code,
+    };
+    Ok(Vm { function: f.clone(), layout, parts })
+}
+
+impl Executor for Vm {
+    fn name(&self) -> &'static str {
+        "vm"
+    }
+
+    fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
+        super::args::check(&self.function, args)?;
+        steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)
+    }
+}
+
+impl Machine for Parts {
+    fn step(&mut self) -> Result<u64, ExecError> {
+        let mut regions = vec![
+            MemoryRegion::new(&raw mut *self.stack, MM_STACK_START),
+            MemoryRegion::new(&raw mut *self.state, STATE),
+            MemoryRegion::new(&raw const *self.block, BLOCK),
+        ];
+        if !self.constants.is_empty() {
+            regions.push(MemoryRegion::new(&raw const *self.constants, CONSTANTS));
+        }
+        // SAFETY: the regions are vectors of bytes, which take any value. They belong to `self`, are neither moved nor looked at before
+        // the mapping is dropped at this function's end, and do not overlap.
+        let mapping = unsafe { MemoryMapping::new(regions, self.code.get_config(), DIALECT) };
+        let mapping = mapping.map_err(|e| broken(e.to_string()))?;
+        let mut context = Context { mapping, rest: INSNS_MAX };
+        let mut vm = EbpfVm::new(self.loader.clone(), DIALECT, &mut context, STACK_SIZE);
+        let (_, result) = vm.execute_program(&self.code, &mut ExecutionMode::PreferJit, &mut self.frames);
+        match result {
+            ProgramResult::Ok(returned) => Ok(returned),
+            ProgramResult::Err(e) => Err(broken(format!("the BPF machine stopped the program: {e}"))),
+        }
+    }
+
+    fn word(&self, offset: usize) -> u64 {
+        let mut word = [0; 8];
+        self.read_state(offset, &mut word);
+        u64::from_le_bytes(word)
+    }
+
+    fn read_state(&self, offset: usize, bytes: &mut [u8]) {
+        bytes.copy_from_slice(&self.state[offset..][..bytes.len()]);
+    }
+
+    fn reset_state(&mut self, offset: usize, args: &[u8]) {
+        self.state.fill(0);
+        self.state[offset..][..args.len()].copy_from_slice(args);
+    }
+
+    fn write_block(&mut self, bytes: &[u8]) {
+        self.block[..bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+/// What the machine wants to know of its surroundings.
+struct Context {
+    mapping: MemoryMapping,
+    rest: u64,
+}
+
+impl ContextObject for Context {
+    fn consume(&mut self, amount: u64) {
+        self.rest = self.rest.saturating_sub(amount);
+    }
+    fn get_remaining(&self) -> u64 {
+        self.rest
+    }
+    fn active_mapping_ptr(&mut self) -> NonNull<MemoryMapping> {
+        NonNull::from(&mut self.mapping)
+    }
+}

@@ -1,0 +1,110 @@
+//! All executors on one call: whole traces must be the same, to the byte.
+//!
+//! [`check_all`] is for every test that runs a traversal; other packages include this file by path.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use trav_compiler::ir::verify::Verified;
+use trav_runtime::exec::native::{self, Native};
+use trav_runtime::exec::{Engine, ExecError, Executor, Outcome, Trace};
+use trav_runtime::image::{Image, MemoryImage, Sources};
+
+/// Runs one call on every engine that works here and gives the trace on which they agree. The first of them is the interpreter, which
+/// defines what a program means.
+pub fn check_all(f: &Verified, args: &[u8], sources: &Sources) -> Trace {
+    check_calls(f, &[(args, sources)]).remove(0)
+}
+
+/// The same for several calls, for which each engine is prepared once.
+pub fn check_calls(f: &Verified, calls: &[(&[u8], &Sources)]) -> Vec<Trace> {
+    let mut agreed: Option<Vec<Trace>> = None;
+    for engine in [Engine::Interp, Engine::Native, Engine::Vm, Engine::Kernel] {
+        let Some(mut executor) = prepare(engine, f) else { continue };
+        let traces: Vec<Trace> = calls.iter().map(|(args, sources)| run(&mut *executor, args, sources)).collect();
+        match &agreed {
+            None => agreed = Some(traces),
+            Some(want) => {
+                for ((got, want), (args, _)) in traces.iter().zip(want).zip(calls) {
+                    assert_eq!(got, want, "{} differs on {}({args:?})", engine.name(), f.name);
+                }
+            }
+        }
+    }
+    let agreed = agreed.expect("native code runs everywhere the tests do");
+    let native = native::prepare(f).unwrap_or_else(|e| panic!("{}: {e:?}", f.name));
+    for (trace, (args, sources)) in agreed.iter().zip(calls) {
+        check_walker(&native, trace, args, sources);
+        check_walker(&native, trace, args, &remote(sources));
+    }
+    agreed
+}
+
+/// One image in memory.
+pub fn memory(bytes: &[u8]) -> Sources {
+    Sources::one(Arc::new(MemoryImage::new(bytes)))
+}
+
+/// Words, laid out as arguments are.
+pub fn words(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|w| w.to_le_bytes()).collect()
+}
+
+/// An engine, or none where it cannot run, which is printed once.
+pub fn prepare(engine: Engine, f: &Verified) -> Option<Box<dyn Executor>> {
+    static SKIPPED: Mutex<BTreeSet<(&str, String)>> = Mutex::new(BTreeSet::new());
+    match engine.prepare(f) {
+        Ok(executor) => Some(executor),
+        Err(ExecError::Refused(why)) => {
+            assert!(!why.contains("bug of trav"), "{}: {why}", f.name);
+            let mut skipped = SKIPPED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if skipped.insert((engine.name(), why.clone())) {
+                println!("engine {} skipped, because {why}", engine.name());
+            }
+            None
+        }
+        Err(e) => panic!("{}: {}: {e:?}", f.name, engine.name()),
+    }
+}
+
+fn run(executor: &mut dyn Executor, args: &[u8], sources: &Sources) -> Trace {
+    let name = executor.name();
+    executor.run(args, sources).unwrap_or_else(|e| panic!("{name}: {e:?}"))
+}
+
+/// The variant without a trace must count and end as the trace says.
+fn check_walker(native: &Native, trace: &Trace, args: &[u8], sources: &Sources) {
+    let bound = native.bind(sources).unwrap_or_else(|e| panic!("{e:?}"));
+    let mut walker = bound.walker();
+    let mut rows = Vec::new();
+    walker.call(args, &mut |row| rows.push(row.to_vec())).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(walker.hops(), trace.hops.len() as u64);
+    assert_eq!(walker.bytes(), trace.hops.iter().fold(0u64, |sum, hop| sum.wrapping_add(hop.len)));
+    assert_eq!(rows, trace.rows);
+    match &trace.outcome {
+        Outcome::Fault(report) => assert_eq!(walker.fault(), Some(*report)),
+        Outcome::Done(result) => {
+            assert_eq!(walker.fault(), None);
+            assert!(result.is_empty() || walker.result() == result);
+        }
+    }
+}
+
+/// The same images, but not in memory.
+fn remote(sources: &Sources) -> Sources {
+    let remote = |image: &Arc<dyn Image>| Arc::new(Remote(image.clone())) as Arc<dyn Image>;
+    Sources { images: sources.images.iter().map(remote).collect() }
+}
+
+struct Remote(Arc<dyn Image>);
+
+impl Image for Remote {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+    fn bytes(&self) -> Option<&[u8]> {
+        None
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.0.read_at(offset, buf)
+    }
+}
