@@ -102,7 +102,12 @@ fn params(f: &mut Function, graph: &Graph, b: Block, mut choose: impl FnMut(&Fun
         let v = f.block(b).params[i];
         let incoming = graph.predecessors[b.index()].iter().filter_map(|(p, t)| edge_value(f, *p, *t, i));
         let new = incoming.map(|a| f.value(a).range).fold(EMPTY, Range::join);
-        let chosen = choose(f, v, new);
+        // A loop's counter needs no search: it begins at 0, and the test against the bound keeps each next one within it.
+        let counted = f.block(b).header.filter(|h| h.counter == v && !new.is_empty());
+        let chosen = match counted {
+            Some(h) => Range::new(0, h.most.into()),
+            None => choose(f, v, new),
+        };
         changed |= chosen != f.value(v).range;
         f.values[v.index()].range = chosen;
     }
