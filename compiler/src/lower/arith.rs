@@ -55,6 +55,8 @@ impl Lowerer<'_> {
             };
             let fault = self.fault(FaultKind::Overflow, format!("`{what}` is {bound}"), span);
             self.guard(cond, fault);
+            let v = self.shown(v, cond);
+            return self.cast(v, ty);
         }
         self.cast(v, ty)
     }
@@ -65,7 +67,7 @@ impl Lowerer<'_> {
         if from == ty || (ty.range().contains(self.claim(v)) && self.ty(v) == ir_ty(ty)) {
             return v;
         }
-        let v = self.fit(v, ir_ty(ty), span);
+        let mut v = self.fit(v, ir_ty(ty), span);
         if !ty.range().contains(range) {
             let what = self.text(span).to_string();
             let fault_id = self.fault_id(FaultKind::Overflow, format!("`{what}` is {{}}, which is no {ty}"), found_as(ty), span);
@@ -75,14 +77,24 @@ impl Lowerer<'_> {
                 let most = self.number_as(ty.range().hi, ir_ty(ty));
                 let cond = self.compare(CmpOp::Le, v, most);
                 self.guard(cond, fault);
+                v = self.shown(v, cond);
             }
             if claim.lo < ty.range().lo {
                 let least = self.number_as(ty.range().lo, ir_ty(ty));
                 let cond = self.compare(CmpOp::Le, least, v);
                 self.guard(cond, fault);
+                v = self.shown(v, cond);
             }
         }
         v
+    }
+
+    /// The same number, claimed to be what a guard on `cond` has shown.
+    fn shown(&mut self, v: Value, cond: Value) -> Value {
+        match self.def_of(cond) {
+            Some(Op::Compare { .. }) => self.pure(Op::Refine { a: v, cond, sense: true }, self.ty(v)),
+            _ => v,
+        }
     }
 
     fn int(&self, v: Value, least_bits: u8) -> Val {

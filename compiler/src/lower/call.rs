@@ -390,7 +390,7 @@ impl Lowerer<'_> {
         let this = if let Target::Fn(_, this) = target { this } else { None };
         let base = self.flow.locals.len();
         if let Some(this) = this {
-            self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None });
+            self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None, bound: None });
         }
         for (val, p) in values.into_iter().zip(names) {
             self.bind(&p.name.name, val, false, None);

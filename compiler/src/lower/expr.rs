@@ -339,7 +339,7 @@ impl Lowerer<'_> {
             kind: FrameKind::Member,
             paths: Rc::new(Vec::new()),
         });
-        self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None });
+        self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None, bound: None });
         let span = self.span;
         let out = f(self);
         self.span = span;

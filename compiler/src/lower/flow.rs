@@ -39,6 +39,8 @@ pub(super) struct Local {
     pub mutable: bool,
     /// What assignments must fit, for a `var` of a scalar.
     pub ty: Option<Ty>,
+    /// What it is on every turn of a loop, where more is known than its type says.
+    pub bound: Option<Range>,
 }
 
 impl Flow {
@@ -56,7 +58,7 @@ impl Flow {
 impl Lowerer<'_> {
     pub(super) fn bind(&mut self, name: &str, val: Val, mutable: bool, ty: Option<Ty>) {
         self.name_parts(name, &val);
-        self.flow.locals.push(Local { name: name.to_string(), val, mutable, ty });
+        self.flow.locals.push(Local { name: name.to_string(), val, mutable, ty, bound: None });
     }
 
     fn name_parts(&mut self, name: &str, val: &Val) {
@@ -288,7 +290,7 @@ impl Lowerer<'_> {
         };
         let mut new_len = None;
         if let Some(v) = disk_len {
-            let range = self.claim(v);
+            let range = self.range(v);
             let p = self.b.block_param(block, ir::Ty::U64, range);
             self.b.set_name(p, "block length");
             new_len = Some(p);
@@ -307,8 +309,10 @@ impl Lowerer<'_> {
             let new = match self.again(&[v]) {
                 Some(op) => self.make_again(op, v),
                 None => {
+                    // What conditions have shown of it travels with it.
+                    let range = self.range(v);
                     let data = self.b.function().value(v).clone();
-                    let p = self.b.block_param(block, data.ty, data.range);
+                    let p = self.b.block_param(block, data.ty, range);
                     if let Some(name) = &data.name {
                         self.b.set_name(p, name);
                     }

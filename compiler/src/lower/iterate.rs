@@ -7,7 +7,7 @@ use ast::{ExprKind, Over, StmtKind};
 use std::collections::HashSet;
 
 /// More turns than this are no bound.
-const TURNS_MAX: i128 = 1 << 32;
+pub(super) const TURNS_MAX: i128 = 1 << 32;
 
 impl Lowerer<'_> {
     /// Runs `body` for each element, in order, bound to `name`.

@@ -178,7 +178,7 @@ impl Lowerer<'_> {
         }
         let from = self.flow.block;
         let block = self.b.block();
-        let counter = self.b.block_param(block, ir::Ty::U64, Range::new(0, i128::from(u32::MAX)));
+        let counter = self.b.block_param(block, ir::Ty::U64, Range::new(0, iterate::TURNS_MAX));
         self.b.set_name(counter, "turn");
         let zero = self.number(0);
         let mut args = vec![zero];
@@ -211,6 +211,7 @@ impl Lowerer<'_> {
             let mut new = old_val.clone();
             if assigned || plan.hops {
                 let ty = local.and_then(|l| l.ty.clone());
+                let bound = local.and_then(|l| l.bound);
                 let mut column = at;
                 new.map_parts(&mut |v| {
                     let made = match self.again(&[v]).filter(|_| !assigned) {
@@ -218,7 +219,7 @@ impl Lowerer<'_> {
                         None => {
                             params.push(column);
                             args.push(v);
-                            self.header_param(block, v, assigned, ty.as_ref())
+                            self.header_param(block, v, assigned, ty.as_ref(), bound)
                         }
                     };
                     column += 1;
@@ -239,17 +240,18 @@ impl Lowerer<'_> {
         if plan.hops {
             // The counter travels with the variables, for conditions that read.
             let ty = IntTy::U64;
-            begun.locals.push(flow::Local { name: COUNTER.into(), val: Val::Int(counter, ty), mutable: false, ty: None });
+            begun.locals.push(flow::Local { name: COUNTER.into(), val: Val::Int(counter, ty), mutable: false, ty: None, bound: None });
         }
         self.resume(begun);
         Header { block, counter, flow, params, disk_param }
     }
 
-    fn header_param(&mut self, block: Block, v: Value, assigned: bool, ty: Option<&Ty>) -> Value {
+    fn header_param(&mut self, block: Block, v: Value, assigned: bool, ty: Option<&Ty>, bound: Option<Range>) -> Value {
+        let shown = self.range(v);
         let data = self.b.function().value(v).clone();
         let range = match (assigned, ty) {
-            (false, _) => data.range,
-            (true, Some(Ty::Int(t))) => t.range(),
+            (false, _) => shown,
+            (true, Some(Ty::Int(t))) => bound.unwrap_or(t.range()),
             (true, _) => Range::of(data.ty),
         };
         let p = self.b.block_param(block, data.ty, range);
@@ -322,22 +324,26 @@ impl Lowerer<'_> {
     /// Gives an assigned variable the loosest shape of its type, so that every turn's value fits.
     fn generalise(&mut self, i: usize, span: Span) {
         let val = self.flow.locals[i].val.clone();
-        let new = match val {
+        let typed = self.flow.locals[i].ty.is_some();
+        let new = self.generalised(val, typed, span);
+        self.flow.locals[i].val = new;
+    }
+
+    fn generalised(&mut self, val: Val, typed: bool, span: Span) -> Val {
+        match val {
             Val::View(mut w) => {
-                if self.is_stale(w.place) {
-                    Val::View(w)
-                } else {
+                if !self.is_stale(w.place) {
                     let at = self.offset_of(w.place);
                     w.place = Place { origin: Origin::Plain(at), index: None, disp: 0, ..w.place };
                     w.kept.clear();
-                    Val::View(w)
                 }
+                Val::View(w)
             }
             Val::Bytes(b) => match self.slot_for(b.max, span) {
                 Some(slot) => {
                     let b = self.copy_to_slot(b, slot);
                     let len = match b.len {
-                        Len::Const(n) if self.flow.locals[i].ty.is_none() => Len::Const(n),
+                        Len::Const(n) if !typed || b.max == n => Len::Const(n),
                         other => Len::Value(self.len_value(other)),
                     };
                     Val::Bytes(Bytes { len, ..b })
@@ -345,9 +351,13 @@ impl Lowerer<'_> {
                 None => Val::Never,
             },
             Val::Buffer(b) => Val::Buffer(Bytes { len: Len::Value(self.len_value(b.len)), ..b }),
+            Val::Record(id, fields) => Val::Record(id, fields.into_iter().map(|f| self.generalised(f, true, span)).collect()),
+            Val::Option(present, inner) => {
+                let inner = self.generalised(*inner, typed, span);
+                Val::Option(present, Box::new(inner))
+            }
             other => other,
-        };
-        self.flow.locals[i].val = new;
+        }
     }
 
     /// Before a loop with reads: views that the body does not replace lose their block.
@@ -381,6 +391,10 @@ impl Lowerer<'_> {
                 self.to_header_shape(i, &header.flow.locals[i].val.clone(), plan);
             }
         }
+        for (l, h) in self.flow.locals.iter().zip(&header.flow.locals) {
+            let same = l.val.parts().len() == h.val.parts().len();
+            assert!(same || !self.diagnostics.is_empty(), "`{}` keeps its shape through a turn: {:?}, {:?}", l.name, h.val, l.val);
+        }
         let one = self.number(1);
         let next = self.pure(crate::ir::Op::Binary { op: ir::BinOp::Add, mode: ir::Mode::Exact, a: counter, b: one }, ir::Ty::U64);
         self.b.set_range(next, Range::new(1, i128::from(most)));
@@ -405,33 +419,7 @@ impl Lowerer<'_> {
     fn to_header_shape(&mut self, i: usize, wanted: &Val, plan: &Plan) {
         let val = self.flow.locals[i].val.clone();
         let name = self.flow.locals[i].name.clone();
-        let new = match (val, wanted) {
-            (Val::View(mut w), Val::View(h)) if w.def == h.def => {
-                if self.is_stale(w.place) && plan.reads && h.place.generation != 0 {
-                    let message = format!("expected `{name}` to be of the block read last, found a later read in the same turn");
-                    self.report(Diagnostic::error("E0305", plan.span, message, "at the end of this loop's body its block is gone").help(format!("assign `{name}` after the other read, or copy what is needed from it")));
-                    return;
-                }
-                let at = self.offset_of(w.place);
-                w.place = Place { origin: Origin::Plain(at), index: None, disp: 0, ..h.place };
-                w.kept.clear();
-                w.args = w.args.iter().zip(&h.args).map(|(a, b)| self.like(a.clone(), b)).collect();
-                Val::View(w)
-            }
-            (Val::Bytes(b), Val::Bytes(h)) => match h.place.region {
-                ir::Region::Slot(slot) if b.max <= h.max => {
-                    let b = self.copy_to_slot(b, slot);
-                    let len = match h.len {
-                        Len::Const(n) => Len::Const(n),
-                        Len::Value(_) => Len::Value(self.len_value(b.len)),
-                    };
-                    Val::Bytes(Bytes { len, ..*h })
-                }
-                _ => self.error("E0301", plan.span, format!("expected at most {} bytes in `{name}`, found up to {}", h.max, b.max), "longer in a later turn"),
-            },
-            (Val::Buffer(b), Val::Buffer(_)) => Val::Buffer(Bytes { len: Len::Value(self.len_value(b.len)), ..b }),
-            (val, h) => self.like(val, h),
-        };
+        let Some(new) = self.shaped(val, wanted, &name, plan) else { return };
         if !new.same_shape(wanted) && !matches!(new, Val::Never) && !matches!(wanted, Val::Never) {
             let (a, b) = (self.describe(wanted), self.describe(&new));
             let mut d = Diagnostic::error("E0301", plan.span, format!("expected `{name}` to be {a} at the end of each turn, found {b}"), "of another type in a later turn");
@@ -441,6 +429,49 @@ impl Lowerer<'_> {
             self.report(d);
         }
         self.flow.locals[i].val = new;
+    }
+
+    /// A value in the shape of another; none after an error.
+    fn shaped(&mut self, val: Val, wanted: &Val, name: &str, plan: &Plan) -> Option<Val> {
+        Some(match (val, wanted) {
+            (Val::View(mut w), Val::View(h)) if w.def == h.def => {
+                if self.is_stale(w.place) && plan.reads && h.place.generation != 0 {
+                    let message = format!("expected `{name}` to be of the block read last, found a later read in the same turn");
+                    let d = Diagnostic::error("E0305", plan.span, message, "at the end of this loop's body its block is gone");
+                    self.report(d.help(format!("assign `{name}` after the other read, or copy what is needed from it")));
+                    return None;
+                }
+                let at = self.offset_of(w.place);
+                w.place = Place { origin: Origin::Plain(at), index: None, disp: 0, ..h.place };
+                w.kept.clear();
+                w.args = w.args.iter().zip(&h.args).map(|(a, b)| self.like(a.clone(), b)).collect();
+                Val::View(w)
+            }
+            (Val::Bytes(b) | Val::Buffer(b), Val::Bytes(h)) => match h.place.region {
+                ir::Region::Slot(slot) if b.max <= h.max => {
+                    let b = self.copy_to_slot(b, slot);
+                    let len = match h.len {
+                        Len::Const(n) => Len::Const(n),
+                        Len::Value(_) => Len::Value(self.len_value(b.len)),
+                    };
+                    Val::Bytes(Bytes { len, ..*h })
+                }
+                _ => {
+                    let message = format!("expected at most {} bytes in `{name}`, found up to {}", h.max, b.max);
+                    self.error("E0301", plan.span, message, "longer in a later turn")
+                }
+            },
+            (Val::Buffer(b), Val::Buffer(_)) => Val::Buffer(Bytes { len: Len::Value(self.len_value(b.len)), ..b }),
+            (Val::Record(id, fields), Val::Record(other, shapes)) if id == *other => {
+                let pairs = fields.into_iter().zip(shapes);
+                Val::Record(id, pairs.map(|(f, s)| self.shaped(f, s, name, plan)).collect::<Option<_>>()?)
+            }
+            (Val::Option(present, inner), Val::Option(_, shape)) => {
+                let inner = self.shaped(*inner, shape, name, plan)?;
+                Val::Option(present, Box::new(inner))
+            }
+            (val, h) => self.like(val, h),
+        })
     }
 
     /// A scalar with the SSA type of another.

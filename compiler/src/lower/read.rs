@@ -130,7 +130,7 @@ impl Lowerer<'_> {
         let base = self.flow.locals.len();
         let size = self.in_member_scope(def.module, Val::Unit, |l| {
             for ((name, _), val) in def.params.iter().zip(args) {
-                l.flow.locals.push(flow::Local { name: name.clone(), val: val.clone(), mutable: false, ty: None });
+                l.flow.locals.push(flow::Local { name: name.clone(), val: val.clone(), mutable: false, ty: None, bound: None });
             }
             let val = l.expr(e);
             l.unsigned(val, e.span)

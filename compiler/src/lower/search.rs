@@ -116,6 +116,7 @@ impl Lowerer<'_> {
         let zero = self.number(0);
         let ty = IntTy::holding(Range::new(0, self.range(end).hi)).unwrap_or(IntTy::U64);
         self.bind(FOUND, Val::Int(zero, ty), true, Some(Ty::Int(ty)));
+        self.bound_last(end);
         let name = q.name.name.clone();
         let exits = self.iterate_range(start, end, &name, plan, |l, i| {
             l.bind(&name, i, false, None);
@@ -139,6 +140,12 @@ impl Lowerer<'_> {
         let zero = self.number(0);
         let present = self.compare(CmpOp::Lt, zero, found);
         self.index_before(present, found, &name)
+    }
+
+    /// The variable bound last never passes `end`.
+    fn bound_last(&mut self, end: ir::Value) {
+        let bound = Range::new(0, self.range(end).hi);
+        self.flow.locals.last_mut().expect("just bound").bound = Some(bound);
     }
 
     /// Divides by `present`; where it holds, the value is `after - 1`.
@@ -179,7 +186,9 @@ impl Lowerer<'_> {
         self.bind(STOP, Val::Int(end, IntTy::U64), false, None);
         self.bind(BEGIN, Val::Int(start, IntTy::U64), false, None);
         self.bind(LOW, Val::Int(start, IntTy::U64), true, u64_ty.clone());
+        self.bound_last(end);
         self.bind(ROOM, Val::Int(room, IntTy::U64), true, u64_ty);
+        self.bound_last(end);
         let plan = self.plan_of(q, &[LOW, ROOM], span);
         self.keep_before_loop(&plan);
         let name = q.name.name.clone();

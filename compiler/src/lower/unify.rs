@@ -57,6 +57,9 @@ impl Lowerer<'_> {
         if column.iter().all(|v| matches!(v, Val::Bytes(_))) {
             return self.unify_bytes(flows, column, span);
         }
+        if matches!(column[0], Val::View(_)) && column.iter().all(|v| v.same_shape(&column[0])) {
+            return column;
+        }
         if let Val::View(first) = &column[0]
             && column.iter().all(|v| matches!(v, Val::View(w) if w.def == first.def))
         {

@@ -3,7 +3,7 @@
 //! 1. [`essa`] gives what a condition has shown a name of its own (`Refine`), so that facts are facts about values.
 //! 2. [`ranges`] finds the range of each value: its claim.
 //! 3. [`discharge`] removes what the claims show, and answers the obligations, with [`relate`] for differences of two values.
-//! 4. [`cleanup`] drops what nothing uses any more.
+//! 4. [`cleanup`] drops what nothing uses any more; [`shore`] tests at run time what the claims alone do not show.
 //!
 //! Why on the IR and not on the typed tree: a value has one definition, so a fact holds for good; everything called is inlined, so
 //! one analysis sees whole walks; and what is found is written down in the form that the verifier checks.
@@ -14,6 +14,7 @@ mod essa;
 mod ranges;
 mod relate;
 pub mod report;
+mod shore;
 
 use crate::diag::Diagnostic;
 use crate::ir::Function;
@@ -45,6 +46,7 @@ pub fn prove(mut f: Function, sources: &SourceMap) -> Proved {
     cleanup::prune(&mut f);
     cleanup::drop_unused(&mut f);
     ranges::find(&mut f);
+    shore::shore_up(&mut f);
     cleanup::keep_slots(&mut f);
     Proved { function: Some(f), diagnostics: Vec::new() }
 }

@@ -1,7 +1,7 @@
 //! The range of each value: the least solution of the rules in [`crate::ir::eval::range`] that iteration finds.
 //!
-//! Parameters join what comes in over the edges that can be taken. A parameter that keeps growing is widened to what was claimed of it
-//! before, to the next constant of the program, then to its type; two rounds without widening take back what was too much (Cousot & Cousot 1977).
+//! Parameters join what comes in over the edges that can be taken. A parameter that keeps growing is widened to the next constant of the
+//! program, then to what was claimed of it before, in the end to its type; two rounds without widening take back what was too much (Cousot & Cousot 1977).
 
 use crate::ir::defs::Defs;
 use crate::ir::eval::range;
@@ -9,9 +9,10 @@ use crate::ir::graph::Graph;
 use crate::ir::{Block, Disk, Function, Op, Range, Terminator, Value};
 
 const EMPTY: Range = Range::new(1, 0);
-/// After so many changes a parameter is widened to the next constant; after twice as many to its type.
+/// After so many changes a parameter is widened to the next constant; after more to what was claimed before, or in the end to its type.
 const PATIENCE: u8 = 3;
-const PATIENCE_END: u8 = 12;
+const PATIENCE_GUESS: u8 = 8;
+const PATIENCE_END: u8 = 24;
 
 /// Finds all claims, and the sure bytes of each disk block.
 pub fn find(f: &mut Function) {
@@ -34,10 +35,10 @@ pub fn find(f: &mut Function) {
                     return old;
                 }
                 changes[v.index()] = changes[v.index()].saturating_add(1);
-                if changes[v.index()] > PATIENCE && guesses[v.index()].contains(joined) {
-                    return guesses[v.index()];
-                }
-                widen(old, joined, Range::of(f.value(v).ty), &thresholds, changes[v.index()])
+                let guess = guesses[v.index()];
+                let patience = if guess.contains(joined) { PATIENCE_GUESS } else { PATIENCE_END };
+                let most = if guess.contains(joined) { guess } else { Range::of(f.value(v).ty) };
+                widen(old, joined, most, &thresholds, changes[v.index()], patience)
             });
             changed |= insts(f, &defs, *b);
         }
@@ -60,19 +61,19 @@ pub fn find(f: &mut Function) {
     }
 }
 
-fn widen(old: Range, new: Range, all: Range, thresholds: &[i128], changes: u8) -> Range {
+fn widen(old: Range, new: Range, all: Range, thresholds: &[i128], changes: u8, patience: u8) -> Range {
     if old.is_empty() || changes <= PATIENCE {
         return new;
     }
     let mut out = new;
     if new.hi > old.hi {
         let next = thresholds.partition_point(|t| *t < new.hi);
-        out.hi = if changes > PATIENCE_END { all.hi } else { thresholds.get(next).copied().unwrap_or(all.hi).min(all.hi) };
+        out.hi = if changes > patience { all.hi } else { thresholds.get(next).copied().unwrap_or(all.hi).min(all.hi) };
     }
     if new.lo < old.lo {
         let next = thresholds.partition_point(|t| *t <= new.lo);
         let below = next.checked_sub(1).and_then(|i| thresholds.get(i)).copied();
-        out.lo = if changes > PATIENCE_END { all.lo } else { below.unwrap_or(all.lo).max(all.lo) };
+        out.lo = if changes > patience { all.lo } else { below.unwrap_or(all.lo).max(all.lo) };
     }
     out
 }
@@ -101,7 +102,12 @@ fn params(f: &mut Function, graph: &Graph, b: Block, mut choose: impl FnMut(&Fun
         let v = f.block(b).params[i];
         let incoming = graph.predecessors[b.index()].iter().filter_map(|(p, t)| edge_value(f, *p, *t, i));
         let new = incoming.map(|a| f.value(a).range).fold(EMPTY, Range::join);
-        let chosen = choose(f, v, new);
+        // A loop's counter needs no search: it begins at 0, and the test against the bound keeps each next one within it.
+        let counted = f.block(b).header.filter(|h| h.counter == v && !new.is_empty());
+        let chosen = match counted {
+            Some(h) => Range::new(0, h.most.into()),
+            None => choose(f, v, new),
+        };
         changed |= chosen != f.value(v).range;
         f.values[v.index()].range = chosen;
     }

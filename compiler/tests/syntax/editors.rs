@@ -1,0 +1,146 @@
+//! The editors' grammars know the words of the language, all of them and no others.
+
+use std::collections::BTreeSet;
+
+fn grammar(file: &str) -> String {
+    let path = format!("{}/../grammar/{file}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).expect("the grammars are part of the repository")
+}
+
+/// The words in double quotes in a text that are made of letters only.
+fn quoted_words(text: &str) -> BTreeSet<String> {
+    let parts = text.split('"').skip(1).step_by(2);
+    parts
+        .filter(|word| is_word(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether this is a word of a grammar: at least two characters, small letters, perhaps digits behind them.
+fn is_word(word: &str) -> bool {
+    word.len() > 1
+        && word.starts_with(|c: char| c.is_ascii_lowercase())
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// The right side of a rule of the parser's grammar.
+fn rule(pest: &str, name: &str) -> String {
+    let start = pest
+        .find(&format!("\n{name} = "))
+        .unwrap_or_else(|| panic!("no rule {name}"));
+    let rest = &pest[start + 1..];
+    rest[..rest.find("}\n").expect("a rule ends")].to_owned()
+}
+
+/// Reserved words, and those with a meaning in places.
+fn words() -> (BTreeSet<String>, BTreeSet<String>) {
+    let pest = grammar("trav.pest");
+    let reserved = quoted_words(&rule(&pest, "reserved"));
+    let mut all = reserved.clone();
+    for line in pest.lines().filter(|line| line.starts_with("kw_")) {
+        all.extend(quoted_words(line));
+    }
+    all.extend(quoted_words(&rule(&pest, "quantifier_word")));
+    all.extend(quoted_words(&rule(&pest, "sized_word")));
+    assert!(
+        reserved.len() > 25 && all.len() > reserved.len() + 25,
+        "{all:?}"
+    );
+    let contextual = all.difference(&reserved).cloned().collect();
+    (reserved, contextual)
+}
+
+/// The alternatives of a word pattern.
+fn alternatives(textmate: &serde_json::Value, name: &str) -> BTreeSet<String> {
+    let pattern = textmate["repository"][name]["match"]
+        .as_str()
+        .expect("a pattern");
+    let list = pattern
+        .strip_prefix("\\b(?:")
+        .expect("a list of words")
+        .split(')')
+        .next()
+        .expect("its end");
+    list.split('|').map(str::to_owned).collect()
+}
+
+#[test]
+fn textmate_has_the_words() {
+    let textmate: serde_json::Value = serde_json::from_str(&grammar("trav.tmLanguage.json"))
+        .expect("the TextMate grammar is JSON");
+    let (reserved, contextual) = words();
+    assert_eq!(alternatives(&textmate, "reserved"), reserved);
+    assert_eq!(alternatives(&textmate, "contextual"), contextual);
+    // Every pattern that is included exists, and none is left over.
+    let included: BTreeSet<_> = textmate["patterns"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|pattern| {
+            pattern["include"]
+                .as_str()
+                .expect("an include")
+                .trim_start_matches('#')
+                .to_owned()
+        })
+        .chain(["escapes".to_owned()])
+        .collect();
+    let defined: BTreeSet<_> = textmate["repository"]
+        .as_object()
+        .expect("an object")
+        .keys()
+        .cloned()
+        .collect();
+    assert_eq!(included, defined);
+}
+
+#[test]
+fn tree_sitter_has_the_words() {
+    let (reserved, contextual) = words();
+    let script = grammar("tree-sitter/grammar.js");
+    let code: String = script
+        .lines()
+        .filter(|line| !line.trim_start().starts_with(['*', '/']))
+        .collect();
+    let mut expected: BTreeSet<String> = reserved.union(&contextual).cloned().collect();
+    // The names of fields and of the grammar stand in quotes too.
+    expected.extend(["trav", "name", "body", "field", "function"].map(str::to_owned));
+    assert_eq!(quoted_words(&code), expected);
+}
+
+/// Every word that the parser refuses as a name is one that the grammar reserves.
+#[test]
+fn reserved_words_are_no_names() {
+    use trav_compiler::source::FileId;
+    use trav_compiler::syntax::parse;
+    let (reserved, contextual) = words();
+    for word in &reserved {
+        let (_, errors) = parse(FileId(0), &format!("const {word} = 1;"));
+        assert_eq!(errors.len(), 1, "{word}");
+        assert!(
+            errors[0]
+                .help
+                .as_ref()
+                .is_some_and(|help| help.contains(word.as_str())),
+            "{:?}",
+            errors[0]
+        );
+    }
+    for word in &contextual {
+        // `end` alone is the size of the structure, so it cannot be assigned to.
+        let assigned = if word == "end" { "x" } else { word };
+        let text = format!(
+            "const {word} = 1; struct A {{ {word}: u8, b: u8 where {word} > 1 }} record R {{ {word}: u8 }}
+             fn f({word}: u8) -> u8 {{
+                 let {word} = a.{word} + {word} * {word};
+                 {assigned} += {word};
+                 x({word}, {word}: {word});
+                 R {{ {word}, {word}: 1 }}
+             }}"
+        );
+        let (_, errors) = parse(FileId(0), &text);
+        assert!(errors.is_empty(), "{word}: {errors:?}");
+    }
+}
