@@ -116,6 +116,8 @@ pub struct View {
     pub args: Vec<Val>,
     /// The byte offset in the source of the block that it stands in.
     pub block_offset: Value,
+    /// Whether its conditions were tested where it can be seen from here; after a join or a hop they hold, but are not known.
+    pub tested: bool,
     /// Members kept for use after their block is gone: dotted path and value.
     pub kept: Vec<(String, Val)>,
 }
@@ -329,6 +331,7 @@ impl View {
     fn forget_evidence(&mut self) {
         self.place.forget_evidence();
         self.limit_evident = false;
+        self.tested = false;
         self.args.iter_mut().for_each(Val::forget_evidence);
         self.kept.iter_mut().for_each(|(_, v)| v.forget_evidence());
     }

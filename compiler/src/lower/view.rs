@@ -141,6 +141,7 @@ impl Lowerer<'_> {
             limit_evident: true,
             args,
             block_offset: ctx.block_offset,
+            tested: true,
             kept: Vec::new(),
         };
         match &def.size {
@@ -397,7 +398,13 @@ impl Lowerer<'_> {
             return self.stale_member(view, i, span);
         }
         let val = match &m.kind {
-            MemberKind::Stored { .. } => return self.decode_member(view, i, span).val,
+            MemberKind::Stored { .. } => {
+                let val = self.decode_member(view, i, span).val;
+                if !view.tested && self.dump.is_none() {
+                    self.test_again(view, i, span);
+                }
+                return val;
+            }
             MemberKind::Bits { word, shift, width, scalar, .. } => {
                 let Val::Int(w, _) = self.member(view, *word, span) else { return Val::Never };
                 self.bit_field(w, *shift, *width, *scalar)
@@ -417,6 +424,19 @@ impl Lowerer<'_> {
         };
         self.remember(key, val.clone(), None);
         val
+    }
+
+    /// Tests the conditions on a member again, so that they are known here. They cannot fail: they held when the view was made.
+    fn test_again(&mut self, view: &View, i: usize, span: Span) {
+        let program = self.program;
+        let def = &program.structs[view.def.index()];
+        let name = &def.members[i].name;
+        for (j, m) in def.members.iter().enumerate() {
+            let Some(cond) = m.cond.as_ref().filter(|c| call::names_in(c).iter().any(|n| n == name)) else { continue };
+            let subject = if m.name == "_" { None } else { Some((j, format!("{}.{}", def.name, m.name))) };
+            self.check_condition(view, subject, cond);
+        }
+        self.span = span;
     }
 
     fn remember(&mut self, key: (u32, usize), val: Val, end: Option<Value>) {
