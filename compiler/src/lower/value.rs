@@ -253,9 +253,7 @@ impl Val {
         match (self, other) {
             (Val::Unit, Val::Unit) | (Val::None, Val::None) | (Val::Never, Val::Never) => true,
             (Val::Int(..), Val::Int(..)) | (Val::Bool(_), Val::Bool(_)) => true,
-            (Val::Pointer(_, _, a), Val::Pointer(_, _, b)) => {
-                a.ty == b.ty && same_views(&a.view, &b.view)
-            }
+            (Val::Pointer(_, _, a), Val::Pointer(_, _, b)) => a.ty == b.ty && same_views(&a.view, &b.view),
             (Val::Enum(_, a), Val::Enum(_, b)) => a == b,
             (Val::Flags(_, a), Val::Flags(_, b)) => a == b,
             (Val::Bytes(a), Val::Bytes(b)) | (Val::Buffer(a), Val::Buffer(b)) => a.same_shape(b),
@@ -266,7 +264,9 @@ impl Val {
                     && a.place.same_shape(&b.place)
                     && a.count.is_some() == b.count.is_some()
             }
-            (Val::OneOf(a), Val::OneOf(b)) => a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.0 == y.0 && x.1.same_shape(&y.1)),
+            (Val::OneOf(a), Val::OneOf(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.0 == y.0 && x.1.same_shape(&y.1))
+            }
             (Val::Record(a, x), Val::Record(b, y)) => a == b && x.iter().zip(y).all(|(x, y)| x.same_shape(y)),
             (Val::Option(_, a), Val::Option(_, b)) => a.same_shape(b),
             _ => false,
@@ -323,7 +323,8 @@ impl Bytes {
     }
 
     fn same_shape(&self, other: &Bytes) -> bool {
-        self.place.same_shape(&other.place) && (self.len == other.len || matches!((self.len, other.len), (Len::Value(_), Len::Value(_))))
+        self.place.same_shape(&other.place)
+            && (self.len == other.len || matches!((self.len, other.len), (Len::Value(_), Len::Value(_))))
     }
 }
 

@@ -77,7 +77,8 @@ impl Lowerer<'_> {
 
     /// The fault of a structure that does not lie in its block.
     fn outside(&mut self, what: &str, at: Value) -> ir::FaultRef {
-        let id = self.fault_id(FaultKind::Corrupt, format!("{what} lies outside its block"), FoundAs::Unsigned, self.span);
+        let id =
+            self.fault_id(FaultKind::Corrupt, format!("{what} lies outside its block"), FoundAs::Unsigned, self.span);
         ir::FaultRef { fault: id, found: None, at: Some(at) }
     }
 
@@ -148,7 +149,8 @@ impl Lowerer<'_> {
             SizeRule::Const(n) => {
                 let size = self.number(i128::from(*n));
                 view.limit = self.checked(BinOp::Add, start, size);
-                view.limit_evident = matches!(place.origin, Origin::Checked(..)) && place.disp == 0 && place.index.is_none();
+                view.limit_evident =
+                    matches!(place.origin, Origin::Checked(..)) && place.disp == 0 && place.index.is_none();
             }
             SizeRule::Declared(_) if ctx.whole => {}
             SizeRule::Declared(e) => self.declared_size(&mut view, e, start, limit, &name, fixed),
@@ -178,7 +180,12 @@ impl Lowerer<'_> {
         let Some(size) = size else { return };
         let least = self.number(i128::from(fixed.max(1)));
         let enough = self.compare(CmpOp::Le, least, size);
-        let id = self.fault_id(FaultKind::Corrupt, format!("the size of {name} is {{}}, expected at least {}", fixed.max(1)), FoundAs::Unsigned, e.span);
+        let id = self.fault_id(
+            FaultKind::Corrupt,
+            format!("the size of {name} is {{}}, expected at least {}", fixed.max(1)),
+            FoundAs::Unsigned,
+            e.span,
+        );
         self.guard(enough, ir::FaultRef { fault: id, found: Some(size), at: Some(start) });
         let fault = self.outside(name, start);
         let checked = self.check(view.place.region, start, Size::Value(size), limit, fault);
@@ -289,7 +296,9 @@ impl Lowerer<'_> {
             None => format!("`{text}` does not hold"),
         };
         let fault = (found, at);
-        self.in_member_scope(module, Val::View(view.clone()), |l| l.require(cond, FaultKind::Corrupt, &what, Some(fault)));
+        self.in_member_scope(module, Val::View(view.clone()), |l| {
+            l.require(cond, FaultKind::Corrupt, &what, Some(fault))
+        });
     }
 
     /// Ends the walk unless `cond`; its conjuncts are tested one by one, so that each is known afterwards.
@@ -626,7 +635,8 @@ impl Lowerer<'_> {
         let mut range = self.range(tag);
         let mut possible = Vec::new();
         for (i, arm) in arms.iter().enumerate() {
-            let values: Vec<i128> = arm.patterns.iter().filter_map(|p| self.program.const_int(module, p).ok()).collect();
+            let values: Vec<i128> =
+                arm.patterns.iter().filter_map(|p| self.program.const_int(module, p).ok()).collect();
             if arm.patterns.is_empty() {
                 if !range.is_empty() {
                     possible.push(i);
@@ -661,7 +671,8 @@ impl Lowerer<'_> {
             return val.clone();
         }
         let prefix = format!("{name}.");
-        let nested: Vec<(String, Val)> = view.kept.iter().filter_map(|(n, v)| Some((n.strip_prefix(&prefix)?.to_string(), v.clone()))).collect();
+        let nested: Vec<(String, Val)> =
+            view.kept.iter().filter_map(|(n, v)| Some((n.strip_prefix(&prefix)?.to_string(), v.clone()))).collect();
         if let MemberKind::Stored { ty: FieldTy::Struct(inner, _), .. } = &def.members[i].kind
             && !nested.is_empty()
         {
@@ -676,8 +687,14 @@ impl Lowerer<'_> {
             }
         }
         let what = self.text(span).to_string();
-        let message = format!("expected a value that outlives its block, found `{what}`, which is used after a later read");
-        let mut d = Diagnostic::error("E0305", span, message, "its block is gone: only scalars and up to 64 bytes of a view are kept over a read");
+        let message =
+            format!("expected a value that outlives its block, found `{what}`, which is used after a later read");
+        let mut d = Diagnostic::error(
+            "E0305",
+            span,
+            message,
+            "its block is gone: only scalars and up to 64 bytes of a view are kept over a read",
+        );
         d.help = Some(format!("copy what is needed before the read: `let {name} = {what};`"));
         self.report(d);
         Val::Never

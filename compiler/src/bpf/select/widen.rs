@@ -31,7 +31,11 @@ struct Loop {
 impl Widening {
     /// Decides. Inner loops come before outer ones.
     pub fn of(f: &Function, graph: &Graph, defs: &Defs) -> Widening {
-        let mut loops: Vec<Loop> = f.blocks().filter(|(b, data)| data.header.is_some() && graph.is_reached(*b)).filter_map(|(h, _)| Loop::at(f, graph, h)).collect();
+        let mut loops: Vec<Loop> = f
+            .blocks()
+            .filter(|(b, data)| data.header.is_some() && graph.is_reached(*b))
+            .filter_map(|(h, _)| Loop::at(f, graph, h))
+            .collect();
         loops.sort_by_key(|l| l.blocks.iter().filter(|b| **b).count());
         let mut widening = Widening { loops: Vec::new(), params: joins_of_many(f, graph, defs) };
         for mut l in loops {
@@ -40,7 +44,10 @@ impl Widening {
             l.varies = widening.varying(f, &l);
             if l.branches_and_joins(f) {
                 for (i, param) in header.params.iter().enumerate() {
-                    let again = |b: Block| l.contains(b) && f.block(b).term.targets().any(|t| t.block == l.header && l.varies[t.args[i].index()]);
+                    let again = |b: Block| {
+                        l.contains(b)
+                            && f.block(b).term.targets().any(|t| t.block == l.header && l.varies[t.args[i].index()])
+                    };
                     widening.params[param.index()] |= Some(*param) != counter && f.blocks().any(|(b, _)| again(b));
                 }
                 l.varies = widening.varying(f, &l);
@@ -80,7 +87,8 @@ impl Widening {
         }
         loop {
             let mut changed = false;
-            let mut set = |varies: &mut Vec<bool>, v: Value| changed |= !std::mem::replace(&mut varies[v.index()], true);
+            let mut set =
+                |varies: &mut Vec<bool>, v: Value| changed |= !std::mem::replace(&mut varies[v.index()], true);
             for b in &blocks {
                 for inst in &f.block(*b).insts {
                     let Some(result) = inst.result else { continue };
@@ -119,7 +127,9 @@ fn joins_of_many(f: &Function, graph: &Graph, defs: &Defs) -> Vec<bool> {
             for (pred, edge) in &graph.predecessors[b.index()] {
                 let Some(t) = f.block(*pred).term.targets().nth(*edge) else { continue };
                 // The first parameter of a hop's target has no argument.
-                let Some(arg) = (i + t.args.len()).checked_sub(f.block(b).params.len()).map(|i| t.args[i]) else { continue };
+                let Some(arg) = (i + t.args.len()).checked_sub(f.block(b).params.len()).map(|i| t.args[i]) else {
+                    continue;
+                };
                 for way in known(f, defs, arg, &joined, &widened) {
                     if !ways.contains(&way) && ways.len() <= JOINED_MAX {
                         ways.push(way);
@@ -162,7 +172,9 @@ fn known(f: &Function, defs: &Defs, v: Value, joined: &[Vec<Known>], widened: &[
 fn operands(op: &Op) -> [Option<Value>; 2] {
     match op {
         Op::Binary { a, b, .. } | Op::Compare { a, b, .. } | Op::Select { a, b, .. } => [Some(*a), Some(*b)],
-        Op::Cast(a) | Op::Reinterpret(a) | Op::Extend { a, .. } | Op::Refine { a, .. } | Op::Check { a, .. } => [Some(*a), None],
+        Op::Cast(a) | Op::Reinterpret(a) | Op::Extend { a, .. } | Op::Refine { a, .. } | Op::Check { a, .. } => {
+            [Some(*a), None]
+        }
         Op::Const(_) | Op::Arg(_) | Op::ArgLen(_) | Op::Load { .. } => [None; 2],
         Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => [None; 2],
     }
