@@ -64,7 +64,7 @@ fn an_object_has_what_loaders_look_for() {
     assert!(function.is_global());
     let done = compiled(LIST);
     let layout = abi::StateLayout::of(&done.traversals[0]).unwrap();
-    assert_eq!(symbol("values_state").size(), layout.size.into());
+    assert_eq!(symbol("values_state").size(), u64::from(layout.size));
     assert_eq!(symbol(abi::BLOCK_SYMBOL).size(), 4096);
     assert_eq!(section(abi::BLOCK_SECTION).size(), 4096);
     assert_eq!(section("license").data().unwrap(), b"Dual MIT/GPL\0");

@@ -206,9 +206,8 @@ impl Lowerer<'_> {
 
     /// Both operands under one SSA type, bit for bit.
     fn same_bits(&mut self, (a, ta): Num, (b, tb): Num) -> (Value, Value, IntTy) {
-        let signed = ta.signed && tb.signed
-            || (ta.signed && self.as_const(b).is_some())
-            || (tb.signed && self.as_const(a).is_some());
+        let constant = |v: Value| self.as_const(v).is_some();
+        let signed = (ta.signed && (tb.signed || constant(b))) || (tb.signed && constant(a));
         let ty = IntTy::plain(ta.bits.max(tb.bits), signed);
         let mut same = |v| if self.ty(v) == ir_ty(ty) { v } else { self.reinterpret(v, ir_ty(ty)) };
         (same(a), same(b), ty)

@@ -400,7 +400,7 @@ impl Lowerer<'_> {
         let counter = self.turn_counter();
         for i in 0..header.flow.locals.len() {
             if self.assigned_here(plan, i) {
-                self.to_header_shape(i, &header.flow.locals[i].val.clone(), plan);
+                self.reshape(i, &header.flow.locals[i].val.clone(), plan);
             }
         }
         for (l, h) in self.flow.locals.iter().zip(&header.flow.locals) {
@@ -435,7 +435,7 @@ impl Lowerer<'_> {
     }
 
     /// Makes an assigned variable fit the shape with which the loop began.
-    fn to_header_shape(&mut self, i: usize, wanted: &Val, plan: &Plan) {
+    fn reshape(&mut self, i: usize, wanted: &Val, plan: &Plan) {
         let val = self.flow.locals[i].val.clone();
         let name = self.flow.locals[i].name.clone();
         let Some(new) = self.shaped(val, wanted, &name, plan) else { return };

@@ -252,7 +252,7 @@ impl<'a> Lowerer<'a> {
                     Len::Const(*max)
                 } else {
                     let v = self.b.arg_len(*leaf);
-                    self.b.set_name(v, &format!("{name}.len"));
+                    self.b.set_name(v, format!("{name}.len"));
                     Len::Value(v)
                 };
                 *leaf += 1;

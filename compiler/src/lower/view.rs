@@ -25,6 +25,9 @@ pub(super) struct Context {
     pub whole: bool,
 }
 
+/// What the fault of a condition reports: the number found, and the offset in the block.
+pub(super) type Report = (Option<(Value, IntTy)>, Option<Value>);
+
 /// What was decoded, and where it ends if that had to be found.
 pub(super) struct Decoded {
     pub val: Val,
@@ -302,13 +305,7 @@ impl Lowerer<'_> {
     }
 
     /// Ends the walk unless `cond`; its conjuncts are tested one by one, so that each is known afterwards.
-    pub(super) fn require(
-        &mut self,
-        cond: &ast::Expr,
-        kind: FaultKind,
-        message: &str,
-        report: Option<(Option<(Value, IntTy)>, Option<Value>)>,
-    ) {
+    pub(super) fn require(&mut self, cond: &ast::Expr, kind: FaultKind, message: &str, report: Option<Report>) {
         if let ExprKind::Binary(ast::BinaryOp::And, a, b) = &*cond.kind {
             self.require(a, kind, message, report);
             self.require(b, kind, message, report);

@@ -36,8 +36,7 @@ fn glue(f: &mut Function) {
     let graph = Graph::of(f);
     let mut renamed: HashMap<Value, Value> = HashMap::new();
     for b in graph.order.iter().rev() {
-        loop {
-            let Terminator::Jump(t) = f.block(*b).term.clone() else { break };
+        while let Terminator::Jump(t) = f.block(*b).term.clone() {
             let alone =
                 graph.predecessors[t.block.index()].len() == 1 && t.block != *b && f.block(t.block).header.is_none();
             if !alone {

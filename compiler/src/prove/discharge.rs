@@ -114,11 +114,9 @@ fn simplify(
                 return;
             }
         }
-        Op::Check { region, a, size, limit, .. } => {
-            if is_needless(f, disk, *region, *a, *size, *limit) {
-                replaced.insert(inst.result.expect("a check makes a value"), *a);
-                return;
-            }
+        Op::Check { region, a, size, limit, .. } if is_needless(f, disk, *region, *a, *size, *limit) => {
+            replaced.insert(inst.result.expect("a check makes a value"), *a);
+            return;
         }
         _ => {}
     }
