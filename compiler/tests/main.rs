@@ -1,5 +1,6 @@
 //! The compiler's tests, in one binary: a module for each concern.
 
+mod book;
 mod ir;
 mod reject;
 mod syntax;

@@ -72,6 +72,11 @@ impl<'a> Caller<'a> {
         Caller { engine, traversals, images, ready: HashMap::new(), defaults: HashMap::new() }
     }
 
+    /// The length in bytes of the image for a source.
+    pub fn image_len(&self, source: &str) -> Option<u64> {
+        Some(self.images.get(source)?.len())
+    }
+
     /// The traversal with this name.
     pub fn traversal(&self, name: &str) -> Result<&'a Verified, CallError> {
         let found = self.traversals.iter().find(|t| t.name == name);

@@ -190,6 +190,11 @@ impl Profile {
         Profile::built_in().into_iter().find(|p| p.name == name)
     }
 
+    /// The text of the built-in profile of this name.
+    pub fn text(name: &str) -> Option<&'static str> {
+        BUILT_IN.into_iter().find(|text| Profile::parse(text).is_ok_and(|p| p.name == name))
+    }
+
     /// Whether a traversal fits the hook, as far as its size and its reads go.
     pub fn fit(&self, f: &Function) -> Result<(), BpfError> {
         let needed = abi::block_capacity(f);

@@ -9,14 +9,16 @@ use crate::ir::eval::range;
 use crate::ir::schema::LeafKind;
 use crate::ir::*;
 use crate::source::Span;
+use std::collections::HashMap;
 
 /// Adds the tests.
 pub fn shore_up(f: &mut Function) {
     let defs = Defs::of(f);
+    let shown = shown(f, &defs);
     for b in 0..f.blocks.len() {
         let disk = f.blocks[b].disk;
         let old = std::mem::take(&mut f.blocks[b].insts);
-        let mut pass = Pass { f, defs: &defs, disk, out: Vec::with_capacity(old.len()) };
+        let mut pass = Pass { f, defs: &defs, shown: &shown, disk, out: Vec::with_capacity(old.len()) };
         for inst in old {
             pass.inst(inst);
         }
@@ -25,9 +27,20 @@ pub fn shore_up(f: &mut Function) {
     }
 }
 
+/// How many bytes the checks have shown to be at their results.
+fn shown(f: &Function, defs: &Defs) -> HashMap<Value, i128> {
+    let results = f.blocks.iter().flat_map(|b| &b.insts).filter_map(|i| i.result);
+    let sized = results.filter_map(|v| match defs.op(f, defs.root(f, v)) {
+        Some(Op::Check { size, .. }) => Some((v, range::size_range(f, *size).lo)),
+        _ => None,
+    });
+    sized.collect()
+}
+
 struct Pass<'f> {
     f: &'f mut Function,
     defs: &'f Defs,
+    shown: &'f HashMap<Value, i128>,
     disk: Option<Disk>,
     out: Vec<Inst>,
 }
@@ -66,10 +79,7 @@ impl Pass<'_> {
     /// The bytes that are sure to be at the address's base.
     fn sure(&self, addr: &Addr) -> i128 {
         if let Some(base) = addr.base {
-            return match self.defs.op(self.f, self.defs.root(self.f, base)) {
-                Some(Op::Check { size, .. }) => range::size_range(self.f, *size).lo,
-                _ => 0,
-            };
+            return self.shown.get(&base).copied().unwrap_or(0);
         }
         i128::from(match addr.region {
             Region::Disk => self.disk.map_or(0, |d| d.min),

@@ -14,7 +14,7 @@ pub mod vm;
 
 use crate::image::Sources;
 use trav_compiler::ir::verify::Verified;
-use trav_compiler::ir::{FaultId, SourceId};
+use trav_compiler::ir::{FaultId, FaultKind, FoundAs, Function, SourceId};
 
 /// Which executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +77,21 @@ pub struct FaultReport {
     pub found: Option<u64>,
     /// The offset in the disk block, when the fault reports one.
     pub at: Option<u64>,
+}
+
+impl FaultReport {
+    /// The message of the fault table's entry with the value that was found; for a read off the device, with its offset.
+    pub fn message(&self, f: &Function, hops: &[Hop]) -> String {
+        let fault = &f.faults[self.fault.index()];
+        let off_device = hops.last().filter(|_| fault.kind == FaultKind::OutOfDevice).map(|hop| hop.offset);
+        let Some(found) = self.found.or(off_device) else { return fault.message.clone() };
+        let found = match fault.found_as {
+            FoundAs::Unsigned => found.to_string(),
+            FoundAs::Signed => (found as i64).to_string(),
+            FoundAs::Hex(digits) => format!("0x{found:0width$x}", width = usize::from(digits)),
+        };
+        fault.message.replacen("{}", &found, 1)
+    }
 }
 
 /// How a walk ended.

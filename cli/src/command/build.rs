@@ -1,0 +1,83 @@
+//! `trav build`.
+
+use super::hooks;
+use crate::failure::{Failure, Status};
+use crate::load;
+use clap::{Args, ValueEnum};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use trav_compiler::bpf;
+use trav_compiler::ir::print::print;
+use trav_compiler::ir::verify::Verified;
+
+/// Build an eBPF object
+#[derive(Debug, Args)]
+pub struct Build {
+    /// The spec: a path, or a standard module such as std.ext4
+    file: String,
+    /// For which hook: a name that `trav hooks` lists, or a file
+    #[arg(long, default_value = "test", value_name = "NAME")]
+    hook: String,
+    /// Only these traversals
+    #[arg(long = "traversal", value_name = "NAME")]
+    traversals: Vec<String>,
+    /// Where the object goes; the spec's name with .bpf.o where nothing is said
+    #[arg(short, long, value_name = "OUT.bpf.o")]
+    output: Option<PathBuf>,
+    /// Print these instead of writing an object
+    #[arg(long, value_delimiter = ',', value_name = "KIND")]
+    emit: Vec<Emit>,
+}
+
+/// What can be printed instead of an object.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Emit {
+    /// The instructions, each line of the spec before those that it became
+    Asm,
+    /// The verified intermediate form
+    Ir,
+}
+
+impl Build {
+    pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
+        let profile = hooks::profile(&self.hook)?;
+        let compilation = load::compile(&self.file)?;
+        let mut chosen: Vec<&Verified> = Vec::new();
+        for name in &self.traversals {
+            chosen.push(load::traversal(&compilation, name)?);
+        }
+        if self.traversals.is_empty() {
+            chosen.extend(&compilation.traversals);
+        }
+        if chosen.is_empty() {
+            return Err(Failure::call(format!("`{}` has no traversal to build", self.file)));
+        }
+        let refused = |e: bpf::error::BpfError| Failure::Refused(format!("hook `{}`: {e}", profile.name));
+        if !self.emit.is_empty() {
+            for (emit, f) in self.emit.iter().flat_map(|emit| chosen.iter().map(move |f| (emit, f))) {
+                match emit {
+                    Emit::Ir => writeln!(out, "{}", print(f))?,
+                    Emit::Asm => {
+                        let program = bpf::compile(f).map_err(refused)?;
+                        writeln!(out, "{}", bpf::listing::list(&program, &compilation.sources))?;
+                    }
+                }
+            }
+            return Ok(Status::Good);
+        }
+        let object = bpf::object(&chosen, &compilation.sources, &profile).map_err(refused)?;
+        let path = self.output.unwrap_or_else(|| default_output(&self.file));
+        fs::write(&path, object).map_err(|e| Failure::file("write", path.display(), &e))?;
+        Ok(Status::Good)
+    }
+}
+
+/// `list.bpf.o` in the working folder for `specs/list.trav`, `ext4.bpf.o` for `std.ext4`.
+fn default_output(file: &str) -> PathBuf {
+    let name = match Path::new(file).extension() {
+        Some(e) if e == "trav" => Path::new(file).file_stem().map(|s| s.to_string_lossy().into_owned()),
+        _ => file.rsplit('.').next().map(String::from),
+    };
+    PathBuf::from(format!("{}.bpf.o", name.unwrap_or_else(|| "out".into())))
+}

@@ -1,0 +1,61 @@
+//! The subcommands.
+
+mod build;
+mod check;
+mod completions;
+mod dump;
+mod explain;
+mod fmt;
+mod hooks;
+mod run;
+mod test;
+
+use crate::failure::{Failure, Status};
+use clap::{Parser, Subcommand};
+use std::io::Write;
+
+/// Walks over on-disk structures: checked, proved, run, and built as eBPF objects.
+#[derive(Debug, Parser)]
+#[command(name = "trav", version, after_help = EXIT_STATUSES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_STATUSES: &str = "\
+FILE is a path or a standard module such as std.ext4.
+
+Exit status: 0 a result (also none), 1 the spec is wrong, 2 the call is wrong, 3 the walk ended in a fault, 4 the target
+refused.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Check(check::Check),
+    Build(build::Build),
+    Run(run::Run),
+    Dump(dump::Dump),
+    Test(test::Test),
+    Fmt(fmt::Fmt),
+    Hooks(hooks::Hooks),
+    Explain(explain::Explain),
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// Runs it; `out` is standard output.
+    pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
+        match self {
+            Command::Check(command) => command.run(out),
+            Command::Build(command) => command.run(out),
+            Command::Run(command) => command.run(out),
+            Command::Dump(command) => command.run(out),
+            Command::Test(command) => command.run(out),
+            Command::Fmt(command) => command.run(out),
+            Command::Hooks(command) => command.run(out),
+            Command::Explain(command) => command.run(out),
+            Command::Completions(command) => command.run(out),
+        }
+    }
+}

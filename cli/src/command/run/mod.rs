@@ -1,0 +1,176 @@
+//! `trav run`.
+
+mod answer;
+mod batch;
+
+use crate::failure::{Failure, Status};
+use crate::load;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
+use std::hint::black_box;
+use std::io::Write;
+use std::time::Instant;
+use trav_compiler::Compilation;
+use trav_compiler::ir::verify::Verified;
+use trav_runtime::call::{Answer, Arguments, CallError, Caller, Images};
+use trav_runtime::exec::{Engine, ExecError};
+use trav_runtime::image;
+use trav_runtime::value::{Given, parse_pair};
+
+/// Run a traversal on an image
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The spec: a path, or a standard module such as std.ext4
+    file: String,
+    /// The traversal
+    traversal: String,
+    /// Arguments: 12, -1, 0x1f, 4KiB, true, text, hex:00ff10
+    #[arg(value_name = "NAME=VALUE")]
+    args: Vec<String>,
+    /// The image; SOURCE=FILE for a further source of the traversal
+    #[arg(long = "image", value_name = "[SOURCE=]FILE")]
+    images: Vec<String>,
+    /// What runs it: generated machine code, the interpreter, the emitted object in a BPF machine or in this kernel
+    #[arg(long, default_value = "native", value_parser = engine())]
+    engine: Engine,
+    /// Print the answer as one JSON object on one line
+    #[arg(long)]
+    json: bool,
+    /// Print each read
+    #[arg(long)]
+    trace: bool,
+    /// Run one call per line of FILE (- for standard input): NAME=VALUE … or a JSON object; prints one JSON line each
+    #[arg(long, value_name = "FILE")]
+    batch: Option<String>,
+    /// Then run N more lookups, the calls in turn, and print their time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    repeat: Option<u64>,
+}
+
+fn engine() -> impl TypedValueParser<Value = Engine> {
+    let named = |name: String| Engine::ALL.into_iter().find(|e| e.name() == name);
+    PossibleValuesParser::new(Engine::ALL.map(Engine::name)).map(move |name| named(name).expect("clap took only these"))
+}
+
+/// Arguments by name, as given.
+type Pairs = Vec<(String, Given)>;
+
+impl Run {
+    pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
+        let given = self.args.iter().map(|text| {
+            parse_pair(text).ok_or_else(|| Failure::call(format!("expected an argument NAME=VALUE, found `{text}`")))
+        });
+        let given: Pairs = given.collect::<Result<_, _>>()?;
+        let compilation = load::compile(&self.file)?;
+        let traversal = load::traversal(&compilation, &self.traversal)?;
+        let images = open_images(&self.images)?;
+        check_sources(&images, &compilation)?;
+        let caller = Caller::new(self.engine, &compilation.traversals, &images);
+        let mut walks = Walks { run: &self, compilation: &compilation, traversal, caller, timed: Vec::new() };
+        let status = match &self.batch {
+            Some(file) => walks.batch(file, &given, out)?,
+            None => walks.one(&given, out)?,
+        };
+        if let Some(count) = self.repeat {
+            walks.repeat(count, out)?;
+        }
+        Ok(status)
+    }
+}
+
+/// The calls of one command line.
+struct Walks<'a> {
+    run: &'a Run,
+    compilation: &'a Compilation,
+    traversal: &'a Verified,
+    caller: Caller<'a>,
+    /// The arguments of the calls so far, laid out; kept only for `--repeat`.
+    timed: Vec<Vec<u8>>,
+}
+
+impl<'a> Walks<'a> {
+    /// One call, for people or as JSON.
+    fn one(&mut self, given: &[(String, Given)], out: &mut dyn Write) -> Result<Status, Failure> {
+        let answer = self.call(given).map_err(failure)?;
+        let sources = &self.compilation.sources;
+        let view = answer::View { run: self.run, sources, answer: &answer, caller: &self.caller };
+        if self.run.json {
+            view.json(out)?
+        } else {
+            view.text(out)?
+        }
+        Ok(view.status())
+    }
+
+    /// As `Caller::call`, but keeps the arguments when they will be timed.
+    fn call(&mut self, given: &[(String, Given)]) -> Result<Answer<'a>, CallError> {
+        let args = match self.caller.arguments(self.traversal, given)? {
+            Arguments::Ready(args) => args,
+            Arguments::Fault(answer) => return Ok(answer),
+        };
+        let trace = self.caller.run(self.traversal, &args)?;
+        if self.run.repeat.is_some() {
+            self.timed.push(args);
+        }
+        Ok(Answer { traversal: self.traversal, trace })
+    }
+
+    /// Times `count` lookups, going round the calls made before.
+    fn repeat(&mut self, count: u64, out: &mut dyn Write) -> Result<(), Failure> {
+        if self.timed.is_empty() {
+            return Err(Failure::call("no call was made that could be timed"));
+        }
+        let (executor, sources) = self.caller.executor(self.traversal).map_err(failure)?;
+        let start = Instant::now();
+        for args in self.timed.iter().cycle().take(usize::try_from(count).unwrap_or(usize::MAX)) {
+            black_box(executor.run(args, sources)).map_err(|e| failure(e.into()))?;
+        }
+        let nanoseconds = start.elapsed().as_nanos() as f64 / count as f64;
+        writeln!(out, r#"{{"lookups":{count},"ns_per_lookup":{nanoseconds:.1}}}"#)?;
+        Ok(())
+    }
+}
+
+/// Opens `--image FILE` and `--image SOURCE=FILE`.
+fn open_images(given: &[String]) -> Result<Images, Failure> {
+    let mut images = Images::new();
+    for text in given {
+        let (source, file) = text.split_once('=').filter(|(s, _)| is_source(s)).unwrap_or(("image", text));
+        let image = image::open(file).map_err(|e| Failure::file("open", file, &e))?;
+        if images.insert(source.into(), image).is_some() {
+            return Err(Failure::call(format!("an image for `{source}` is given twice")));
+        }
+    }
+    Ok(images)
+}
+
+/// Whether the text before `=` names a source rather than being part of a path: `journal`, `device[3]`.
+fn is_source(text: &str) -> bool {
+    let name = text.split_once('[').map_or(text, |(name, _)| name);
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !name.is_empty() && name.chars().all(letter) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// An image for a source that no traversal has is a mistake in the call.
+fn check_sources(images: &Images, compilation: &Compilation) -> Result<(), Failure> {
+    let known = |name: &String| compilation.traversals.iter().any(|t| t.sources.contains(name));
+    match images.keys().find(|name| name.as_str() != "image" && !known(name)) {
+        Some(name) => Err(Failure::call(format!("the spec has no source `{name}`"))),
+        None => Ok(()),
+    }
+}
+
+/// What a call that could not be made means for the command.
+fn failure(error: CallError) -> Failure {
+    match error {
+        CallError::UnknownTraversal(name) => Failure::call(format!("there is no traversal `{name}`")),
+        CallError::Argument(message) | CallError::Exec(ExecError::Arguments(message)) => Failure::Call(message),
+        CallError::NoImage { source, .. } if source == "image" => Failure::call("no image is given: --image FILE"),
+        CallError::NoImage { traversal, source } => {
+            Failure::call(format!("`{traversal}` reads from `{source}`: --image {source}=FILE"))
+        }
+        CallError::Exec(ExecError::Io(error)) => Failure::call(format!("cannot read an image: {error}")),
+        CallError::Exec(ExecError::Refused(message)) => Failure::Refused(message),
+    }
+}

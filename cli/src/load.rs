@@ -1,0 +1,94 @@
+//! From the `FILE` of a command line to a compilation.
+//!
+//! `FILE` is a path, or a standard module such as `std.ext4`. Modules that a file names by `use` are looked for beside it:
+//! `use local.tree` is `local/tree.trav` in the folder of the file that was named on the command line.
+
+use crate::failure::{self, Failure};
+use crate::render;
+use crate::suggest::did_you_mean;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use trav_compiler::diag::{Diagnostic, Severity};
+use trav_compiler::ir::verify::Verified;
+use trav_compiler::{Compilation, Loader, texts};
+
+/// The longest text that is read: far above any spec, far below the machine's memory.
+const TEXT_BYTES_MAX: u64 = 16 << 20;
+
+/// A spec's name, as it is displayed, and its text.
+pub struct Spec {
+    /// The path as given, or `std/ext4.trav`.
+    pub name: String,
+    /// The text.
+    pub text: String,
+    folder: PathBuf,
+}
+
+impl Spec {
+    /// Reads a path or takes a standard module.
+    pub fn read(file: &str) -> Result<Spec, Failure> {
+        let path: Vec<&str> = file.split('.').collect();
+        if let Some((name, text)) = texts::standard_module(&path) {
+            return Ok(Spec { name, text: text.into(), folder: PathBuf::new() });
+        }
+        if path[0] == "std" && path.len() > 1 && !file.contains('/') && !Path::new(file).exists() {
+            let modules: Vec<_> = texts::standard_modules().collect();
+            let near = did_you_mean(file, modules.iter().map(String::as_str));
+            return Err(Failure::call(format!("there is no standard module `{file}`{near}")));
+        }
+        let bytes = read_bytes(Path::new(file)).map_err(|e| Failure::file("read", file, &e))?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let offset = e.utf8_error().valid_up_to();
+            failure::tell(&format!("error: `{file}` is not UTF-8 text: the byte at offset {offset} is wrong\n"));
+            Failure::Spec
+        })?;
+        let folder = Path::new(file).parent().map_or_else(PathBuf::new, Path::to_path_buf);
+        Ok(Spec { name: file.into(), text, folder })
+    }
+
+    /// Compiles it.
+    pub fn compile(&self) -> Compilation {
+        trav_compiler::compile(&self.name, &self.text, self)
+    }
+}
+
+impl Loader for Spec {
+    fn load(&self, path: &[&str]) -> Option<(String, String)> {
+        let mut file: PathBuf = self.folder.clone();
+        file.extend(path);
+        file.set_extension("trav");
+        let text = String::from_utf8(read_bytes(&file).ok()?).ok()?;
+        Some((file.display().to_string(), text))
+    }
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > TEXT_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "longer than 16 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// Whether any of them is an error.
+pub fn has_error(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|d| d.severity == Severity::Error)
+}
+
+/// Compiles `file` for use: prints what is wrong with it, and fails unless it is right.
+pub fn compile(file: &str) -> Result<Compilation, Failure> {
+    let compilation = Spec::read(file)?.compile();
+    render::tell(&compilation.sources, &compilation.diagnostics);
+    if has_error(&compilation.diagnostics) { Err(Failure::Spec) } else { Ok(compilation) }
+}
+
+/// The traversal with this name.
+pub fn traversal<'a>(compilation: &'a Compilation, name: &str) -> Result<&'a Verified, Failure> {
+    let all = &compilation.traversals;
+    all.iter().find(|t| t.name == name).ok_or_else(|| {
+        let near = did_you_mean(name, all.iter().map(|t| t.name.as_str()));
+        Failure::call(format!("there is no traversal `{name}`{near}"))
+    })
+}
