@@ -1,0 +1,157 @@
+//! Walks of the standard formats on the images of a query.
+//!
+//! A [`Library`] compiles each format once; a [`Session`] keeps the executors and the results of default walks (`open()`) of one
+//! set of images.
+
+use crate::Options;
+use crate::query::Failure;
+use serde_json::Value as Json;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use trav_compiler::{Compilation, Loader, texts};
+use trav_runtime::call::{Answer, CallError, Caller, Images};
+use trav_runtime::exec::{Engine, FaultReport, Outcome};
+use trav_runtime::image::Image;
+use trav_runtime::value::{Given, Value, decode};
+
+/// The most bytes that one plain read gives: answers have a limit of memory.
+const READ_BYTES_MAX: u64 = 512 << 20;
+
+/// The standard formats, each compiled when it is first needed.
+pub struct Library {
+    options: Options,
+    modules: BTreeMap<String, OnceCell<Result<Compilation, String>>>,
+}
+
+/// Standard modules use standard modules only.
+struct NoFiles;
+
+impl Loader for NoFiles {
+    fn load(&self, _path: &[&str]) -> Option<(String, String)> {
+        None
+    }
+}
+
+impl Library {
+    /// Nothing is compiled yet.
+    pub fn new(options: &Options) -> Self {
+        let modules = texts::standard_modules().map(|name| (name, OnceCell::new())).collect();
+        Library { options: options.clone(), modules }
+    }
+
+    /// A format, as `std.NAME`.
+    fn module(&self, name: &str) -> Result<&Compilation, Failure> {
+        let cell = self.modules.get(name).ok_or(Failure::Unsupported)?;
+        let compiled = cell.get_or_init(|| compile(name, self.text(name)?));
+        compiled.as_ref().map_err(|message| Failure::error(message.clone()))
+    }
+
+    fn text(&self, name: &str) -> Result<String, String> {
+        let path: Vec<&str> = name.split('.').collect();
+        if let Some(folder) = &self.options.specs {
+            let file = folder.join(path[1..].join("/")).with_extension("trav");
+            return std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()));
+        }
+        let (_, text) = texts::standard_module(&path).expect("the names come from the table of texts");
+        Ok(text.into())
+    }
+}
+
+fn compile(name: &str, text: String) -> Result<Compilation, String> {
+    let compilation = trav_compiler::compile(name, &text, &NoFiles);
+    match compilation.diagnostics.first() {
+        None => Ok(compilation),
+        Some(d) => Err(format!("{name} does not compile: {} {}", d.code, d.message)),
+    }
+}
+
+/// The walks on one set of images.
+pub struct Session<'a> {
+    library: &'a Library,
+    images: &'a Images,
+    callers: HashMap<&'static str, Caller<'a>>,
+}
+
+impl<'a> Session<'a> {
+    /// A session on these images; the main one is `image`.
+    pub fn new(library: &'a Library, images: &'a Images) -> Self {
+        Session { library, images, callers: HashMap::new() }
+    }
+
+    /// A session on other images, such as a partition of this one's.
+    pub fn within<'b>(&self, images: &'b Images) -> Session<'b>
+    where
+        'a: 'b,
+    {
+        Session::new(self.library, images)
+    }
+
+    /// The executor of all walks.
+    pub fn engine(&self) -> Engine {
+        self.library.options.engine
+    }
+
+    /// The main image.
+    pub fn image(&self) -> &'a Arc<dyn Image> {
+        self.images.get("image").expect("every session has a main image")
+    }
+
+    /// The result of a walk ([`Value::None`] for none); its fault is an error. `module` is `std.NAME`.
+    pub fn call(&mut self, module: &'static str, walk: &str, args: &[(&str, Json)]) -> Result<Value, Failure> {
+        let answer = self.run(module, walk, args)?;
+        match &answer.trace.outcome {
+            Outcome::Fault(report) => Err(fault(&answer, report)),
+            Outcome::Done(_) if answer.traversal.stream => panic!("{module} {walk} gives rows: call `rows`"),
+            Outcome::Done(laid_out) => {
+                Ok(decode(&answer.traversal.result, laid_out).expect("executors lay out results"))
+            }
+        }
+    }
+
+    /// The rows of a walk; its fault is an error, whatever rows came before.
+    pub fn rows(&mut self, module: &'static str, walk: &str, args: &[(&str, Json)]) -> Result<Vec<Value>, Failure> {
+        let answer = self.run(module, walk, args)?;
+        match &answer.trace.outcome {
+            Outcome::Fault(report) => Err(fault(&answer, report)),
+            Outcome::Done(_) => {
+                let row = |row: &Vec<u8>| decode(&answer.traversal.result, row).expect("executors lay out rows");
+                Ok(answer.trace.rows.iter().map(row).collect())
+            }
+        }
+    }
+
+    /// Plain bytes of the main image, at a place that a walk named.
+    pub fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, Failure> {
+        let image = self.image();
+        let outside = || Failure::error(format!("{len} bytes at {offset} do not lie on the image"));
+        if offset.checked_add(len).is_none_or(|end| end > image.len()) || len > READ_BYTES_MAX {
+            return Err(outside());
+        }
+        let mut bytes = vec![0; len as usize];
+        image.read_at(offset, &mut bytes).map_err(|e| Failure::error(e.to_string()))?;
+        Ok(bytes)
+    }
+
+    fn run(&mut self, module: &'static str, walk: &str, args: &[(&str, Json)]) -> Result<Answer<'a>, Failure> {
+        if !self.callers.contains_key(module) {
+            let compilation = self.library.module(module)?;
+            self.callers.insert(module, Caller::new(self.engine(), &compilation.traversals, self.images));
+        }
+        let caller = self.callers.get_mut(module).expect("it was put there above");
+        let given: Vec<_> = args.iter().map(|(n, v)| ((*n).to_string(), Given::Json(v.clone()))).collect();
+        caller.call(walk, &given).map_err(|error| match error {
+            CallError::UnknownTraversal(name) => panic!("{module} has a traversal `{name}`"),
+            CallError::Argument(text) => Failure::Error(text),
+            CallError::NoImage { source, .. } => Failure::Error(format!("there is no image for `{source}`")),
+            CallError::Exec(error) => Failure::Error(format!("{error:?}")),
+        })
+    }
+}
+
+/// A fault as an error's text.
+fn fault(answer: &Answer<'_>, report: &FaultReport) -> Failure {
+    let fault = &answer.traversal.faults[report.fault.index()];
+    let found = report.found.map_or_else(String::new, |v| v.to_string());
+    Failure::Error(format!("{}: {}", fault.kind.name(), fault.message.replacen("{}", &found, 1)))
+}
