@@ -221,10 +221,9 @@ impl Lowerer<'_> {
             if let Some(magic) = magic {
                 self.check_magic(view, i, magic);
             }
-            match &m.cond {
-                Some(cond) if m.name == "_" => self.check_condition(view, None, cond),
-                Some(_) => drop(self.member(view, i, m.span)),
-                None => {}
+            if let Some(cond) = &m.cond {
+                let subject = if m.name == "_" { None } else { Some((i, format!("{}.{}", def.name, m.name))) };
+                self.check_condition(view, subject, cond);
             }
             if let MemberKind::Stored { ty: FieldTy::Struct(inner, _), offset: Offset::Fixed(_), .. } = &m.kind
                 && self.has_conditions(*inner)
@@ -279,18 +278,6 @@ impl Lowerer<'_> {
     fn member_offset(&mut self, view: &View, i: usize) -> Option<Value> {
         let place = self.place_of_member(view, i)?;
         Some(self.offset_of(place))
-    }
-
-    /// A member is checked when it is decoded, also when that happens again: where flows join, a view's members are forgotten, what was
-    /// known of them with them; and the bytes that are then loaded may be others than those that were checked.
-    fn check_own_condition(&mut self, view: &View, i: usize) {
-        let def = &self.program.structs[view.def.index()];
-        let m = &def.members[i];
-        if let Some(cond) = m.cond.as_ref().filter(|_| self.dump.is_none() && m.name != "_") {
-            let span = self.span;
-            self.check_condition(view, Some((i, format!("{}.{}", def.name, m.name))), cond);
-            self.span = span;
-        }
     }
 
     fn check_condition(&mut self, view: &View, subject: Option<(usize, String)>, cond: &ast::Expr) {
@@ -442,7 +429,6 @@ impl Lowerer<'_> {
             MemberKind::Condition => Val::Unit,
         };
         self.remember(key, val.clone(), None);
-        self.check_own_condition(view, i);
         val
     }
 
@@ -509,7 +495,6 @@ impl Lowerer<'_> {
         let decoded = self.decode(ty, place, &ctx, span);
         self.label_value(&decoded.val, &m.name);
         self.remember((view.id, i), decoded.val.clone(), decoded.end);
-        self.check_own_condition(view, i);
         decoded
     }
 
