@@ -55,12 +55,13 @@ module.exports = grammar({
     [$.field],
     [$.let_member],
     [$._expression, $.match_arm],
+    [$.self],
   ],
 
   rules: {
     source_file: ($) => seq(repeat($.module_doc), repeat(choice($.use, $._declaration))),
 
-    use: ($) => seq("use", $.path, optional(seq(".", "{", list1($._name), "}")), ";"),
+    use: ($) => seq("use", $._name, repeat(seq(".", $._name)), optional(seq(".", "{", list1($._name), "}")), ";"),
 
     _declaration: ($) =>
       choice($.const, $.enum, $.flags, $.struct, $.record, $.fn, $.traversal, $.source, $.test),
@@ -179,8 +180,7 @@ module.exports = grammar({
     boolean: (_) => choice("true", "false"),
     none: (_) => "none",
     end: (_) => "end",
-    self: ($) =>
-      prec.right(seq("self", optional(seq("with", $.replacement, repeat(prec.dynamic(1, seq(",", $.replacement))))))),
+    self: ($) => seq("self", optional(seq("with", $.replacement, repeat(seq(",", $.replacement))))),
     replacement: ($) => prec.right(seq($._name, "=", $._expression)),
     record_literal: ($) => prec.dynamic(-1, prec(PREC.record, seq($.path, "{", list($.field_init), "}"))),
     field_init: ($) => seq($._name, optional(seq(":", $._value))),
