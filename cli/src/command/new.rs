@@ -16,14 +16,14 @@ pub struct New {
 
 impl New {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
-        let shown = self.folder.display();
+        let shown = self.folder.display().to_string();
         match fs::read_dir(&self.folder).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}
             Ok(false) => return Err(Failure::call(format!("`{shown}` is not empty; nothing was written"))),
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(&self.folder).map_err(|e| Failure::file("make", shown, &e))?;
+                fs::create_dir_all(&self.folder).map_err(|e| Failure::file("make", &shown, &e))?;
             }
-            Err(e) => return Err(Failure::file("use", shown, &e)),
+            Err(e) => return Err(Failure::file("use", &shown, &e)),
         }
         let files: [(&str, &[u8]); 3] = [
             ("list.trav", include_bytes!("../../template/list.trav")),
