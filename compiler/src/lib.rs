@@ -133,7 +133,12 @@ pub fn compile_dump(name: &str, text: &str, loader: &dyn Loader, structure: &str
             let structs = names.iter().filter(|(_, (d, _))| matches!(d, Def::Struct(_))).map(|(n, _)| n.as_str());
             let like = check::nearest(structure, structs).map(String::from);
             let at = source::Span { file, ..source::Span::default() };
-            let mut d = Diagnostic::error("E0201", at, format!("expected a structure of the module, found `{structure}`"), "in this module");
+            let mut d = Diagnostic::error(
+                "E0201",
+                at,
+                format!("expected a structure of the module, found `{structure}`"),
+                "in this module",
+            );
             d.help = like.map(|l| format!("did you mean `{l}`?"));
             diagnostics.push(d);
         }
@@ -151,7 +156,11 @@ pub fn compile_dump(name: &str, text: &str, loader: &dyn Loader, structure: &str
 }
 
 /// Lowers, proves and verifies one traversal.
-fn one_traversal(program: &check::types::Program, sources: &SourceMap, id: check::types::TraversalId) -> Result<Verified, Vec<Diagnostic>> {
+fn one_traversal(
+    program: &check::types::Program,
+    sources: &SourceMap,
+    id: check::types::TraversalId,
+) -> Result<Verified, Vec<Diagnostic>> {
     finish(lower::lower(program, sources, id), sources)
 }
 

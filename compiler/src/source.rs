@@ -89,11 +89,7 @@ impl SourceMap {
     pub fn place(&self, span: Span) -> Place {
         let file = self.file(span.file);
         let line = file.line_starts.partition_point(|s| *s <= span.start) - 1;
-        Place {
-            file: file.name.clone(),
-            line: line as u32 + 1,
-            column: span.start - file.line_starts[line] + 1,
-        }
+        Place { file: file.name.clone(), line: line as u32 + 1, column: span.start - file.line_starts[line] + 1 }
     }
 
     /// The whole line on which a span begins, without its end and without outer blanks.

@@ -1,6 +1,7 @@
 //! The compiler's tests, in one binary: a module for each concern.
 
 mod book;
+mod bpf;
 mod ir;
 mod reject;
 mod syntax;

@@ -19,7 +19,10 @@ impl Loader for NoModules {
 pub fn golden(family: &str) -> Vec<PathBuf> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden")).join(family);
     let entries = std::fs::read_dir(&folder).expect("the golden files are in the repository");
-    let mut files: Vec<PathBuf> = entries.map(|e| e.expect("a readable folder").path()).filter(|p| p.extension().is_some_and(|e| e == "trav")).collect();
+    let mut files: Vec<PathBuf> = entries
+        .map(|e| e.expect("a readable folder").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "trav"))
+        .collect();
     files.sort();
     files
 }

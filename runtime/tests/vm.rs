@@ -58,7 +58,11 @@ fn pairs() -> Vec<Vec<u64>> {
 }
 
 /// A function of words without hops; `body` makes the result.
-fn function(schemas: &[Schema], result: Schema, body: impl FnOnce(&mut FunctionBuilder, Vec<Value>) -> Value) -> Verified {
+fn function(
+    schemas: &[Schema],
+    result: Schema,
+    body: impl FnOnce(&mut FunctionBuilder, Vec<Value>) -> Value,
+) -> Verified {
     let mut b = FunctionBuilder::new("f");
     b.set_result(result, false);
     let mut args = Vec::new();
@@ -185,7 +189,9 @@ fn comparisons_are_those_of_eval_however_they_are_used() {
         for op in [CmpOp::Eq, CmpOp::Ne, CmpOp::Lt, CmpOp::Le] {
             for how in uses {
                 // Of full range, so small that a difference fits, and against a number.
-                for (bits, known) in [(None, None), (Some(33), None), (Some(33), Some(63)), (None, Some(63)), (None, Some(i64::MAX))] {
+                for (bits, known) in
+                    [(None, None), (Some(33), None), (Some(33), Some(63)), (None, Some(63)), (None, Some(i64::MAX))]
+                {
                     let f = comparison(ty, op, how, bits, known);
                     for (call, trace) in pairs().iter().zip(run_words(&f, &pairs())) {
                         let narrow = |w: u64| bits.map_or(w, |bits| eval::extend(ty, bits, w));
@@ -196,8 +202,20 @@ fn comparisons_are_those_of_eval_however_they_are_used() {
                             Use::Negated => u64::from(!holds),
                             Use::Select if holds => x,
                             Use::Select => y,
-                            Use::SelectZero => if holds { x } else { 0 },
-                            Use::SelectNegated => if holds { 0 } else { x },
+                            Use::SelectZero => {
+                                if holds {
+                                    x
+                                } else {
+                                    0
+                                }
+                            }
+                            Use::SelectNegated => {
+                                if holds {
+                                    0
+                                } else {
+                                    x
+                                }
+                            }
                             Use::Guard if holds => 5,
                             Use::Guard => {
                                 let report = FaultReport { fault: FaultId(0), found: Some(x), at: Some(y) };
@@ -408,8 +426,9 @@ fn random_functions_mean_the_same_on_all_engines() {
                 b.binary(BinOp::Add, Mode::Wrap, sum, *v)
             })
         });
-        let calls: Vec<Vec<u64>> =
-            (0..24).map(|_| (0..3).map(|_| if r.below(2) == 0 { r.pick(&EDGES) } else { r.next() }).collect()).collect();
+        let calls: Vec<Vec<u64>> = (0..24)
+            .map(|_| (0..3).map(|_| if r.below(2) == 0 { r.pick(&EDGES) } else { r.next() }).collect())
+            .collect();
         run_words(&f, &calls);
     }
 }
@@ -484,7 +503,8 @@ fn bytes_arguments_are_read_where_they_are() {
     b.ret();
     let (f, image) = (verified(b), memory(&[]));
     let content: Vec<u8> = (0..96u8).map(|i| i.wrapping_mul(11)).collect();
-    let calls: Vec<(u64, u64)> = [0u64, 2, 50, 96].into_iter().flat_map(|len| (0..98).map(move |at| (len, at))).collect();
+    let calls: Vec<(u64, u64)> =
+        [0u64, 2, 50, 96].into_iter().flat_map(|len| (0..98).map(move |at| (len, at))).collect();
     let laid_out = |(len, at): &(u64, u64)| [&words(&[*len])[..], &content, &words(&[*at])].concat();
     let args: Vec<Vec<u8>> = calls.iter().map(laid_out).collect();
     let traces = run_all(&f, &args.iter().map(|a| (&a[..], &image)).collect::<Vec<_>>());

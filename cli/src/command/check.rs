@@ -71,12 +71,24 @@ fn report(sources: &SourceMap, traversal: &Verified, out: &mut dyn Write) -> Res
     if traversal.stream {
         writeln!(out, "  at most {} rows", c.rows_max)?;
     }
-    writeln!(out, "  {} steps, {} bytes carried over a read, {} bytes of scratch memory", c.steps, c.frame_bytes, c.scratch_bytes)?;
+    writeln!(
+        out,
+        "  {} steps, {} bytes carried over a read, {} bytes of scratch memory",
+        c.steps, c.frame_bytes, c.scratch_bytes
+    )?;
     writeln!(out, "  {} checks remain", c.checks.len())?;
     for check in &c.checks {
         let place = sources.place(check.span);
         let fault = &traversal.faults[check.fault.index()];
-        writeln!(out, "    {}:{}: {} ({}): {}", place.file, place.line, fault.message, fault.kind.name(), check.reason)?;
+        writeln!(
+            out,
+            "    {}:{}: {} ({}): {}",
+            place.file,
+            place.line,
+            fault.message,
+            fault.kind.name(),
+            check.reason
+        )?;
     }
     Ok(())
 }

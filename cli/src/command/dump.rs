@@ -55,11 +55,16 @@ impl Dump {
         let spec = Spec::read(&self.file)?;
         let dump = compile_dump(&spec.name, &spec.text, &spec, &self.structure);
         render::tell(&dump.sources, &dump.diagnostics);
-        let Some((walk, entries)) = dump.walk.filter(|_| !has_error(&dump.diagnostics)) else { return Err(Failure::Spec) };
+        let Some((walk, entries)) = dump.walk.filter(|_| !has_error(&dump.diagnostics)) else {
+            return Err(Failure::Spec);
+        };
         let image = image::open(&self.image).map_err(|e| Failure::file("open", &self.image, &e))?;
         let mut given: Vec<(String, Given)> = Vec::new();
         for text in &self.args {
-            given.push(parse_pair(text).ok_or_else(|| Failure::call(format!("expected an argument NAME=VALUE, found `{text}`")))?);
+            given.push(
+                parse_pair(text)
+                    .ok_or_else(|| Failure::call(format!("expected an argument NAME=VALUE, found `{text}`")))?,
+            );
         }
         let at = number(&self.at)?;
         let room = image.len().saturating_sub(at).min(ROOM_MAX);
@@ -118,7 +123,9 @@ impl Row<'_> {
         match self.entry.name.split_once("[]") {
             Some((name, _)) if name.is_empty() => self.entry.name.clone(),
             Some((name, rest)) if rest.is_empty() => format!("{name}[{}]", self.index[0]),
-            Some((name, rest)) => format!("{name}[{}]{}", self.index[0], rest.replacen("[]", &format!("[{}]", self.index[1]), 1)),
+            Some((name, rest)) => {
+                format!("{name}[{}]{}", self.index[0], rest.replacen("[]", &format!("[{}]", self.index[1]), 1))
+            }
             None => self.entry.name.clone(),
         }
     }
@@ -138,8 +145,15 @@ impl Row<'_> {
             Schema::Unit => String::new(),
             Schema::Bytes { .. } => {
                 let bytes = self.bytes(image, BYTES_SHOWN);
-                let text = bytes.iter().take_while(|b| **b != 0).map(|b| if b.is_ascii_graphic() || *b == b' ' { *b as char } else { '.' });
-                format!("{:?}{}", text.collect::<String>(), if self.len as usize > BYTES_SHOWN { format!(" … {} bytes", self.len) } else { String::new() })
+                let text = bytes
+                    .iter()
+                    .take_while(|b| **b != 0)
+                    .map(|b| if b.is_ascii_graphic() || *b == b' ' { *b as char } else { '.' });
+                format!(
+                    "{:?}{}",
+                    text.collect::<String>(),
+                    if self.len as usize > BYTES_SHOWN { format!(" … {} bytes", self.len) } else { String::new() }
+                )
             }
             schema => decode(schema, &self.value.to_le_bytes()).map_or_else(|e| format!("{e:?}"), |v| format!("{v:#}")),
         }
@@ -148,10 +162,22 @@ impl Row<'_> {
     fn print(&self, image: &Arc<dyn Image>, out: &mut dyn Write) -> Result<(), Failure> {
         let indent = 2 * self.entry.depth as usize;
         let name = format!("{:indent$}{}", "", self.name());
-        let raw = if self.len == 0 { String::new() } else { hex(&self.bytes(image, 8)) + if self.len > 8 { "…" } else { "" } };
-        let place = if self.len == 0 && self.entry.schema != Schema::Unit { "computed".into() } else { format!("{:#x}", self.offset) };
+        let raw = if self.len == 0 {
+            String::new()
+        } else {
+            hex(&self.bytes(image, 8)) + if self.len > 8 { "…" } else { "" }
+        };
+        let place = if self.len == 0 && self.entry.schema != Schema::Unit {
+            "computed".into()
+        } else {
+            format!("{:#x}", self.offset)
+        };
         let expected = self.entry.expected.as_ref().map_or(String::new(), |e| format!("  ({e})"));
-        writeln!(out, "{}", format!("{place:>12}  {raw:<17}  {name:<28} {}{expected}", self.meaning(image)).trim_end())?;
+        writeln!(
+            out,
+            "{}",
+            format!("{place:>12}  {raw:<17}  {name:<28} {}{expected}", self.meaning(image)).trim_end()
+        )?;
         Ok(())
     }
 

@@ -35,6 +35,8 @@ pub mod word {
     pub const AT: usize = 7;
     /// Which of `found` and `at` the fault reports: [`FOUND_VALID`](super::FOUND_VALID), [`AT_VALID`](super::AT_VALID).
     pub const FLAGS: usize = 8;
+    /// Always zero. The program adds it to values of which the kernel's verifier shall know nothing.
+    pub const ZERO: usize = 9;
     /// Words in the header; the rest of them is reserved and zero.
     pub const COUNT: usize = 16;
 }

@@ -72,7 +72,7 @@ impl Btf {
 
     /// An integer of so many bytes.
     pub fn int(&mut self, name: &str, size: u32, signed: bool) -> TypeId {
-        self.push(name, INT, 0, size, &[u32::from(signed) << 24 | size * 8])
+        self.push(name, INT, 0, size, &[(u32::from(signed) << 24) | (size * 8)])
     }
 
     /// `n` elements.

@@ -15,7 +15,8 @@ use crate::source::SourceMap;
 use object::elf::{R_BPF_64_64, SHT_PROGBITS, SectionFlags as ElfFlags};
 use object::write::{Object, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
 use object::{
-    Architecture, BinaryFormat, Endianness, RelocationFlags, SectionFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
+    Architecture, BinaryFormat, Endianness, RelocationFlags, SectionFlags, SectionKind, SymbolFlags, SymbolKind,
+    SymbolScope,
 };
 
 /// What the kernel counts as compatible with the GPL (include/linux/license.h); the code made is the user's.
@@ -83,7 +84,22 @@ impl<'a> File<'a> {
         let fault = describe::fault_type(&mut btf, &scalars);
         let strings = Strings::default();
         let (functions, lines) = (Vec::new(), Vec::new());
-        File { elf, profile, code, state, constants, block, block_section, btf, scalars, context, fault, strings, functions, lines }
+        File {
+            elf,
+            profile,
+            code,
+            state,
+            constants,
+            block,
+            block_section,
+            btf,
+            scalars,
+            context,
+            fault,
+            strings,
+            functions,
+            lines,
+        }
     }
 
     fn program(&mut self, f: &Verified, program: &Program, sources: &SourceMap) {
@@ -91,7 +107,8 @@ impl<'a> File<'a> {
         let layout = StateLayout::of(f).expect("the layout of a compiled function exists");
         let ty = describe::state(&mut self.btf, &self.scalars, f, &layout);
         let offset = self.elf.append_section_bss(self.state.section, layout.size.into(), 8);
-        let state = self.state.variable(&mut self.elf, &mut self.btf, &abi::state_symbol(&name), ty, offset, layout.size);
+        let state =
+            self.state.variable(&mut self.elf, &mut self.btf, &abi::state_symbol(&name), ty, offset, layout.size);
         let constants = (!program.constants.is_empty()).then(|| {
             let ty = self.scalars.bytes(&mut self.btf, program.constants.len() as u32);
             self.constant(&format!("{name}_constants"), ty, &program.constants)
@@ -110,7 +127,14 @@ impl<'a> File<'a> {
         self.constants.variable(&mut self.elf, &mut self.btf, name, ty, offset, bytes.len() as u32)
     }
 
-    fn code(&mut self, name: &str, program: &Program, sources: &SourceMap, state: SymbolId, constants: Option<SymbolId>) {
+    fn code(
+        &mut self,
+        name: &str,
+        program: &Program,
+        sources: &SourceMap,
+        state: SymbolId,
+        constants: Option<SymbolId>,
+    ) {
         let mut insns = program.insns.clone();
         for r in &program.relocations {
             // The addend stands in the instruction: relocations have none of their own.
@@ -185,7 +209,15 @@ impl Data {
     }
 
     /// Names what lies at an offset.
-    fn variable(&mut self, elf: &mut Object<'_>, btf: &mut Btf, name: &str, ty: TypeId, offset: u64, size: u32) -> SymbolId {
+    fn variable(
+        &mut self,
+        elf: &mut Object<'_>,
+        btf: &mut Btf,
+        name: &str,
+        ty: TypeId,
+        offset: u64,
+        size: u32,
+    ) -> SymbolId {
         self.variables.push((btf.variable(name, ty), offset as u32, size));
         self.size = offset as u32 + size;
         symbol(elf, name, SymbolKind::Data, self.section, offset, size.into())

@@ -18,9 +18,11 @@ use std::collections::HashMap;
 /// Writes a function.
 pub fn emit(code: &VCode, homes: &Allocated<'_>) -> Result<Assembled, BpfError> {
     let mut asm = Assembler::default();
+    let end = asm.label();
     let forward = forwarding(code, homes);
     let labels: Vec<Label> = code.blocks.iter().map(|_| asm.label()).collect();
-    let mut emitter = Emitter { asm, labels, forward, stubs: HashMap::new(), pending: Vec::new(), span: Span::default() };
+    let mut emitter =
+        Emitter { asm, labels, forward, stubs: HashMap::new(), pending: Vec::new(), end, span: Span::default() };
     for i in 0..code.blocks.len() {
         let block = VBlock(i as u32);
         if emitter.resolve(block) == block {
@@ -36,7 +38,9 @@ fn forwarding(code: &VCode, homes: &Allocated<'_>) -> Vec<Option<VBlock>> {
     let empty = |i: usize| {
         let (VInsn::Jump { to, .. }, _) = code.blocks[i].insns.last()? else { return None };
         let mut empty = code.blocks[i].insns.len() == 1;
-        homes.for_each_event(VBlock(i as u32), |event| empty &= !matches!(event, Event::Move { from, to } if from != to));
+        homes.for_each_event(VBlock(i as u32), |event| {
+            empty &= !matches!(event, Event::Move { from, to } if from != to)
+        });
         empty.then_some(*to)
     };
     (0..code.blocks.len()).map(empty).collect()
@@ -61,6 +65,8 @@ struct Emitter {
     forward: Vec<Option<VBlock>>,
     stubs: HashMap<Stub, Label>,
     pending: Vec<(Stub, Label, Span)>,
+    /// The common end of all stubs.
+    end: Label,
     span: Span,
 }
 
@@ -139,8 +145,8 @@ impl Emitter {
                 self.asm.branch(*cond, a, b, fail);
             }
             VInsn::Fail { exit } => {
-                let fail = self.exit(exit, rest.as_slice());
-                self.asm.jump(fail);
+                let stub = stub_of(exit, rest.as_slice());
+                self.fail(stub);
             }
             VInsn::Copy { to, from, len, max, .. } => {
                 let temps = [reg(), reg(), reg(), reg()];
@@ -179,17 +185,7 @@ impl Emitter {
 
     /// The label of the stub for this exit, whose registers have these homes.
     fn exit(&mut self, exit: &Exit, homes: &[Home]) -> Label {
-        let mut homes = homes.iter();
-        let mut source = |report: &Option<Report>| {
-            report.map(|report| match report {
-                Report::Const(c) => Source::Const(c),
-                Report::Reg(_) => Source::Home(*homes.next().expect("each reported register is an operand")),
-            })
-        };
-        let stub = match exit {
-            Exit::Trap => Stub::Trap,
-            Exit::Fault { fault, found, at } => Stub::Fault { fault: fault.0, found: source(found), at: source(at) },
-        };
+        let stub = stub_of(exit, homes);
         if let Some(label) = self.stubs.get(&stub) {
             return *label;
         }
@@ -199,60 +195,103 @@ impl Emitter {
         label
     }
 
-    /// All stubs and their common end: r1 is the state, r0 the fault.
+    /// Leaves at once. The first to leave this way has the stub in its place.
+    fn fail(&mut self, stub: Stub) {
+        if let Some(label) = self.stubs.get(&stub) {
+            return self.asm.jump(*label);
+        }
+        let label = self.asm.label();
+        self.asm.bind(label);
+        self.stubs.insert(stub, label);
+        self.stub(&stub);
+        self.asm.jump(self.end);
+    }
+
+    /// All stubs that are still to be written, and the end of all.
     fn stubs(&mut self) {
-        if self.pending.is_empty() {
+        if self.stubs.is_empty() {
             return;
         }
-        let end = self.asm.label();
         let pending = std::mem::take(&mut self.pending);
         for (i, (stub, label, span)) in pending.iter().enumerate() {
             self.asm.bind(*label);
             self.asm.at(*span);
             self.stub(stub);
             if i + 1 < pending.len() {
-                self.asm.jump(end);
+                self.asm.jump(self.end);
             }
         }
-        self.asm.bind(end);
-        self.asm.store(Width::B8, STATE, header(word::FAULT), Rhs::Reg(R0));
+        self.asm.bind(self.end);
+        self.asm.symbol(STATE, Symbol::State, 0);
+        self.asm.store(Width::B8, STATE, header(word::FOUND), Rhs::Reg(FOUND));
+        self.asm.store(Width::B8, STATE, header(word::AT), Rhs::Reg(AT));
+        self.asm.mov(FOUND, FAULT);
+        self.asm.alu(AluOp::Arsh, FOUND, Rhs::Imm(FLAG_BITS));
+        self.asm.store(Width::B8, STATE, header(word::FAULT), Rhs::Reg(FOUND));
+        self.asm.alu(AluOp::And, FAULT, Rhs::Imm((1 << FLAG_BITS) - 1));
+        self.asm.store(Width::B8, STATE, header(word::FLAGS), Rhs::Reg(FAULT));
         self.asm.store(Width::B8, STATE, header(word::STATUS), Rhs::Imm(Status::Fault as i32));
         self.asm.imm(R0, Status::Fault as u64);
         self.asm.push(Insn::exit());
     }
 
+    /// Puts what is reported where the common end wants it; all of it, since the kernel lets no register be read that was not set.
     fn stub(&mut self, stub: &Stub) {
         let (fault, found, at) = match *stub {
             Stub::Trap => (TRAP, None, None),
             Stub::Fault { fault, found, at } => (u64::from(fault), found, at),
         };
-        let reports = [(found, word::FOUND, FOUND_VALID), (at, word::AT, AT_VALID)];
-        let taken = |r: Reg| reports.iter().any(|(s, ..)| *s == Some(Source::Home(Home::Reg(r))));
-        let base = (STATE..).find(|r| !taken(*r)).expect("a fault reports two words at most");
-        self.asm.symbol(base, Symbol::State, 0);
-        // What is in registers goes first: r0 serves for the rest.
-        for (source, word, _) in reports {
-            if let Some(Source::Home(Home::Reg(r))) = source {
-                self.asm.store(Width::B8, base, header(word), Rhs::Reg(r));
+        let flags = found.map_or(0, |_| FOUND_VALID) | at.map_or(0, |_| AT_VALID);
+        let in_register = |source: Option<Source>, r: Reg| source == Some(Source::Home(Home::Reg(r)));
+        match (in_register(found, AT), in_register(at, FOUND)) {
+            (true, true) => {
+                self.asm.mov(STATE, AT);
+                self.asm.mov(AT, FOUND);
+                self.asm.mov(FOUND, STATE);
+            }
+            (false, true) => {
+                self.fetch(AT, at);
+                self.fetch(FOUND, found);
+            }
+            (_, false) => {
+                self.fetch(FOUND, found);
+                self.fetch(AT, at);
             }
         }
-        for (source, word, _) in reports {
-            match source {
-                Some(Source::Home(Home::Stack(s))) => self.asm.load(Width::B8, R0, FRAME, slot(s)),
-                Some(Source::Const(c)) => self.asm.imm(R0, c),
-                Some(Source::Home(Home::Reg(_))) | None => continue,
-            }
-            self.asm.store(Width::B8, base, header(word), Rhs::Reg(R0));
+        self.asm.imm(FAULT, fault << FLAG_BITS | flags);
+    }
+
+    fn fetch(&mut self, to: Reg, source: Option<Source>) {
+        match source {
+            Some(Source::Home(Home::Reg(from))) => self.asm.mov(to, from),
+            Some(Source::Home(Home::Stack(s))) => self.asm.load(Width::B8, to, FRAME, slot(s)),
+            Some(Source::Const(c)) => self.asm.imm(to, c),
+            None => self.asm.imm(to, 0),
         }
-        let flags = reports.iter().filter(|(s, ..)| s.is_some()).map(|(.., flag)| flag).sum::<u64>();
-        self.asm.store(Width::B8, base, header(word::FLAGS), Rhs::Imm(flags as i32));
-        self.asm.mov(STATE, base);
-        self.asm.imm(R0, fault);
     }
 }
 
-/// Holds the state's address in a fault's way out.
+fn stub_of(exit: &Exit, homes: &[Home]) -> Stub {
+    let mut homes = homes.iter();
+    let mut source = |report: &Option<Report>| {
+        report.map(|report| match report {
+            Report::Const(c) => Source::Const(c),
+            Report::Reg(_) => Source::Home(*homes.next().expect("each reported register is an operand")),
+        })
+    };
+    match exit {
+        Exit::Trap => Stub::Trap,
+        Exit::Fault { fault, found, at } => Stub::Fault { fault: fault.0, found: source(found), at: source(at) },
+    }
+}
+
+// The registers of a fault's way out: the fault's number above its flags, what is reported, and the state's address.
+const FAULT: Reg = R0;
 const STATE: Reg = 1;
+const FOUND: Reg = 2;
+const AT: Reg = 3;
+/// The flags' share of the register [`FAULT`]. The trap's number, all ones, survives the shift.
+const FLAG_BITS: i32 = 2;
 
 fn rhs<R>(rhs: &Rhs<R>, reg: &mut impl FnMut() -> Reg) -> Rhs<Reg> {
     match rhs {

@@ -66,7 +66,10 @@ impl fmt::Display for BpfError {
                 write!(f, "the walk reads from {needed} sources, and the hook reaches {limit}")
             }
             BpfError::Scratch { needed, limit } => {
-                write!(f, "arguments, frame, slots and result take {needed} bytes, and the hook's scratch memory has {limit}")
+                write!(
+                    f,
+                    "arguments, frame, slots and result take {needed} bytes, and the hook's scratch memory has {limit}"
+                )
             }
             BpfError::SameName(name) => write!(f, "two traversals of one object are called `{name}`"),
             BpfError::NotEmitted(what) => write!(f, "not emitted yet by this version: {what}"),

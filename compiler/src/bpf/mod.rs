@@ -7,6 +7,7 @@ pub mod abi;
 pub mod asm;
 pub mod btf;
 mod describe;
+mod disasm;
 mod elf;
 mod emit;
 pub mod error;
@@ -19,6 +20,7 @@ mod regalloc;
 mod select;
 mod vcode;
 
+pub use disasm::disassemble;
 pub use elf::object;
 
 use crate::ir::verify::Verified;

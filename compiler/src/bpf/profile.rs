@@ -181,7 +181,8 @@ impl Profile {
 
     /// The profiles that are built in.
     pub fn built_in() -> Vec<Profile> {
-        let parse = |text: &&str| Profile::parse(text).unwrap_or_else(|e| panic!("built-in profiles are well formed: {e}"));
+        let parse =
+            |text: &&str| Profile::parse(text).unwrap_or_else(|e| panic!("built-in profiles are well formed: {e}"));
         BUILT_IN.iter().map(parse).collect()
     }
 

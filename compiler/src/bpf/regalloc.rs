@@ -4,8 +4,8 @@
 
 use super::error::BpfError;
 use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
-use regalloc2 as ra;
 use ra::{Allocation, Edit, InstOrEdit, MachineEnv, Operand, PReg, PRegSet, RegClass};
+use regalloc2 as ra;
 
 /// Registers that hold values: r0 to r9.
 const REGISTERS: std::ops::Range<usize> = 0..10;
@@ -82,8 +82,9 @@ pub fn allocate(code: &VCode) -> Result<Allocated<'_>, BpfError> {
         fixed_stack_slots: Vec::new(),
     };
     let options = ra::RegallocOptions { validate_ssa: cfg!(debug_assertions), ..Default::default() };
-    let output = ra::run(&input, &env, &options)
-        .unwrap_or_else(|e| panic!("virtual code is SSA in split form and needs few registers an instruction, but {e}"));
+    let output = ra::run(&input, &env, &options).unwrap_or_else(|e| {
+        panic!("virtual code is SSA in split form and needs few registers an instruction, but {e}")
+    });
     Ok(Allocated { input, output })
 }
 

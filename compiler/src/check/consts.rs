@@ -69,7 +69,10 @@ impl Program {
             ExprKind::Repeat(item, n) => {
                 let count = int(n)?;
                 if !(0..=1 << 20).contains(&count) {
-                    return Err(NotConst::Wrong(n.span, format!("expected a table of at most 2^20 entries, found {count}")));
+                    return Err(NotConst::Wrong(
+                        n.span,
+                        format!("expected a table of at most 2^20 entries, found {count}"),
+                    ));
                 }
                 ConstValue::Table(vec![int(item)?; count as usize])
             }
@@ -84,7 +87,9 @@ impl Program {
             ExprKind::Binary(BinaryOp::And, a, b) => ConstValue::Bool(truth(a)? && truth(b)?),
             ExprKind::Binary(BinaryOp::Or, a, b) => ConstValue::Bool(truth(a)? || truth(b)?),
             ExprKind::Binary(op, a, b) => const_binary(*op, int(a)?, int(b)?, e.span)?,
-            ExprKind::If(ast::IfExpr { cond: ast::Cond::Expr(c), then, other: Some(other) }) if then.stmts.is_empty() => {
+            ExprKind::If(ast::IfExpr { cond: ast::Cond::Expr(c), then, other: Some(other) })
+                if then.stmts.is_empty() =>
+            {
                 match (&then.value, truth(c)?) {
                     (Some(v), true) => self.const_at(module, v, depth)?,
                     (Some(_), false) => self.const_at(module, other, depth)?,
@@ -101,7 +106,13 @@ impl Program {
     }
 
     /// `Kind.Inner`, `Feature.extents`, `module.CONST`.
-    fn const_item(&self, module: ModuleId, base: &ast::Expr, item: &ast::Ident, depth: usize) -> Result<ConstValue, NotConst> {
+    fn const_item(
+        &self,
+        module: ModuleId,
+        base: &ast::Expr,
+        item: &ast::Ident,
+        depth: usize,
+    ) -> Result<ConstValue, NotConst> {
         let runtime = Err(NotConst::Runtime(item.span));
         let Some(def) = self.def_of_path(module, base) else { return runtime };
         let items = match def {
@@ -136,7 +147,10 @@ impl Program {
 
 fn const_binary(op: BinaryOp, a: i128, b: i128, span: Span) -> Result<ConstValue, NotConst> {
     let wrong = |why: &str| NotConst::Wrong(span, why.into());
-    let in_64 = |n: Option<i128>| n.filter(|n| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(n)).ok_or_else(|| wrong("expected a number of 64 bits"));
+    let in_64 = |n: Option<i128>| {
+        n.filter(|n| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(n))
+            .ok_or_else(|| wrong("expected a number of 64 bits"))
+    };
     let shift = |b: i128| u32::try_from(b).ok().filter(|b| *b < 64).ok_or_else(|| wrong("expected a shift below 64"));
     let wrap = |n: i128| n & i128::from(u64::MAX);
     let n = match op {

@@ -36,7 +36,8 @@ impl Checker<'_> {
                     let dotted = path.join(".");
                     let message = format!("expected a module, found no file for `{dotted}`");
                     let known = crate::texts::standard_modules().collect::<Vec<_>>().join(", ");
-                    self.error("E0203", used.span, message, "no such module").help = Some(format!("the standard modules are {known}"));
+                    self.error("E0203", used.span, message, "no such module").help =
+                        Some(format!("the standard modules are {known}"));
                     return;
                 };
                 let file = self.sources.add(name, text);
@@ -92,10 +93,22 @@ impl Checker<'_> {
 
     fn declare_item(&mut self, module: ModuleId, item: &ast::Item) {
         let p = &mut self.program;
-        let blank = |name: &ast::Ident| NamedBits { name: name.name.clone(), bits: 64, endian: None, items: Vec::new(), span: name.span };
+        let blank = |name: &ast::Ident| NamedBits {
+            name: name.name.clone(),
+            bits: 64,
+            endian: None,
+            items: Vec::new(),
+            span: name.span,
+        };
         let (name, def) = match item {
             ast::Item::Const(c) => {
-                let def = ConstDef { module, name: c.name.name.clone(), ty: None, syntax: Rc::new(c.clone()), value: RefCell::new(None) };
+                let def = ConstDef {
+                    module,
+                    name: c.name.name.clone(),
+                    ty: None,
+                    syntax: Rc::new(c.clone()),
+                    value: RefCell::new(None),
+                };
                 p.consts.push(def);
                 (&c.name, Def::Const(ConstId(p.consts.len() as u32 - 1)))
             }
@@ -124,7 +137,13 @@ impl Checker<'_> {
                 (&s.name, Def::Struct(StructId(p.structs.len() as u32 - 1)))
             }
             ast::Item::Record(r) => {
-                let def = RecordDef { module, name: r.name.name.clone(), fields: Vec::new(), methods: HashMap::new(), span: r.span };
+                let def = RecordDef {
+                    module,
+                    name: r.name.name.clone(),
+                    fields: Vec::new(),
+                    methods: HashMap::new(),
+                    span: r.span,
+                };
                 p.records.push(def);
                 (&r.name, Def::Record(RecordId(p.records.len() as u32 - 1)))
             }

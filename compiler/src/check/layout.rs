@@ -87,7 +87,12 @@ impl Checker<'_> {
                 let n = match u32::try_from(n).ok().filter(|n| *n <= SIZE_MAX) {
                     Some(n) => n,
                     None => {
-                        self.error("E0303", size.span, format!("expected a size of at most {}, found {n}", SIZE_MAX), "too large");
+                        self.error(
+                            "E0303",
+                            size.span,
+                            format!("expected a size of at most {}, found {n}", SIZE_MAX),
+                            "too large",
+                        );
                         end
                     }
                 };
@@ -135,7 +140,14 @@ impl Checker<'_> {
             Some(format!("write `size {}`, or make the fields smaller", cursor.fixed_end));
     }
 
-    fn lay_out_member(&mut self, id: StructId, module: ModuleId, order: Option<Endian>, member: &ast::Member, cursor: &mut Cursor) {
+    fn lay_out_member(
+        &mut self,
+        id: StructId,
+        module: ModuleId,
+        order: Option<Endian>,
+        member: &ast::Member,
+        cursor: &mut Cursor,
+    ) {
         match member {
             ast::Member::Fn(_) => {}
             ast::Member::Align(n) => {
@@ -147,13 +159,25 @@ impl Checker<'_> {
                 }
             }
             ast::Member::Where(cond) => {
-                let def = MemberDef { name: "_".into(), kind: MemberKind::Condition, cond: Some(cond.clone()), doc: String::new(), span: cond.span };
+                let def = MemberDef {
+                    name: "_".into(),
+                    kind: MemberKind::Condition,
+                    cond: Some(cond.clone()),
+                    doc: String::new(),
+                    span: cond.span,
+                };
                 self.program.structs[id.index()].members.push(def);
             }
             ast::Member::Let(l) => {
                 let ty = l.ty.as_ref().map(|t| self.resolve_type(module, t));
                 let kind = MemberKind::Computed { ty, value: l.value.clone() };
-                let def = MemberDef { name: l.name.name.clone(), kind, cond: l.cond.clone(), doc: l.doc.clone(), span: l.span };
+                let def = MemberDef {
+                    name: l.name.name.clone(),
+                    kind,
+                    cond: l.cond.clone(),
+                    doc: l.doc.clone(),
+                    span: l.span,
+                };
                 self.add_member(id, &l.name, def);
             }
             ast::Member::Field(f) => {
@@ -162,8 +186,8 @@ impl Checker<'_> {
                     && !self.is_laid_out_before(*inner, id)
                 {
                     let message = "expected a structure that is declared earlier in the file";
-                    self.error("E0404", f.ty.span, message, "its size is not known yet, or it contains this one").help =
-                        Some("move the declaration of the inner structure above this one".into());
+                    self.error("E0404", f.ty.span, message, "its size is not known yet, or it contains this one")
+                        .help = Some("move the declaration of the inner structure above this one".into());
                 }
                 let at = f.at.clone();
                 self.place(id, module, at, ty, &f.name, (f.magic.clone(), f.cond.clone()), &f.doc, f.span, cursor);
@@ -197,7 +221,12 @@ impl Checker<'_> {
                 Ok(n) => match u32::try_from(n).ok().filter(|n| *n <= SIZE_MAX) {
                     Some(n) => Some(n),
                     None => {
-                        self.error("E0303", e.span, format!("expected an offset of at most {}, found {n}", SIZE_MAX), "too large");
+                        self.error(
+                            "E0303",
+                            e.span,
+                            format!("expected an offset of at most {}, found {n}", SIZE_MAX),
+                            "too large",
+                        );
                         Some(0)
                     }
                 },
@@ -235,7 +264,10 @@ impl Checker<'_> {
         let clash = cursor.taken.iter().find(|(s, e, _)| *s < end && start < *e).copied();
         if let Some((s, e, other)) = clash {
             let other = self.program.structs[id.index()].members[other].clone();
-            let message = format!("expected fields that do not overlap, found `{}` at {start}..{end} over `{}` at {s}..{e}", name.name, other.name);
+            let message = format!(
+                "expected fields that do not overlap, found `{}` at {start}..{end} over `{}` at {s}..{e}",
+                name.name, other.name
+            );
             let d = self.error("E0401", span, message, format!("takes bytes {start}..{end}"));
             d.others.push(crate::diag::Label { span: other.span, text: format!("takes bytes {s}..{e}") });
             d.help = Some(format!("place it at `@{e:#x}`, or make both arms of one `match`"));
@@ -245,7 +277,8 @@ impl Checker<'_> {
     fn add_member(&mut self, id: StructId, name: &ast::Ident, def: MemberDef) {
         let s = &mut self.program.structs[id.index()];
         let index = s.members.len();
-        let taken = def.name != "_" && (s.by_name.contains_key(&def.name) || s.params.iter().any(|(n, _)| *n == def.name));
+        let taken =
+            def.name != "_" && (s.by_name.contains_key(&def.name) || s.params.iter().any(|(n, _)| *n == def.name));
         if def.name != "_" && !taken {
             s.by_name.insert(def.name.clone(), index);
         }
@@ -255,7 +288,14 @@ impl Checker<'_> {
         }
     }
 
-    fn lay_out_bits(&mut self, id: StructId, module: ModuleId, order: Option<Endian>, b: &ast::Bits, cursor: &mut Cursor) {
+    fn lay_out_bits(
+        &mut self,
+        id: StructId,
+        module: ModuleId,
+        order: Option<Endian>,
+        b: &ast::Bits,
+        cursor: &mut Cursor,
+    ) {
         let ty = self.resolve_field_type(module, &b.repr, order);
         let FieldTy::Scalar { scalar: Scalar::Int(int), .. } = ty else {
             if !matches!(ty, FieldTy::Error) {
@@ -271,7 +311,11 @@ impl Checker<'_> {
             let width = self.const_size(module, &field.width);
             let room = u32::from(int.bits);
             if width == 0 || width > room || used + width > room {
-                let message = format!("expected bit fields of {room} bits in all, found `{}` at {used}..{}", field.name.name, used + width);
+                let message = format!(
+                    "expected bit fields of {room} bits in all, found `{}` at {used}..{}",
+                    field.name.name,
+                    used + width
+                );
                 self.error("E0403", field.width.span, message, "does not fit in the word");
                 return;
             }
@@ -283,15 +327,24 @@ impl Checker<'_> {
             let scalar = match field.ty.as_ref().map(|t| (t.span, self.resolve_field_type(module, t, order))) {
                 None if width == 1 => Scalar::Bool,
                 None => Scalar::Int(IntTy::plain(width as u8, false)),
-                Some((_, FieldTy::Scalar { scalar: Scalar::Int(t), .. })) => Scalar::Int(IntTy { bits: width as u8, ..t }),
+                Some((_, FieldTy::Scalar { scalar: Scalar::Int(t), .. })) => {
+                    Scalar::Int(IntTy { bits: width as u8, ..t })
+                }
                 Some((_, FieldTy::Scalar { scalar, .. })) => scalar,
                 Some((span, _)) => {
                     self.error("E0301", span, "expected an integer, enum or flags type", "bits are numbers");
                     continue;
                 }
             };
-            let kind = MemberKind::Bits { word, shift: shift as u8, width: width as u8, scalar, magic: field.magic.clone() };
-            let def = MemberDef { name: field.name.name.clone(), kind, cond: field.cond.clone(), doc: field.doc.clone(), span: field.name.span };
+            let kind =
+                MemberKind::Bits { word, shift: shift as u8, width: width as u8, scalar, magic: field.magic.clone() };
+            let def = MemberDef {
+                name: field.name.name.clone(),
+                kind,
+                cond: field.cond.clone(),
+                doc: field.doc.clone(),
+                span: field.name.span,
+            };
             self.add_member(id, &field.name, def);
         }
     }

@@ -14,9 +14,9 @@ use crate::Loader;
 use crate::diag::Diagnostic;
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
-use std::collections::HashMap;
 pub use consts::{NotConst, SIZE_MAX};
 use resolver::Resolver;
+use std::collections::HashMap;
 use types::*;
 
 /// A chain of `use` longer than this is refused, so that no set of files eats the stack.
@@ -65,13 +65,20 @@ pub fn check(root: ast::Module, sources: &mut SourceMap, loader: &dyn Loader) ->
 }
 
 fn take_tests(module: &mut ast::Module) -> Vec<ast::Test> {
-    let (tests, items) = std::mem::take(&mut module.items).into_iter().partition::<Vec<_>, _>(|i| matches!(i, ast::Item::Test(_)));
+    let (tests, items) =
+        std::mem::take(&mut module.items).into_iter().partition::<Vec<_>, _>(|i| matches!(i, ast::Item::Test(_)));
     module.items = items;
     tests.into_iter().filter_map(|i| if let ast::Item::Test(t) = i { Some(t) } else { None }).collect()
 }
 
 impl Checker<'_> {
-    fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>, label: impl Into<String>) -> &mut Diagnostic {
+    fn error(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> &mut Diagnostic {
         self.diagnostics.push(Diagnostic::error(code, span, message, label));
         self.diagnostics.last_mut().expect("just pushed")
     }

@@ -64,7 +64,9 @@ impl Checker<'_> {
                     ast::Item::Const(c) => self.resolve_const(*module, c),
                     ast::Item::Record(r) => self.resolve_record(*module, r),
                     ast::Item::Fn(f) => {
-                        if let Some(id) = self.own(*module, &f.name, |d| if let Def::Fn(id) = d { Some(id) } else { None }) {
+                        if let Some(id) =
+                            self.own(*module, &f.name, |d| if let Def::Fn(id) = d { Some(id) } else { None })
+                        {
                             self.resolve_fn(id);
                         }
                     }
@@ -115,7 +117,12 @@ impl Checker<'_> {
                 continue;
             }
             if values.iter().any(|(other, _)| *other == item.name.name) {
-                self.error("E0202", item.name.span, format!("expected one `{}`, found two", item.name.name), "again here");
+                self.error(
+                    "E0202",
+                    item.name.span,
+                    format!("expected one `{}`, found two", item.name.name),
+                    "again here",
+                );
                 continue;
             }
             values.push((item.name.name.clone(), n as u64));
@@ -157,7 +164,12 @@ impl Checker<'_> {
             NotConst::Reported => {}
             NotConst::Runtime(span) => {
                 let what = self.sources.text(span).to_string();
-                self.error("E0302", span, format!("expected a constant, found `{what}`"), "known only at run time, or not declared");
+                self.error(
+                    "E0302",
+                    span,
+                    format!("expected a constant, found `{what}`"),
+                    "known only at run time, or not declared",
+                );
             }
             NotConst::Wrong(span, why) => {
                 self.error("E0302", span, why, "in this constant");
@@ -170,7 +182,12 @@ impl Checker<'_> {
         let mut fields: Vec<(String, Ty, Option<ast::Expr>)> = Vec::new();
         for f in &r.fields {
             if fields.iter().any(|(n, ..)| *n == f.name.name) {
-                self.error("E0202", f.name.span, format!("expected one field `{}`, found two", f.name.name), "again here");
+                self.error(
+                    "E0202",
+                    f.name.span,
+                    format!("expected one field `{}`, found two", f.name.name),
+                    "again here",
+                );
             }
             let ty = self.resolve_type(module, &f.ty);
             if matches!(&ty, Ty::Record(inner) if inner.0 >= id.0 && self.contains_record(*inner, id)) {
@@ -216,7 +233,12 @@ impl Checker<'_> {
         let mut out: Vec<(String, Ty)> = Vec::new();
         for p in params {
             if out.iter().any(|(n, _)| *n == p.name.name) {
-                self.error("E0202", p.name.span, format!("expected one parameter `{}`, found two", p.name.name), "again here");
+                self.error(
+                    "E0202",
+                    p.name.span,
+                    format!("expected one parameter `{}`, found two", p.name.name),
+                    "again here",
+                );
             }
             let ty = self.resolve_type(module, &p.ty);
             out.push((p.name.name.clone(), ty));
@@ -234,7 +256,12 @@ impl Checker<'_> {
         for ((_, ty), p) in params.iter().zip(&t.params) {
             if self.program.schema(ty).is_none() && *ty != Ty::Error {
                 let found = self.program.describe(ty);
-                self.error("E0301", p.ty.span, format!("expected a type that a caller can give, found {found}"), "not a parameter's type");
+                self.error(
+                    "E0301",
+                    p.ty.span,
+                    format!("expected a type that a caller can give, found {found}"),
+                    "not a parameter's type",
+                );
             }
         }
         let (result, stream) = match t.result.as_ref().map(|r| (r, self.resolve_type(module, r))) {
@@ -245,8 +272,13 @@ impl Checker<'_> {
         if self.program.schema(&result).is_none() && result != Ty::Error {
             let found = self.program.describe(&result);
             let span = t.result.as_ref().map_or(t.span, |r| r.span);
-            self.error("E0301", span, format!("expected a type that can leave a walk, found {found}"), "not a result's type").help =
-                Some("give back a record with the fields that are wanted".into());
+            self.error(
+                "E0301",
+                span,
+                format!("expected a type that can leave a walk, found {found}"),
+                "not a result's type",
+            )
+            .help = Some("give back a record with the fields that are wanted".into());
         }
         let def = &mut self.program.traversals[id.index()];
         (def.params, def.defaults, def.result, def.stream) = (params, defaults, result, stream);

@@ -18,7 +18,13 @@ pub struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>, label: impl Into<String>) -> &mut Diagnostic {
+    fn error(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> &mut Diagnostic {
         self.diagnostics.push(Diagnostic::error(code, span, message, label));
         self.diagnostics.last_mut().expect("just pushed")
     }
@@ -30,7 +36,12 @@ impl Resolver<'_> {
             Err(NotConst::Reported) => None,
             Err(NotConst::Runtime(span)) => {
                 let what = self.sources.text(span).to_string();
-                self.error("E0302", span, format!("expected a constant, found `{what}`"), "known only at run time, or not declared");
+                self.error(
+                    "E0302",
+                    span,
+                    format!("expected a constant, found `{what}`"),
+                    "known only at run time, or not declared",
+                );
                 None
             }
             Err(NotConst::Wrong(span, why)) => {
@@ -57,7 +68,9 @@ impl Resolver<'_> {
         match &ty.kind {
             TypeKind::Optional(inner) => Ty::Option(Box::new(self.resolve_type(module, inner))),
             TypeKind::Stream(inner) => Ty::Stream(Box::new(self.resolve_type(module, inner))),
-            TypeKind::BytesUpTo(n) => Ty::Bytes { max: self.const_size(module, n), fixed: false, display: Display::Plain },
+            TypeKind::BytesUpTo(n) => {
+                Ty::Bytes { max: self.const_size(module, n), fixed: false, display: Display::Plain }
+            }
             TypeKind::Buffer(n) => Ty::Buffer(self.const_size(module, n)),
             TypeKind::Named { path, args } if args.is_empty() => {
                 let name = &path[path.len() - 1].name;
@@ -88,7 +101,12 @@ impl Resolver<'_> {
             FieldTy::Error => Ty::Error,
             _ => {
                 let text = self.sources.text(ty.span).to_string();
-                self.error("E0301", ty.span, format!("expected the type of a value, found `{text}`"), "only stored in blocks");
+                self.error(
+                    "E0301",
+                    ty.span,
+                    format!("expected the type of a value, found `{text}`"),
+                    "only stored in blocks",
+                );
                 Ty::Error
             }
         }
@@ -126,9 +144,15 @@ impl Resolver<'_> {
                     FieldTy::Error
                 }
             },
-            TypeKind::Array(element, n) => FieldTy::Array(Box::new(self.resolve_field_type(module, element, order)), (**n).clone()),
-            TypeKind::ArrayToEnd(element) => FieldTy::ArrayToEnd(Box::new(self.resolve_field_type(module, element, order))),
-            TypeKind::SeqToEnd(element) => FieldTy::Seq(Box::new(self.resolve_field_type(module, element, order)), None),
+            TypeKind::Array(element, n) => {
+                FieldTy::Array(Box::new(self.resolve_field_type(module, element, order)), (**n).clone())
+            }
+            TypeKind::ArrayToEnd(element) => {
+                FieldTy::ArrayToEnd(Box::new(self.resolve_field_type(module, element, order)))
+            }
+            TypeKind::SeqToEnd(element) => {
+                FieldTy::Seq(Box::new(self.resolve_field_type(module, element, order)), None)
+            }
             TypeKind::SeqCount(element, n) => {
                 FieldTy::Seq(Box::new(self.resolve_field_type(module, element, order)), Some((**n).clone()))
             }
@@ -148,17 +172,33 @@ impl Resolver<'_> {
             },
             TypeKind::BytesUpTo(_) | TypeKind::Buffer(_) | TypeKind::Optional(_) | TypeKind::Stream(_) => {
                 let text = self.sources.text(ty.span).to_string();
-                self.error("E0301", ty.span, format!("expected the type of something stored, found `{text}`"), "not stored in blocks");
+                self.error(
+                    "E0301",
+                    ty.span,
+                    format!("expected the type of something stored, found `{text}`"),
+                    "not stored in blocks",
+                );
                 FieldTy::Error
             }
         }
     }
 
-    fn resolve_named(&mut self, module: ModuleId, ty: &ast::Type, path: &[ast::Ident], args: &[ast::Expr], order: Endian) -> FieldTy {
+    fn resolve_named(
+        &mut self,
+        module: ModuleId,
+        ty: &ast::Type,
+        path: &[ast::Ident],
+        args: &[ast::Expr],
+        order: Endian,
+    ) -> FieldTy {
         let name = &path[path.len() - 1];
         if path.len() == 1 {
             if let Some((int, endian)) = builtin_int(&name.name) {
-                return FieldTy::Scalar { scalar: Scalar::Int(int), width: int.bits / 8, endian: endian.unwrap_or(order) };
+                return FieldTy::Scalar {
+                    scalar: Scalar::Int(int),
+                    width: int.bits / 8,
+                    endian: endian.unwrap_or(order),
+                };
             }
             match name.name.as_str() {
                 "bool" => return FieldTy::Scalar { scalar: Scalar::Bool, width: 1, endian: order },
@@ -193,7 +233,8 @@ impl Resolver<'_> {
 
     fn unknown_type(&mut self, module: ModuleId, name: &ast::Ident) {
         const BUILTIN: [&str; 17] = [
-            "u8", "u16", "u24", "u32", "u48", "u64", "i8", "i16", "i32", "i64", "bool", "uuid", "time32", "time64", "mode16", "size32", "size64",
+            "u8", "u16", "u24", "u32", "u48", "u64", "i8", "i16", "i32", "i64", "bool", "uuid", "time32", "time64",
+            "mode16", "size32", "size64",
         ];
         let declared = self.program.modules[module.index()].names.keys().map(String::as_str);
         let like = nearest(&name.name, declared.chain(BUILTIN)).map(String::from);

@@ -70,7 +70,8 @@ impl Lowerer<'_> {
         let mut v = self.fit(v, ir_ty(ty), span);
         if !ty.range().contains(range) {
             let what = self.text(span).to_string();
-            let fault_id = self.fault_id(FaultKind::Overflow, format!("`{what}` is {{}}, which is no {ty}"), found_as(ty), span);
+            let fault_id =
+                self.fault_id(FaultKind::Overflow, format!("`{what}` is {{}}, which is no {ty}"), found_as(ty), span);
             let fault = ir::FaultRef { fault: fault_id, found: Some(v), at: None };
             let claim = self.claim(v);
             if claim.hi > ty.range().hi {
@@ -205,7 +206,8 @@ impl Lowerer<'_> {
 
     /// Both operands under one SSA type, bit for bit.
     fn same_bits(&mut self, (a, ta): Num, (b, tb): Num) -> (Value, Value, IntTy) {
-        let signed = ta.signed && tb.signed || (ta.signed && self.as_const(b).is_some()) || (tb.signed && self.as_const(a).is_some());
+        let constant = |v: Value| self.as_const(v).is_some();
+        let signed = (ta.signed && (tb.signed || constant(b))) || (tb.signed && constant(a));
         let ty = IntTy::plain(ta.bits.max(tb.bits), signed);
         let mut same = |v| if self.ty(v) == ir_ty(ty) { v } else { self.reinterpret(v, ir_ty(ty)) };
         (same(a), same(b), ty)
@@ -244,7 +246,12 @@ impl Lowerer<'_> {
 
     fn bitwise(&mut self, op: BinaryOp, a: Num, b: Num, span: Span) -> Val {
         if (a.1.signed && self.claim(a.0).lo < 0) != (b.1.signed && self.claim(b.0).lo < 0) {
-            return self.error("E0301", span, "expected two numbers of one sign, found one that may be negative", "bits of what?");
+            return self.error(
+                "E0301",
+                span,
+                "expected two numbers of one sign, found one that may be negative",
+                "bits of what?",
+            );
         }
         let (a, b, ty) = self.same_bits(a, b);
         let op = match op {
@@ -335,7 +342,6 @@ impl Lowerer<'_> {
             _ => self.text(span).to_string(),
         }
     }
-
 }
 
 /// How a fault writes a number of this type.

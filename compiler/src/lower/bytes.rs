@@ -40,7 +40,12 @@ impl Lowerer<'_> {
 
     pub(super) fn slot_for(&mut self, size: u32, span: Span) -> Option<Slot> {
         if size > SLOT_MAX {
-            self.error("E0303", span, format!("expected at most {SLOT_MAX} bytes to copy, found {size}"), "too large for a local area");
+            self.error(
+                "E0303",
+                span,
+                format!("expected at most {SLOT_MAX} bytes to copy, found {size}"),
+                "too large for a local area",
+            );
             return None;
         }
         Some(self.b.slot("bytes", size.max(1)))
@@ -75,7 +80,12 @@ impl Lowerer<'_> {
     fn stale_bytes(&mut self, b: &Bytes) -> bool {
         let stale = self.is_stale(b.place);
         if stale {
-            let mut d = Diagnostic::error("E0305", self.span, "expected bytes that are still there, found bytes of a block that was replaced by a later read", "their block is gone");
+            let mut d = Diagnostic::error(
+                "E0305",
+                self.span,
+                "expected bytes that are still there, found bytes of a block that was replaced by a later read",
+                "their block is gone",
+            );
             d.help = Some("use them before the read; up to 64 bytes in a variable are kept over it".into());
             self.report(d);
         }
@@ -100,7 +110,10 @@ impl Lowerer<'_> {
         let most = b.max.saturating_sub(1);
         let plain = !matches!(b.place.origin, Origin::Plain(_)) && b.place.index.is_none();
         let covered = match b.place.origin {
-            Origin::Start => b.place.region != Region::Disk || u64::from(b.place.disp) + u64::from(b.max) <= u64::from(self.flow.disk.map_or(0, |d| d.min)),
+            Origin::Start => {
+                b.place.region != Region::Disk
+                    || u64::from(b.place.disp) + u64::from(b.max) <= u64::from(self.flow.disk.map_or(0, |d| d.min))
+            }
             Origin::Checked(_, n) => u64::from(b.place.disp) + u64::from(b.max) <= u64::from(n),
             Origin::Plain(_) => false,
         };
@@ -126,7 +139,13 @@ impl Lowerer<'_> {
     }
 
     /// `a[i..j]`: both ends must lie inside, in order.
-    pub(super) fn slice(&mut self, base: &ast::Expr, from: Option<&ast::Expr>, to: Option<&ast::Expr>, span: Span) -> Val {
+    pub(super) fn slice(
+        &mut self,
+        base: &ast::Expr,
+        from: Option<&ast::Expr>,
+        to: Option<&ast::Expr>,
+        span: Span,
+    ) -> Val {
         let val = self.expr(base);
         let b = match val {
             Val::Bytes(b) | Val::Buffer(b) => b,
@@ -197,7 +216,12 @@ impl Lowerer<'_> {
             (Len::Value(_), false) if b.max <= max => return Val::Bytes(out.with_max(max)),
             (Len::Const(n), _) => {
                 let wanted = if fixed { format!("bytes<{max}>") } else { format!("bytes up to {max}") };
-                return self.error("E0301", span, format!("expected {wanted}, found bytes<{n}>"), "of the wrong length");
+                return self.error(
+                    "E0301",
+                    span,
+                    format!("expected {wanted}, found bytes<{n}>"),
+                    "of the wrong length",
+                );
             }
             (Len::Value(_), _) => {}
         }
@@ -206,7 +230,12 @@ impl Lowerer<'_> {
         let cond = if fixed { self.compare(CmpOp::Eq, len, most) } else { self.compare(CmpOp::Le, len, most) };
         let text = self.text(span).to_string();
         let rule = if fixed { "expected" } else { "at most" };
-        let id = self.fault_id(FaultKind::Overflow, format!("`{text}` has {{}} bytes, {rule} {max}"), FoundAs::Unsigned, span);
+        let id = self.fault_id(
+            FaultKind::Overflow,
+            format!("`{text}` has {{}} bytes, {rule} {max}"),
+            FoundAs::Unsigned,
+            span,
+        );
         self.guard(cond, ir::FaultRef { fault: id, found: Some(len), at: None });
         let len = if fixed { Len::Const(max) } else { Len::Value(len) };
         Val::Bytes(Bytes { len, max, ..out })
@@ -234,14 +263,22 @@ impl Lowerer<'_> {
         let def = &program.structs[view.def.index()];
         for (name, value) in fields {
             let member = def.by_name.get(&name.name).map(|i| &def.members[*i].kind);
-            let Some(MemberKind::Stored { offset: Offset::Fixed(at), ty: FieldTy::Scalar { width, endian, .. }, .. }) = member else {
-                return self.error("E0301", name.span, format!("expected a scalar field at a fixed offset, found `{}`", name.name), "cannot be replaced");
+            let Some(MemberKind::Stored {
+                offset: Offset::Fixed(at), ty: FieldTy::Scalar { width, endian, .. }, ..
+            }) = member
+            else {
+                return self.error(
+                    "E0301",
+                    name.span,
+                    format!("expected a scalar field at a fixed offset, found `{}`", name.name),
+                    "cannot be replaced",
+                );
             };
             let val = self.expr(value);
             let Some(v) = self.unsigned(val, value.span) else { return Val::Never };
             let addr = Addr { region: Region::Slot(slot), base: None, index: None, disp: *at };
             self.b.set_span(span);
-        self.b.store(addr, *width, *endian, v);
+            self.b.store(addr, *width, *endian, v);
         }
         Val::Bytes(copy)
     }
@@ -388,7 +425,8 @@ impl Lowerer<'_> {
     }
 
     fn outside_of(&mut self, name: &str, at: Value) -> ir::FaultRef {
-        let id = self.fault_id(FaultKind::Corrupt, format!("{name} lies outside its block"), FoundAs::Unsigned, self.span);
+        let id =
+            self.fault_id(FaultKind::Corrupt, format!("{name} lies outside its block"), FoundAs::Unsigned, self.span);
         ir::FaultRef { fault: id, found: None, at: Some(at) }
     }
 
@@ -477,7 +515,14 @@ impl Lowerer<'_> {
         Decoded { val: Val::Bytes(Bytes { len: Len::Value(len), ..b }), end }
     }
 
-    fn array(&mut self, element: &FieldTy, place: Place, count: Option<Value>, stride: Option<u32>, ctx: &Context) -> Val {
+    fn array(
+        &mut self,
+        element: &FieldTy,
+        place: Place,
+        count: Option<Value>,
+        stride: Option<u32>,
+        ctx: &Context,
+    ) -> Val {
         let limit = self.good_limit(place.region, ctx);
         Val::Array(Rc::new(Array {
             view: ctx.view.clone(),
@@ -528,7 +573,13 @@ impl Lowerer<'_> {
         self.array(element, place, Some(count), Some(stride), ctx)
     }
 
-    pub(super) fn decode_seq(&mut self, element: &FieldTy, n: Option<&ast::Expr>, place: Place, ctx: &Context) -> Decoded {
+    pub(super) fn decode_seq(
+        &mut self,
+        element: &FieldTy,
+        n: Option<&ast::Expr>,
+        place: Place,
+        ctx: &Context,
+    ) -> Decoded {
         let count = match n {
             Some(n) => match self.size_in(ctx, n) {
                 Some(v) => Some(v),
@@ -543,14 +594,22 @@ impl Lowerer<'_> {
     /// `array[i]`.
     pub(super) fn element(&mut self, array: &Rc<Array>, (i, i_span): (Value, Span), span: Span) -> Val {
         if self.is_stale(array.place) {
-            let message = format!("expected an array that is still there, found {}, whose block was replaced by a later read", array.name);
+            let message = format!(
+                "expected an array that is still there, found {}, whose block was replaced by a later read",
+                array.name
+            );
             let mut d = Diagnostic::error("E0305", span, message, "its block is gone");
             d.help = Some(format!("copy the element before the read: `let e = {};`", self.text(span)));
             self.report(d);
             return Val::Never;
         }
         let (Some(count), Some(stride)) = (array.count, array.stride) else {
-            let mut d = Diagnostic::error("E0301", span, format!("expected an array of equal elements, found {}, whose elements say their own size", array.name), "has no index");
+            let mut d = Diagnostic::error(
+                "E0301",
+                span,
+                format!("expected an array of equal elements, found {}, whose elements say their own size", array.name),
+                "has no index",
+            );
             d.help = Some("run over it: `for e in …`".into());
             self.report(d);
             return Val::Never;
@@ -561,8 +620,13 @@ impl Lowerer<'_> {
         let offset = self.checked(BinOp::Mul, i, scale);
         let total = self.as_const(count).map(|n| n * i128::from(stride));
         let covered = match (array.place.origin, total) {
-            (Origin::Start, Some(t)) => i128::from(array.place.disp) + t + i128::from(array.place.index.map_or(0, |x| x.1)) <= i128::from(self.sure_bytes(array.place.region)),
-            (Origin::Checked(_, n), Some(t)) => i128::from(array.place.disp) + t + i128::from(array.place.index.map_or(0, |x| x.1)) <= i128::from(n),
+            (Origin::Start, Some(t)) => {
+                i128::from(array.place.disp) + t + i128::from(array.place.index.map_or(0, |x| x.1))
+                    <= i128::from(self.sure_bytes(array.place.region))
+            }
+            (Origin::Checked(_, n), Some(t)) => {
+                i128::from(array.place.disp) + t + i128::from(array.place.index.map_or(0, |x| x.1)) <= i128::from(n)
+            }
             _ => false,
         };
         let place = if let (true, Some(total)) = (covered, total) {
@@ -594,7 +658,12 @@ impl Lowerer<'_> {
     /// `var k: buffer<64>;` Twice the room, so that an append at any length stays inside whatever its own length.
     pub(super) fn new_buffer(&mut self, name: &str, n: u32, span: Span) -> Val {
         if n == 0 || n > SLOT_MAX / 2 {
-            return self.error("E0303", span, format!("expected a buffer of 1 to {} bytes, found {n}", SLOT_MAX / 2), "no such size");
+            return self.error(
+                "E0303",
+                span,
+                format!("expected a buffer of 1 to {} bytes, found {n}", SLOT_MAX / 2),
+                "no such size",
+            );
         }
         let slot = self.b.slot(name, 2 * n);
         let zero = self.number(0);
@@ -602,12 +671,22 @@ impl Lowerer<'_> {
     }
 
     /// Methods that the language has built in: `starts_with` of bytes; `append`, `truncate`, `clear` of a buffer.
-    pub(super) fn builtin_method(&mut self, callee: &ast::Expr, args: &[(Option<ast::Ident>, ast::Expr)], span: Span) -> Val {
+    pub(super) fn builtin_method(
+        &mut self,
+        callee: &ast::Expr,
+        args: &[(Option<ast::Ident>, ast::Expr)],
+        span: Span,
+    ) -> Val {
         let ast::ExprKind::Field(base, method) = &*callee.kind else {
             let name = self.text(callee.span).to_string();
             let known = self.program.modules[self.module().index()].names.keys().map(String::as_str);
             let like = crate::check::nearest(&name, known).map(String::from);
-            let mut d = Diagnostic::error("E0201", callee.span, format!("expected a fn or a traversal, found `{name}`"), "not declared");
+            let mut d = Diagnostic::error(
+                "E0201",
+                callee.span,
+                format!("expected a fn or a traversal, found `{name}`"),
+                "not declared",
+            );
             d.help = like.map(|l| format!("did you mean `{l}`?"));
             self.report(d);
             return Val::Never;
@@ -617,7 +696,9 @@ impl Lowerer<'_> {
         self.span = span;
         match (&this, method.name.as_str(), &given[..]) {
             (Val::Never, ..) => Val::Never,
-            (Val::Bytes(b) | Val::Buffer(b), "starts_with", [(Val::Bytes(p) | Val::Buffer(p), _)]) => self.starts_with(*b, *p, span),
+            (Val::Bytes(b) | Val::Buffer(b), "starts_with", [(Val::Bytes(p) | Val::Buffer(p), _)]) => {
+                self.starts_with(*b, *p, span)
+            }
             (Val::Buffer(b), m, _) if MUTATING.contains(&m) => {
                 let new = self.change_buffer(*b, m, &given, span);
                 let name = if let ast::ExprKind::Name(n) = &*base.kind { n.name.clone() } else { String::new() };
@@ -628,7 +709,12 @@ impl Lowerer<'_> {
             }
             _ => {
                 let of = self.describe(&this);
-                self.error("E0201", method.span, format!("expected a method of {of}, found `{}`", method.name), "no such method")
+                self.error(
+                    "E0201",
+                    method.span,
+                    format!("expected a method of {of}, found `{}`", method.name),
+                    "no such method",
+                )
             }
         }
     }
@@ -657,7 +743,12 @@ impl Lowerer<'_> {
                 let n = self.unsigned(n.clone(), *at)?;
                 let fits = self.compare(CmpOp::Le, n, len);
                 let text = self.text(span).to_string();
-                let id = self.fault_id(FaultKind::Corrupt, format!("`{text}`: expected at most as many bytes as there are, found {{}}"), FoundAs::Unsigned, span);
+                let id = self.fault_id(
+                    FaultKind::Corrupt,
+                    format!("`{text}`: expected at most as many bytes as there are, found {{}}"),
+                    FoundAs::Unsigned,
+                    span,
+                );
                 self.guard(fits, ir::FaultRef { fault: id, found: Some(n), at: None });
                 Some(Bytes { len: Len::Value(n), ..b })
             }
@@ -670,7 +761,7 @@ impl Lowerer<'_> {
                         let one = self.number(1);
                         let grown = self.grown(b, len, one, span);
                         self.b.set_span(span);
-        self.b.store(addr, 1, Endian::Little, byte);
+                        self.b.store(addr, 1, Endian::Little, byte);
                         return Some(Bytes { len: Len::Value(grown), ..b });
                     }
                     other => {
@@ -685,7 +776,12 @@ impl Lowerer<'_> {
                 Some(Bytes { len: Len::Value(grown), ..b })
             }
             _ => {
-                self.error("E0205", span, format!("expected another number of arguments of `{method}`"), "not complete");
+                self.error(
+                    "E0205",
+                    span,
+                    format!("expected another number of arguments of `{method}`"),
+                    "not complete",
+                );
                 None
             }
         }
@@ -695,7 +791,12 @@ impl Lowerer<'_> {
     fn grown(&mut self, b: Bytes, len: Value, added: Value, span: Span) -> Value {
         let most = self.number(i128::from(b.max));
         let text = self.text(span).to_string();
-        let id = self.fault_id(FaultKind::Overflow, format!("`{text}`: the buffer holds {} bytes, found {{}} more", b.max), FoundAs::Unsigned, span);
+        let id = self.fault_id(
+            FaultKind::Overflow,
+            format!("`{text}`: the buffer holds {} bytes, found {{}} more", b.max),
+            FoundAs::Unsigned,
+            span,
+        );
         let fault = ir::FaultRef { fault: id, found: Some(added), at: None };
         // Each length alone is below the size first: both bounds are then known by themselves.
         for part in [len, added] {

@@ -64,14 +64,31 @@ impl Lowerer<'_> {
             Def::Module(m) => {
                 return match self.program.modules[m.index()].names.get(&name.name).map(|(d, _)| *d) {
                     Some(Def::Const(id)) => self.constant(id, name.span),
-                    _ => self.error("E0201", name.span, format!("expected a constant of the module, found `{}`", name.name), "not declared there"),
+                    _ => self.error(
+                        "E0201",
+                        name.span,
+                        format!("expected a constant of the module, found `{}`", name.name),
+                        "not declared there",
+                    ),
                 };
             }
-            _ => return self.error("E0201", name.span, format!("expected a value, found `{}`", name.name), "nothing of this name"),
+            _ => {
+                return self.error(
+                    "E0201",
+                    name.span,
+                    format!("expected a value, found `{}`", name.name),
+                    "nothing of this name",
+                );
+            }
         };
         let Some((_, n)) = items.items.iter().find(|(n, _)| *n == name.name) else {
             let like = crate::check::nearest(&name.name, items.items.iter().map(|(n, _)| n.as_str())).map(String::from);
-            let mut d = Diagnostic::error("E0201", name.span, format!("expected an item of {}, found `{}`", items.name, name.name), "not declared");
+            let mut d = Diagnostic::error(
+                "E0201",
+                name.span,
+                format!("expected an item of {}, found `{}`", items.name, name.name),
+                "not declared",
+            );
             d.help = like.map(|l| format!("did you mean `{l}`?"));
             self.report(d);
             return Val::Never;
@@ -105,7 +122,9 @@ impl Lowerer<'_> {
             },
             Val::Flags(v, id) => {
                 let def = &self.program.flags[id.index()];
-                let Some((_, mask)) = def.items.iter().find(|(n, _)| *n == name.name) else { return self.no_member(val, name) };
+                let Some((_, mask)) = def.items.iter().find(|(n, _)| *n == name.name) else {
+                    return self.no_member(val, name);
+                };
                 let (mask, zero) = (self.number(i128::from(*mask)), self.number(0));
                 let bit = self.exact(ir::BinOp::And, *v, mask);
                 Val::Bool(self.compare(ir::CmpOp::Ne, bit, zero))
@@ -118,9 +137,20 @@ impl Lowerer<'_> {
                 let v = a.count.expect("just asked");
                 Val::Int(v, IntTy::U64)
             }
-            Val::OneOf(arms) => self.on_each_arm(arms, &format!("`{}`", name.name), |l, v| l.has_member(v, name), |l, v| l.project(v, name, span), span),
+            Val::OneOf(arms) => self.on_each_arm(
+                arms,
+                &format!("`{}`", name.name),
+                |l, v| l.has_member(v, name),
+                |l, v| l.project(v, name, span),
+                span,
+            ),
             Val::Option(..) => {
-                let mut d = Diagnostic::error("E0301", span, format!("expected a value, found one that may be none: it has no `{}` yet", name.name), "may be none");
+                let mut d = Diagnostic::error(
+                    "E0301",
+                    span,
+                    format!("expected a value, found one that may be none: it has no `{}` yet", name.name),
+                    "may be none",
+                );
                 d.help = Some("say what happens then: `EXPR else return none`, or `if let x = EXPR { … }`".into());
                 self.report(d);
                 Val::Never
@@ -133,7 +163,9 @@ impl Lowerer<'_> {
         match val {
             Val::View(v) => {
                 let def = &self.program.structs[v.def.index()];
-                name.name == "offset" || def.by_name.contains_key(&name.name) || def.params.iter().any(|(n, _)| *n == name.name)
+                name.name == "offset"
+                    || def.by_name.contains_key(&name.name)
+                    || def.params.iter().any(|(n, _)| *n == name.name)
             }
             Val::Bytes(_) | Val::Array(_) => name.name == "len",
             Val::Flags(_, id) => self.program.flags[id.index()].items.iter().any(|(n, _)| *n == name.name),
@@ -153,7 +185,8 @@ impl Lowerer<'_> {
     ) -> Val {
         let (with, without): (Vec<_>, Vec<_>) = arms.iter().partition(|(_, v)| can(self, v));
         if !without.is_empty() {
-            let of = |arms: &[&(String, Val)]| arms.iter().map(|(l, _)| format!("`{l}`")).collect::<Vec<_>>().join(", ");
+            let of =
+                |arms: &[&(String, Val)]| arms.iter().map(|(l, _)| format!("`{l}`")).collect::<Vec<_>>().join(", ");
             let message = format!("expected {what} in every arm that is possible here, found it only in {}", of(&with));
             let mut d = Diagnostic::error("E0306", span, message, format!("possible here too: {}", of(&without)));
             d.help = Some("test the tag first, with `match` or a condition on it".into());
@@ -172,8 +205,14 @@ impl Lowerer<'_> {
             _ => Vec::new(),
         };
         let of = self.describe(val);
-        let mut d = Diagnostic::error("E0201", name.span, format!("expected a field of {of}, found `{}`", name.name), "no such field");
-        d.help = crate::check::nearest(&name.name, names.iter().map(String::as_str)).map(|l| format!("did you mean `{l}`?"));
+        let mut d = Diagnostic::error(
+            "E0201",
+            name.span,
+            format!("expected a field of {of}, found `{}`", name.name),
+            "no such field",
+        );
+        d.help =
+            crate::check::nearest(&name.name, names.iter().map(String::as_str)).map(|l| format!("did you mean `{l}`?"));
         self.report(d);
         Val::Never
     }
@@ -257,7 +296,9 @@ impl Lowerer<'_> {
         let base = self.frame().locals_base;
         match self.flow.locals[base..].iter().find(|l| l.name == "self") {
             Some(l) => l.val.clone(),
-            None => self.error("E0201", span, "expected a structure's or record's member around `self`", "no `self` here"),
+            None => {
+                self.error("E0201", span, "expected a structure's or record's member around `self`", "no `self` here")
+            }
         }
     }
 
@@ -284,7 +325,12 @@ impl Lowerer<'_> {
     }
 
     /// A call of something that may give nothing, with both ways out.
-    pub(super) fn call_split(&mut self, callee: &ast::Expr, args: &[(Option<ast::Ident>, ast::Expr)], span: Span) -> Option<OptSplit> {
+    pub(super) fn call_split(
+        &mut self,
+        callee: &ast::Expr,
+        args: &[(Option<ast::Ident>, ast::Expr)],
+        span: Span,
+    ) -> Option<OptSplit> {
         let target = self.callee(callee)?;
         let result = match target {
             Target::Fn(id, _) => &self.program.fns[id.index()].result,
@@ -368,7 +414,12 @@ impl Lowerer<'_> {
             Target::Traversal(id) => FrameKind::Traversal(*id),
         };
         if self.frames.iter().any(|f| f.kind == kind) || self.frames.len() > CALLS_DEEP_MAX {
-            self.error("E0604", span, format!("expected calls without circles, found one through `{}`", self.text(callee.span)), "calls itself");
+            self.error(
+                "E0604",
+                span,
+                format!("expected calls without circles, found one through `{}`", self.text(callee.span)),
+                "calls itself",
+            );
             return None;
         }
         let program = self.program;
@@ -380,7 +431,12 @@ impl Lowerer<'_> {
             Target::Traversal(id) => {
                 let t = &program.traversals[id.index()];
                 if t.stream {
-                    self.error("E0301", span, "expected a traversal with one result, found a stream", "its rows have no place here");
+                    self.error(
+                        "E0301",
+                        span,
+                        "expected a traversal with one result, found a stream",
+                        "its rows have no place here",
+                    );
                     return None;
                 }
                 (t.module, &t.params, Some(&t.defaults), t.result.clone(), &t.syntax.body, &t.syntax.params)
@@ -390,7 +446,13 @@ impl Lowerer<'_> {
         let this = if let Target::Fn(_, this) = target { this } else { None };
         let base = self.flow.locals.len();
         if let Some(this) = this {
-            self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None, bound: None });
+            self.flow.locals.push(flow::Local {
+                name: "self".into(),
+                val: this,
+                mutable: false,
+                ty: None,
+                bound: None,
+            });
         }
         for (val, p) in values.into_iter().zip(names) {
             self.bind(&p.name.name, val, false, None);
@@ -412,7 +474,12 @@ impl Lowerer<'_> {
             if body.value.is_none() && !matches!(self.frame().result, Ty::Unit) {
                 let wanted = program.describe(&self.frame().result);
                 let end = Span { start: body.span.end.saturating_sub(1), ..body.span };
-                self.error("E0304", end, format!("expected a result of type {wanted}, found the end of the body"), "reached without a `return`");
+                self.error(
+                    "E0304",
+                    end,
+                    format!("expected a result of type {wanted}, found the end of the body"),
+                    "reached without a `return`",
+                );
             } else {
                 self.return_value(val, body.value.as_ref().map_or(body.span, |e| e.span));
             }
@@ -441,7 +508,8 @@ impl Lowerer<'_> {
         for (given, e) in args {
             let i = match given {
                 Some(n) => params.iter().position(|(p, _)| *p == n.name),
-                None => (0..params.len()).find(|i| chosen[*i].is_none() && (all_given || defaults.is_none_or(|d| d[*i].is_none()))),
+                None => (0..params.len())
+                    .find(|i| chosen[*i].is_none() && (all_given || defaults.is_none_or(|d| d[*i].is_none()))),
             };
             match i {
                 Some(i) if chosen[i].is_none() => chosen[i] = Some(e),
@@ -465,7 +533,12 @@ impl Lowerer<'_> {
                     self.merge(returns, span)
                 }
                 (None, None) => {
-                    self.error("E0205", span, format!("expected an argument for `{param}` of `{name}`, found none"), "not complete");
+                    self.error(
+                        "E0205",
+                        span,
+                        format!("expected an argument for `{param}` of `{name}`, found none"),
+                        "not complete",
+                    );
                     self.flow.temps.truncate(held);
                     return None;
                 }
@@ -526,7 +599,13 @@ pub(super) fn names_in(e: &ast::Expr) -> Vec<String> {
 /// Calls `f` on each expression directly inside of another, statements' included.
 pub(super) fn for_each_child(e: &ast::Expr, f: &mut dyn FnMut(&ast::Expr)) {
     match &*e.kind {
-        ExprKind::Int(_) | ExprKind::Bool(_) | ExprKind::Bytes(_) | ExprKind::None | ExprKind::Name(_) | ExprKind::SelfValue | ExprKind::End => {}
+        ExprKind::Int(_)
+        | ExprKind::Bool(_)
+        | ExprKind::Bytes(_)
+        | ExprKind::None
+        | ExprKind::Name(_)
+        | ExprKind::SelfValue
+        | ExprKind::End => {}
         ExprKind::Array(items) => items.iter().for_each(f),
         ExprKind::Repeat(a, b) | ExprKind::Index(a, b) | ExprKind::Binary(_, a, b) => {
             f(a);
@@ -608,7 +687,11 @@ fn block_children(b: &ast::BlockExpr, f: &mut dyn FnMut(&ast::Expr)) {
     use ast::StmtKind;
     for s in &b.stmts {
         match &s.kind {
-            StmtKind::Let(_, _, e) | StmtKind::Expr(e) | StmtKind::Require(e, _) | StmtKind::Emit(e) | StmtKind::Assert(e) => f(e),
+            StmtKind::Let(_, _, e)
+            | StmtKind::Expr(e)
+            | StmtKind::Require(e, _)
+            | StmtKind::Emit(e)
+            | StmtKind::Assert(e) => f(e),
             StmtKind::Var(_, _, e) | StmtKind::Return(e) => e.iter().for_each(&mut *f),
             StmtKind::Assign(a, _, e) => {
                 f(a);

@@ -166,7 +166,12 @@ impl Lowerer<'_> {
     }
 
     /// `if c { a } else { b }` with two short ways free of effects becomes selects: no branch to mispredict, one path for a verifier.
-    fn as_select(&mut self, ((block, cond), yes_start, no_start): ((ir::Block, Value), Flow, Flow), yes: (&Flow, &Val), no: (&Flow, &Val)) -> Option<Val> {
+    fn as_select(
+        &mut self,
+        ((block, cond), yes_start, no_start): ((ir::Block, Value), Flow, Flow),
+        yes: (&Flow, &Val),
+        no: (&Flow, &Val),
+    ) -> Option<Val> {
         const INSTS_MAX: usize = 6;
         let straight = |start: &Flow, end: &Flow| start.block == end.block && start.step == end.step;
         if !straight(&yes_start, yes.0) || !straight(&no_start, no.0) {
@@ -184,8 +189,11 @@ impl Lowerer<'_> {
                 return None;
             }
         }
-        let shape_ok = |a: &Val, b: &Val| a.same_shape(b) && simple(a) && a.parts().iter().zip(b.parts()).all(|(x, y)| self.ty(*x) == self.ty(y));
-        let mut pairs: Vec<(&Val, &Val)> = yes.0.locals.iter().zip(&no.0.locals).map(|(a, b)| (&a.val, &b.val)).collect();
+        let shape_ok = |a: &Val, b: &Val| {
+            a.same_shape(b) && simple(a) && a.parts().iter().zip(b.parts()).all(|(x, y)| self.ty(*x) == self.ty(y))
+        };
+        let mut pairs: Vec<(&Val, &Val)> =
+            yes.0.locals.iter().zip(&no.0.locals).map(|(a, b)| (&a.val, &b.val)).collect();
         pairs.extend(yes.0.temps.iter().zip(&no.0.temps));
         pairs.push((yes.1, no.1));
         if !pairs.iter().all(|(a, b)| a == b || shape_ok(a, b)) {

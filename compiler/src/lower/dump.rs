@@ -81,7 +81,12 @@ impl Lowerer<'_> {
         let mut args = Vec::new();
         for (name, ty) in &def.params {
             let Ty::Int(i) = ty else {
-                self.error("E0301", def.span, format!("expected a structure whose parameters are numbers, found `{name}`"), "cannot be given");
+                self.error(
+                    "E0301",
+                    def.span,
+                    format!("expected a structure whose parameters are numbers, found `{name}`"),
+                    "cannot be given",
+                );
                 return;
             };
             args.push(Val::Int(self.dump_argument(name, *i), *i));
@@ -96,12 +101,18 @@ impl Lowerer<'_> {
             _ => {
                 let most = self.number(i128::from(ROOM_MAX));
                 let fits = self.compare(ir::CmpOp::Le, room, most);
-                let fault = self.fault(ir::FaultKind::Limit, format!("at most {ROOM_MAX} bytes are read for a dump"), def.span);
+                let fault =
+                    self.fault(ir::FaultKind::Limit, format!("at most {ROOM_MAX} bytes are read for a dump"), def.span);
                 self.guard(fits, fault);
                 room
             }
         };
-        let fault = self.fault_id(ir::FaultKind::OutOfDevice, "the block at {} does not lie on the device", ir::FoundAs::Unsigned, def.span);
+        let fault = self.fault_id(
+            ir::FaultKind::OutOfDevice,
+            "the block at {} does not lie on the device",
+            ir::FoundAs::Unsigned,
+            def.span,
+        );
         let min = self.claim(len).lo.clamp(0, i128::from(ROOM_MAX)) as u32;
         self.bind("#at", Val::Int(at, IntTy::U64), false, None);
         self.carry(Some((len, min)), |l, block, args| {
@@ -109,8 +120,21 @@ impl Lowerer<'_> {
         });
         let (Val::Int(at, _), Some(disk)) = (self.hidden("#at"), self.flow.disk) else { return };
         let Val::Record(_, args) = self.hidden("#args") else { return };
-        let place = Place { region: ir::Region::Disk, generation: disk.generation, origin: Origin::Start, index: None, disp: 0 };
-        let ctx = Context { view: None, limit: disk.len, limit_evident: true, block_offset: at, name: def.name.clone(), whole: false };
+        let place = Place {
+            region: ir::Region::Disk,
+            generation: disk.generation,
+            origin: Origin::Start,
+            index: None,
+            disp: 0,
+        };
+        let ctx = Context {
+            view: None,
+            limit: disk.len,
+            limit_evident: true,
+            block_offset: at,
+            name: def.name.clone(),
+            whole: false,
+        };
         let view = self.make_view(id, args, place, &ctx, def.span);
         self.dump_members(view, 0);
     }
@@ -130,7 +154,12 @@ impl Lowerer<'_> {
                     let Some(view) = self.dump_view() else { return };
                     let Some(place) = self.place_of_member(&view, i) else { continue };
                     let name = format!("{}.{}", def.name, m.name);
-                    self.dump_stored(ty, place, &name, Entry { name: m.name.clone(), depth, schema: Schema::Unit, doc: m.doc.clone(), expected });
+                    self.dump_stored(
+                        ty,
+                        place,
+                        &name,
+                        Entry { name: m.name.clone(), depth, schema: Schema::Unit, doc: m.doc.clone(), expected },
+                    );
                 }
                 MemberKind::Bits { .. } | MemberKind::Computed { .. } => {
                     let Some(view) = self.dump_view() else { return };
@@ -139,12 +168,14 @@ impl Lowerer<'_> {
                         _ => None,
                     };
                     if matches!(m.kind, MemberKind::Computed { .. }) {
-                        let entry = Entry { name: m.name.clone(), depth, schema: Schema::Unit, doc: m.doc.clone(), expected };
+                        let entry =
+                            Entry { name: m.name.clone(), depth, schema: Schema::Unit, doc: m.doc.clone(), expected };
                         self.dump_computed(i, entry);
                         continue;
                     }
                     let val = self.member(&view, i, m.span);
-                    let entry = Entry { name: m.name.clone(), depth, schema: Schema::Unit, doc: m.doc.clone(), expected };
+                    let entry =
+                        Entry { name: m.name.clone(), depth, schema: Schema::Unit, doc: m.doc.clone(), expected };
                     self.dump_number_row(val, at, 0, entry);
                 }
             }
@@ -258,7 +289,8 @@ impl Lowerer<'_> {
     fn dump_array(&mut self, array: &Rc<Array>, start: Value, entry: Entry) {
         let span = self.span;
         let depth = entry.depth;
-        let element = Entry { name: format!("{}[]", entry.name), schema: Schema::Unit, expected: None, ..entry.clone() };
+        let element =
+            Entry { name: format!("{}[]", entry.name), schema: Schema::Unit, expected: None, ..entry.clone() };
         self.bind("#array", Val::Array(array.clone()), false, None);
         let zero = self.number(0);
         self.dump_row(zero, Some(start), None, entry);
@@ -275,7 +307,14 @@ impl Lowerer<'_> {
         self.flow.locals.pop();
     }
 
-    fn dump_over_array(&mut self, array: &Rc<Array>, plan: Plan, index: &'static str, element: Entry, depth: u32) -> loops::Exits {
+    fn dump_over_array(
+        &mut self,
+        array: &Rc<Array>,
+        plan: Plan,
+        index: &'static str,
+        element: Entry,
+        depth: u32,
+    ) -> loops::Exits {
         self.iterate_array(array, plan, |l, x, start| {
             l.dump_composite(x, None, start, Entry { depth: depth + 1, ..element });
             if let Val::Int(i, _) = l.hidden(index) {

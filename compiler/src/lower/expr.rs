@@ -16,7 +16,12 @@ impl Lowerer<'_> {
             ExprKind::Bool(b) => Val::Bool(self.truth(*b)),
             ExprKind::Bytes(b) => self.bytes_literal(b),
             ExprKind::None => Val::None,
-            ExprKind::Array(_) | ExprKind::Repeat(..) => self.error("E0301", e.span, "expected a value, found a table", "tables are constants: `const NAME = […];`"),
+            ExprKind::Array(_) | ExprKind::Repeat(..) => self.error(
+                "E0301",
+                e.span,
+                "expected a value, found a table",
+                "tables are constants: `const NAME = […];`",
+            ),
             ExprKind::Name(name) => self.name(name),
             ExprKind::SelfValue => self.self_value(e.span),
             ExprKind::SelfWith(fields) => self.self_with(fields, e.span),
@@ -56,8 +61,18 @@ impl Lowerer<'_> {
         let module = self.module();
         match self.program.modules[module.index()].names.get(&name.name).map(|(d, _)| *d) {
             Some(Def::Const(id)) => self.constant(id, name.span),
-            Some(Def::Source(..)) => self.error("E0301", name.span, format!("expected a value, found the source `{}`", name.name), "read from it: `read T at O from …`"),
-            Some(_) => self.error("E0301", name.span, format!("expected a value, found the name `{}` of a declaration", name.name), "not a value"),
+            Some(Def::Source(..)) => self.error(
+                "E0301",
+                name.span,
+                format!("expected a value, found the source `{}`", name.name),
+                "read from it: `read T at O from …`",
+            ),
+            Some(_) => self.error(
+                "E0301",
+                name.span,
+                format!("expected a value, found the name `{}` of a declaration", name.name),
+                "not a value",
+            ),
             None => self.unknown(name),
         }
     }
@@ -72,7 +87,12 @@ impl Lowerer<'_> {
             _ => Vec::new(),
         };
         let like = crate::check::nearest(&name.name, names.chain(members)).map(String::from);
-        let mut d = Diagnostic::error("E0201", name.span, format!("expected a name that is declared, found `{}`", name.name), "not declared");
+        let mut d = Diagnostic::error(
+            "E0201",
+            name.span,
+            format!("expected a name that is declared, found `{}`", name.name),
+            "not declared",
+        );
         d.help = like.map(|l| format!("did you mean `{l}`?"));
         self.report(d);
         Val::Never
@@ -91,7 +111,9 @@ impl Lowerer<'_> {
             }
             Ok(ConstValue::Bool(b)) => Val::Bool(self.truth(b)),
             Ok(ConstValue::Bytes(b)) => self.bytes_literal(&b),
-            Ok(ConstValue::Table(_)) => self.error("E0301", span, "expected a value, found a table", "take an entry: `TABLE[i]`"),
+            Ok(ConstValue::Table(_)) => {
+                self.error("E0301", span, "expected a value, found a table", "take an entry: `TABLE[i]`")
+            }
             Ok(ConstValue::Error) | Err(_) => Val::Never,
         }
     }
@@ -151,7 +173,13 @@ impl Lowerer<'_> {
         }
     }
 
-    pub(super) fn comparison(&mut self, op: BinaryOp, (a, a_span): (Val, Span), (b, b_span): (Val, Span), span: Span) -> Val {
+    pub(super) fn comparison(
+        &mut self,
+        op: BinaryOp,
+        (a, a_span): (Val, Span),
+        (b, b_span): (Val, Span),
+        span: Span,
+    ) -> Val {
         let (ir_op, swap) = match op {
             BinaryOp::Eq => (CmpOp::Eq, false),
             BinaryOp::Ne => (CmpOp::Ne, false),
@@ -166,7 +194,8 @@ impl Lowerer<'_> {
             (Val::None, b) => (Val::None, b),
             (a, b) => (self.asserted(a, a_span), self.asserted(b, b_span)),
         };
-        let ordered = |l: &mut Self, x: Value, y: Value| if swap { l.compare(ir_op, y, x) } else { l.compare(ir_op, x, y) };
+        let ordered =
+            |l: &mut Self, x: Value, y: Value| if swap { l.compare(ir_op, y, x) } else { l.compare(ir_op, x, y) };
         match (&a, &b) {
             (Val::Never, _) | (_, Val::Never) => Val::Never,
             (Val::Int(..) | Val::Pointer(..), Val::Int(..) | Val::Pointer(..)) => {
@@ -188,7 +217,12 @@ impl Lowerer<'_> {
             }
             _ => {
                 let (x, y) = (self.describe(&a), self.describe(&b));
-                let d = Diagnostic::error("E0301", span, format!("expected two values that compare, found {x} and {y}"), "of different types");
+                let d = Diagnostic::error(
+                    "E0301",
+                    span,
+                    format!("expected two values that compare, found {x} and {y}"),
+                    "of different types",
+                );
                 self.report(d.other(a_span, format!("this is {x}")).other(b_span, format!("this is {y}")));
                 Val::Never
             }
@@ -237,7 +271,9 @@ impl Lowerer<'_> {
                 let _ = from;
                 Val::Int(self.extend(v, to), to)
             }
-            (Val::Int(v, from) | Val::Pointer(v, from, _), Ty::Int(to)) => Val::Int(self.fit_int((v, from), to, value.span), to),
+            (Val::Int(v, from) | Val::Pointer(v, from, _), Ty::Int(to)) => {
+                Val::Int(self.fit_int((v, from), to, value.span), to)
+            }
             (Val::Int(v, from), Ty::Enum(e)) => {
                 let ty = IntTy::plain(self.program.enums[e.index()].bits, false);
                 Val::Enum(self.fit_int((v, from), ty, value.span), e)
@@ -271,15 +307,26 @@ impl Lowerer<'_> {
         let named = Rc::new(path_expr(path));
         let Some(Def::Record(id)) = self.program.def_of_path(module, &named) else {
             let name = &path[path.len() - 1];
-            return self.error("E0201", name.span, format!("expected a record, found `{}`", name.name), "no record of this name");
+            return self.error(
+                "E0201",
+                name.span,
+                format!("expected a record, found `{}`", name.name),
+                "no record of this name",
+            );
         };
         let program = self.program;
         let def = &program.records[id.index()];
         let mut held = 0;
         for (name, value) in fields {
             if !def.fields.iter().any(|(n, ..)| *n == name.name) {
-                let like = crate::check::nearest(&name.name, def.fields.iter().map(|(n, ..)| n.as_str())).map(String::from);
-                let mut d = Diagnostic::error("E0201", name.span, format!("expected a field of {}, found `{}`", def.name, name.name), "no such field");
+                let like =
+                    crate::check::nearest(&name.name, def.fields.iter().map(|(n, ..)| n.as_str())).map(String::from);
+                let mut d = Diagnostic::error(
+                    "E0201",
+                    name.span,
+                    format!("expected a field of {}, found `{}`", def.name, name.name),
+                    "no such field",
+                );
                 d.help = like.map(|l| format!("did you mean `{l}`?"));
                 self.report(d);
             }
@@ -375,7 +422,9 @@ impl Lowerer<'_> {
             (Val::Record(id, f), Ty::Record(wanted)) if id == *wanted => Val::Record(id, f),
             (Val::View(v), Ty::View(s)) if v.def == *s => Val::View(v),
             (val @ (Val::Bytes(_) | Val::Buffer(_)), Ty::AnyBytes) => val,
-            (Val::Bytes(b) | Val::Buffer(b), Ty::Bytes { max, fixed, display }) => self.fit_bytes(b, *max, *fixed, *display, span),
+            (Val::Bytes(b) | Val::Buffer(b), Ty::Bytes { max, fixed, display }) => {
+                self.fit_bytes(b, *max, *fixed, *display, span)
+            }
             (val, wanted) => {
                 let wanted = self.program.describe(wanted);
                 self.mismatch(span, &wanted, &val)
@@ -427,7 +476,8 @@ impl Lowerer<'_> {
     pub(super) fn resolve_type(&mut self, ty: &ast::Type) -> Ty {
         let module = self.module();
         let mut found = Vec::new();
-        let mut r = crate::check::resolver::Resolver { program: self.program, sources: self.sources, diagnostics: &mut found };
+        let mut r =
+            crate::check::resolver::Resolver { program: self.program, sources: self.sources, diagnostics: &mut found };
         let out = r.resolve_type(module, ty);
         found.into_iter().for_each(|d| self.report(d));
         out
@@ -437,7 +487,8 @@ impl Lowerer<'_> {
     pub(super) fn resolve_stored(&mut self, ty: &ast::Type) -> FieldTy {
         let module = self.module();
         let mut found = Vec::new();
-        let mut r = crate::check::resolver::Resolver { program: self.program, sources: self.sources, diagnostics: &mut found };
+        let mut r =
+            crate::check::resolver::Resolver { program: self.program, sources: self.sources, diagnostics: &mut found };
         let out = r.resolve_field_type(module, ty, None);
         found.into_iter().for_each(|d| self.report(d));
         out

@@ -257,7 +257,9 @@ impl Lowerer<'_> {
             .map(|f| {
                 let current = f.disk.map_or(0, |d| d.generation);
                 let mut out = Vec::new();
-                f.clone().map_vals(&mut |v| generations(v, &mut |g| out.push(if *g == current { disk.generation } else { 0 })));
+                f.clone().map_vals(&mut |v| {
+                    generations(v, &mut |g| out.push(if *g == current { disk.generation } else { 0 }))
+                });
                 out
             })
             .collect();

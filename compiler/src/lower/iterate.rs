@@ -11,7 +11,13 @@ pub(super) const TURNS_MAX: i128 = 1 << 32;
 
 impl Lowerer<'_> {
     /// Runs `body` for each element, in order, bound to `name`.
-    pub(super) fn iterate(&mut self, over: &Over, name: &str, mut plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+    pub(super) fn iterate(
+        &mut self,
+        over: &Over,
+        name: &str,
+        mut plan: Plan,
+        body: impl FnOnce(&mut Self, Val),
+    ) -> Exits {
         match over {
             Over::Range(r) => match self.range_ends(r) {
                 Some((start, end)) => self.iterate_range(start, end, name, plan, body),
@@ -49,7 +55,12 @@ impl Lowerer<'_> {
     }
 
     /// Runs `body` for each element of an array or `seq`, with the offset of the element in its region.
-    pub(super) fn iterate_array(&mut self, array: &Rc<Array>, mut plan: Plan, body: impl FnOnce(&mut Self, Val, Value)) -> Exits {
+    pub(super) fn iterate_array(
+        &mut self,
+        array: &Rc<Array>,
+        mut plan: Plan,
+        body: impl FnOnce(&mut Self, Val, Value),
+    ) -> Exits {
         if array.stride.is_some() {
             return self.iterate_equal(array, plan, body);
         }
@@ -107,7 +118,12 @@ impl Lowerer<'_> {
         if most > TURNS_MAX {
             let name = self.name_of(end, span);
             let hi = self.range(end).hi;
-            let d = Diagnostic::error("E0602", span, format!("expected a loop with a bound, found one up to `{name}`, which may be {hi}"), "how many turns?");
+            let d = Diagnostic::error(
+                "E0602",
+                span,
+                format!("expected a loop with a bound, found one up to `{name}`, which may be {hi}"),
+                "how many turns?",
+            );
             self.report(
                 d.note(format!("`{name}` is {}..={hi} here", self.range(end).lo))
                     .help(format!("bound it where it comes from, as in `{name}: … where {name} <= 1000`, or here: `require {name} <= 1000 else fail \"too many\";`")),
@@ -118,7 +134,14 @@ impl Lowerer<'_> {
     }
 
     /// Numbers from `start` to before `end`.
-    pub(super) fn iterate_range(&mut self, start: Value, end: Value, name: &str, plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+    pub(super) fn iterate_range(
+        &mut self,
+        start: Value,
+        end: Value,
+        name: &str,
+        plan: Plan,
+        body: impl FnOnce(&mut Self, Val),
+    ) -> Exits {
         let most = self.turns(start, end, plan.span);
         // Start and end travel with the variables, for bodies that read.
         self.bind(START, Val::Int(start, IntTy::U64), false, None);
@@ -129,7 +152,9 @@ impl Lowerer<'_> {
             &plan,
             |l, counter| {
                 l.span = span;
-                let (Val::Int(start, _), Val::Int(end, _)) = (l.hidden(START), l.hidden(END)) else { return Head { most, go: None } };
+                let (Val::Int(start, _), Val::Int(end, _)) = (l.hidden(START), l.hidden(END)) else {
+                    return Head { most, go: None };
+                };
                 if l.as_const(start) == Some(0) && l.as_const(end) == Some(i128::from(most)) {
                     return Head { most, go: None };
                 }
@@ -161,7 +186,13 @@ impl Lowerer<'_> {
         self.loops.last().expect("in a loop").counter_at(&self.flow)
     }
 
-    fn iterate_seq(&mut self, array: &Rc<Array>, from: Option<Value>, plan: Plan, body: impl FnOnce(&mut Self, Val, Value)) -> Exits {
+    fn iterate_seq(
+        &mut self,
+        array: &Rc<Array>,
+        from: Option<Value>,
+        plan: Plan,
+        body: impl FnOnce(&mut Self, Val, Value),
+    ) -> Exits {
         let span = plan.span;
         let first = self.offset_of(array.place);
         let start = match from {
@@ -182,7 +213,9 @@ impl Lowerer<'_> {
             &plan,
             |l, counter| {
                 l.span = span;
-                let (Val::Array(array), Val::Int(at, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR)) else { return Head { most, go: None } };
+                let (Val::Array(array), Val::Int(at, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR)) else {
+                    return Head { most, go: None };
+                };
                 let go = match array.count {
                     Some(n) => l.compare(CmpOp::Lt, counter, n),
                     None => l.compare(CmpOp::Lt, at, array.limit),
@@ -195,7 +228,8 @@ impl Lowerer<'_> {
                 let (element, end) = l.element_at(&array, at, span);
                 // A record that does not move the cursor would repeat for ever within the bound: it is corrupt.
                 let moved = l.compare(CmpOp::Lt, at, end);
-                let fault = l.fault(ir::FaultKind::Corrupt, format!("an element of {} takes no room", array.name), span);
+                let fault =
+                    l.fault(ir::FaultKind::Corrupt, format!("an element of {} takes no room", array.name), span);
                 l.guard(moved, ir::FaultRef { at: Some(at), ..fault });
                 l.set_hidden(CURSOR, Val::Int(end, IntTy::U64));
                 body(l, element, at);
@@ -206,7 +240,13 @@ impl Lowerer<'_> {
     }
 
     /// `for part in text.split('/')`: the pieces between the separators, as many as there are separators and one more.
-    fn iterate_split(&mut self, text: &ast::Expr, separator: &ast::Expr, mut plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+    fn iterate_split(
+        &mut self,
+        text: &ast::Expr,
+        separator: &ast::Expr,
+        mut plan: Plan,
+        body: impl FnOnce(&mut Self, Val),
+    ) -> Exits {
         let span = plan.span;
         let val = self.expr(text);
         let (val, at) = self.holding(val, |l| l.expr(separator));
@@ -225,14 +265,20 @@ impl Lowerer<'_> {
             &plan,
             |l, _| {
                 l.span = span;
-                let (Val::Bytes(b), Val::Int(at, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR)) else { return Head { most, go: None } };
+                let (Val::Bytes(b), Val::Int(at, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR)) else {
+                    return Head { most, go: None };
+                };
                 let len = l.len_value(b.len);
                 let go = l.compare(CmpOp::Le, at, len);
                 Head { most, go: Some(l.split_value(Some(go))) }
             },
             |l| {
                 l.span = span;
-                let (Val::Bytes(b), Val::Int(at, _), Val::Int(mark, _)) = (l.hidden(ELEMENTS), l.hidden(CURSOR), l.hidden(MARK)) else { return };
+                let (Val::Bytes(b), Val::Int(at, _), Val::Int(mark, _)) =
+                    (l.hidden(ELEMENTS), l.hidden(CURSOR), l.hidden(MARK))
+                else {
+                    return;
+                };
                 let end = l.position_of(b, at, mark, span);
                 let one = l.number(1);
                 let after = l.checked(BinOp::Add, end, one);

@@ -229,7 +229,8 @@ impl Lowerer<'_> {
                 self.loosen(&mut new, assigned);
             }
             at += old_val.parts().len();
-            let slot = if i < old.locals.len() { &mut flow.locals[i].val } else { &mut flow.temps[i - old.locals.len()] };
+            let slot =
+                if i < old.locals.len() { &mut flow.locals[i].val } else { &mut flow.temps[i - old.locals.len()] };
             *slot = new;
         }
         self.retarget(&old, &mut flow, plan);
@@ -240,7 +241,13 @@ impl Lowerer<'_> {
         if plan.hops {
             // The counter travels with the variables, for conditions that read.
             let ty = IntTy::U64;
-            begun.locals.push(flow::Local { name: COUNTER.into(), val: Val::Int(counter, ty), mutable: false, ty: None, bound: None });
+            begun.locals.push(flow::Local {
+                name: COUNTER.into(),
+                val: Val::Int(counter, ty),
+                mutable: false,
+                ty: None,
+                bound: None,
+            });
         }
         self.resume(begun);
         Header { block, counter, flow, params, disk_param }
@@ -305,7 +312,8 @@ impl Lowerer<'_> {
         for i in 0..flow.locals.len() + flow.temps.len() {
             let assigned = i < flow.locals.len() && self.assigned_here(plan, i);
             let is_view = i < old.locals.len() && matches!(old.locals[i].val, Val::View(_));
-            let slot = if i < old.locals.len() { &mut flow.locals[i].val } else { &mut flow.temps[i - old.locals.len()] };
+            let slot =
+                if i < old.locals.len() { &mut flow.locals[i].val } else { &mut flow.temps[i - old.locals.len()] };
             flow::generations(slot, &mut |g| *g = if assigned && is_view && Some(*g) == current { now } else { 0 });
         }
     }
@@ -313,7 +321,9 @@ impl Lowerer<'_> {
     fn assigned_here(&self, plan: &Plan, i: usize) -> bool {
         let l = &self.flow.locals[i];
         // The innermost variable of a name is the one that the body assigns.
-        l.mutable && plan.assigned.contains(&l.name) && !self.flow.locals[i + 1..].iter().any(|m| m.name == l.name && m.mutable)
+        l.mutable
+            && plan.assigned.contains(&l.name)
+            && !self.flow.locals[i + 1..].iter().any(|m| m.name == l.name && m.mutable)
             && i >= self.hidden_base(&l.name)
     }
 
@@ -351,7 +361,9 @@ impl Lowerer<'_> {
                 None => Val::Never,
             },
             Val::Buffer(b) => Val::Buffer(Bytes { len: Len::Value(self.len_value(b.len)), ..b }),
-            Val::Record(id, fields) => Val::Record(id, fields.into_iter().map(|f| self.generalised(f, true, span)).collect()),
+            Val::Record(id, fields) => {
+                Val::Record(id, fields.into_iter().map(|f| self.generalised(f, true, span)).collect())
+            }
             Val::Option(present, inner) => {
                 let inner = self.generalised(*inner, typed, span);
                 Val::Option(present, Box::new(inner))
@@ -388,15 +400,22 @@ impl Lowerer<'_> {
         let counter = self.turn_counter();
         for i in 0..header.flow.locals.len() {
             if self.assigned_here(plan, i) {
-                self.to_header_shape(i, &header.flow.locals[i].val.clone(), plan);
+                self.reshape(i, &header.flow.locals[i].val.clone(), plan);
             }
         }
         for (l, h) in self.flow.locals.iter().zip(&header.flow.locals) {
             let same = l.val.parts().len() == h.val.parts().len();
-            assert!(same || !self.diagnostics.is_empty(), "`{}` keeps its shape through a turn: {:?}, {:?}", l.name, h.val, l.val);
+            assert!(
+                same || !self.diagnostics.is_empty(),
+                "`{}` keeps its shape through a turn: {:?}, {:?}",
+                l.name,
+                h.val,
+                l.val
+            );
         }
         let one = self.number(1);
-        let next = self.pure(crate::ir::Op::Binary { op: ir::BinOp::Add, mode: ir::Mode::Exact, a: counter, b: one }, ir::Ty::U64);
+        let next = self
+            .pure(crate::ir::Op::Binary { op: ir::BinOp::Add, mode: ir::Mode::Exact, a: counter, b: one }, ir::Ty::U64);
         self.b.set_range(next, Range::new(1, i128::from(most)));
         self.b.set_range(header.counter, Range::new(0, i128::from(most)));
         let mut args = vec![next];
@@ -416,13 +435,18 @@ impl Lowerer<'_> {
     }
 
     /// Makes an assigned variable fit the shape with which the loop began.
-    fn to_header_shape(&mut self, i: usize, wanted: &Val, plan: &Plan) {
+    fn reshape(&mut self, i: usize, wanted: &Val, plan: &Plan) {
         let val = self.flow.locals[i].val.clone();
         let name = self.flow.locals[i].name.clone();
         let Some(new) = self.shaped(val, wanted, &name, plan) else { return };
         if !new.same_shape(wanted) && !matches!(new, Val::Never) && !matches!(wanted, Val::Never) {
             let (a, b) = (self.describe(wanted), self.describe(&new));
-            let mut d = Diagnostic::error("E0301", plan.span, format!("expected `{name}` to be {a} at the end of each turn, found {b}"), "of another type in a later turn");
+            let mut d = Diagnostic::error(
+                "E0301",
+                plan.span,
+                format!("expected `{name}` to be {a} at the end of each turn, found {b}"),
+                "of another type in a later turn",
+            );
             if matches!(wanted, Val::None) {
                 d.help = Some(format!("say its type: `var {name}: T? = none;`"));
             }
@@ -436,9 +460,17 @@ impl Lowerer<'_> {
         Some(match (val, wanted) {
             (Val::View(mut w), Val::View(h)) if w.def == h.def => {
                 if self.is_stale(w.place) && plan.reads && h.place.generation != 0 {
-                    let message = format!("expected `{name}` to be of the block read last, found a later read in the same turn");
-                    let d = Diagnostic::error("E0305", plan.span, message, "at the end of this loop's body its block is gone");
-                    self.report(d.help(format!("assign `{name}` after the other read, or copy what is needed from it")));
+                    let message =
+                        format!("expected `{name}` to be of the block read last, found a later read in the same turn");
+                    let d = Diagnostic::error(
+                        "E0305",
+                        plan.span,
+                        message,
+                        "at the end of this loop's body its block is gone",
+                    );
+                    self.report(
+                        d.help(format!("assign `{name}` after the other read, or copy what is needed from it")),
+                    );
                     return None;
                 }
                 let at = self.offset_of(w.place);

@@ -241,12 +241,18 @@ impl<'a> Lowerer<'a> {
                 Val::Flags(scalar(self, ir::Ty::U64, IntTy::plain(bits, false).range(), name), *e)
             }
             Ty::Bytes { max, fixed, display } => {
-                let place = Place { region: ir::Region::Arg(*leaf), generation: 0, origin: Origin::Start, index: None, disp: 0 };
+                let place = Place {
+                    region: ir::Region::Arg(*leaf),
+                    generation: 0,
+                    origin: Origin::Start,
+                    index: None,
+                    disp: 0,
+                };
                 let len = if *fixed {
                     Len::Const(*max)
                 } else {
                     let v = self.b.arg_len(*leaf);
-                    self.b.set_name(v, &format!("{name}.len"));
+                    self.b.set_name(v, format!("{name}.len"));
                     Len::Value(v)
                 };
                 *leaf += 1;
@@ -276,7 +282,12 @@ impl<'a> Lowerer<'a> {
         } else {
             let wanted = self.program.describe(&self.result);
             let end = Span { start: syntax.body.span.end.saturating_sub(1), ..syntax.body.span };
-            self.error("E0304", end, format!("expected a result of type {wanted}, found the end of the body"), "reached without a `return`");
+            self.error(
+                "E0304",
+                end,
+                format!("expected a result of type {wanted}, found the end of the body"),
+                "reached without a `return`",
+            );
         }
     }
 
@@ -343,7 +354,13 @@ impl<'a> Lowerer<'a> {
     }
 
     /// The fault table's entry, made once.
-    fn fault_id(&mut self, kind: ir::FaultKind, message: impl Into<String>, found_as: ir::FoundAs, span: Span) -> ir::FaultId {
+    fn fault_id(
+        &mut self,
+        kind: ir::FaultKind,
+        message: impl Into<String>,
+        found_as: ir::FoundAs,
+        span: Span,
+    ) -> ir::FaultId {
         let message = message.into();
         let key = (kind, message.clone(), span);
         if let Some(id) = self.faults.get(&key) {
@@ -366,7 +383,12 @@ impl<'a> Lowerer<'a> {
         if self.b.function().values.len() <= VALUES_MAX {
             return false;
         }
-        self.error("E0603", span, "expected a traversal of a reasonable size", "everything it calls, inlined, is too large");
+        self.error(
+            "E0603",
+            span,
+            "expected a traversal of a reasonable size",
+            "everything it calls, inlined, is too large",
+        );
         true
     }
 }

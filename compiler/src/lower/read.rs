@@ -23,9 +23,22 @@ impl Lowerer<'_> {
         self.hop(&stored, len, args, offset, source, (ty.span, span))
     }
 
-    fn hop(&mut self, stored: &FieldTy, len: Value, args: Vec<Val>, offset: Value, source: SourceId, (ty_span, span): (Span, Span)) -> Val {
+    fn hop(
+        &mut self,
+        stored: &FieldTy,
+        len: Value,
+        args: Vec<Val>,
+        offset: Value,
+        source: SourceId,
+        (ty_span, span): (Span, Span),
+    ) -> Val {
         if let FrameKind::Fn(_) | FrameKind::Member = self.frame().kind {
-            return self.error("E0308", span, "expected no read here, found one", "only traversals read; a `fn` works on what was read");
+            return self.error(
+                "E0308",
+                span,
+                "expected no read here, found one",
+                "only traversals read; a `fn` works on what was read",
+            );
         }
         self.span = span;
         for i in 0..self.flow.locals.len() {
@@ -43,7 +56,12 @@ impl Lowerer<'_> {
         let min = u32::try_from(claim.lo.clamp(0, i128::from(crate::check::SIZE_MAX))).unwrap_or(0);
         let min = min.min(u32::try_from(self.claim(len).lo.max(0)).unwrap_or(0));
         let what = self.text(span).lines().next().unwrap_or("").to_string();
-        let fault = self.fault_id(FaultKind::OutOfDevice, format!("`{what}`: the block at {{}} does not lie on the device"), FoundAs::Unsigned, span);
+        let fault = self.fault_id(
+            FaultKind::OutOfDevice,
+            format!("`{what}`: the block at {{}} does not lie on the device"),
+            FoundAs::Unsigned,
+            span,
+        );
         self.flow.temps.push(Val::Int(offset, IntTy::U64));
         let count = args.len();
         self.flow.temps.extend(args);
@@ -60,8 +78,21 @@ impl Lowerer<'_> {
     /// What a read gives: the structure at the start of the new block.
     fn view_of_block(&mut self, stored: &FieldTy, args: Vec<Val>, offset: Value, span: Span) -> Val {
         let Some(disk) = self.flow.disk else { return Val::Never };
-        let place = Place { region: ir::Region::Disk, generation: disk.generation, origin: Origin::Start, index: None, disp: 0 };
-        let ctx = Context { view: None, limit: disk.len, limit_evident: true, block_offset: offset, name: self.type_name(stored), whole: true };
+        let place = Place {
+            region: ir::Region::Disk,
+            generation: disk.generation,
+            origin: Origin::Start,
+            index: None,
+            disp: 0,
+        };
+        let ctx = Context {
+            view: None,
+            limit: disk.len,
+            limit_evident: true,
+            block_offset: offset,
+            name: self.type_name(stored),
+            whole: true,
+        };
         match stored {
             FieldTy::Struct(id, _) => Val::View(self.make_view(*id, args, place, &ctx, span)),
             other => self.decode(other, place, &ctx, span).val,
@@ -92,7 +123,10 @@ impl Lowerer<'_> {
                     SizeRule::Const(n) => self.number(i128::from(*n)),
                     SizeRule::Declared(e) => self.declared_read_size(*id, e, &args, ty)?,
                     SizeRule::LastMember => {
-                        let message = format!("expected a structure of known size, found {}, which ends with its last member", def.name);
+                        let message = format!(
+                            "expected a structure of known size, found {}, which ends with its last member",
+                            def.name
+                        );
                         let mut d = Diagnostic::error("E0405", ty.span, message, "how many bytes?");
                         d.help = Some(format!("give it a size: `struct {}(space: u32) size space {{ … }}`", def.name));
                         self.report(d);
@@ -120,8 +154,11 @@ impl Lowerer<'_> {
     fn declared_read_size(&mut self, id: StructId, e: &ast::Expr, args: &[Val], ty: &ast::Type) -> Option<Value> {
         let program = self.program;
         let def = &program.structs[id.index()];
-        if let Some(name) = call::names_in(e).iter().find(|n| def.by_name.contains_key(n.split('.').next().unwrap_or(n))) {
-            let message = format!("expected a size that is known before the read, found one that needs the field `{name}`");
+        if let Some(name) =
+            call::names_in(e).iter().find(|n| def.by_name.contains_key(n.split('.').next().unwrap_or(n)))
+        {
+            let message =
+                format!("expected a size that is known before the read, found one that needs the field `{name}`");
             let mut d = Diagnostic::error("E0405", ty.span, message, "how many bytes?");
             d.help = Some("read a larger structure and take a `view` in it, or make the size a parameter".into());
             self.report(d);
@@ -130,7 +167,13 @@ impl Lowerer<'_> {
         let base = self.flow.locals.len();
         let size = self.in_member_scope(def.module, Val::Unit, |l| {
             for ((name, _), val) in def.params.iter().zip(args) {
-                l.flow.locals.push(flow::Local { name: name.clone(), val: val.clone(), mutable: false, ty: None, bound: None });
+                l.flow.locals.push(flow::Local {
+                    name: name.clone(),
+                    val: val.clone(),
+                    mutable: false,
+                    ty: None,
+                    bound: None,
+                });
             }
             let val = l.expr(e);
             l.unsigned(val, e.span)
@@ -156,7 +199,12 @@ impl Lowerer<'_> {
                 }
             },
             _ => {
-                self.error("E0201", from.span, format!("expected a source, found `{}`", self.text(from.span)), "declare it: `source NAME;`");
+                self.error(
+                    "E0201",
+                    from.span,
+                    format!("expected a source, found `{}`", self.text(from.span)),
+                    "declare it: `source NAME;`",
+                );
                 None
             }
         }
@@ -185,7 +233,10 @@ impl Lowerer<'_> {
             other => return self.mismatch(parent.span, "a view or bytes", &other),
         };
         if self.is_stale(place) {
-            let message = format!("expected a block that is still there, found `{}`, which is of an earlier read", self.text(parent.span));
+            let message = format!(
+                "expected a block that is still there, found `{}`, which is of an earlier read",
+                self.text(parent.span)
+            );
             return self.error("E0305", parent.span, message, "its block is gone");
         }
         let place = match self.as_const(offset) {
@@ -227,7 +278,14 @@ impl Lowerer<'_> {
         let v = self.fit(v, ir::Ty::U64, pointer.span);
         let offset = match scale {
             Some(scale) => {
-                let ctx = Context { view: to.view.clone(), limit: v, limit_evident: false, block_offset: v, name: String::new(), whole: false };
+                let ctx = Context {
+                    view: to.view.clone(),
+                    limit: v,
+                    limit_evident: false,
+                    block_offset: v,
+                    name: String::new(),
+                    whole: false,
+                };
                 let Some(by) = self.size_in(&ctx, scale) else { return Val::Never };
                 self.span = span;
                 self.checked(ir::BinOp::Mul, v, by)
@@ -238,7 +296,14 @@ impl Lowerer<'_> {
         let (len, args) = match &**target {
             // A target's arguments are expressions of the pointer's structure.
             FieldTy::Struct(id, given) if !given.is_empty() => {
-                let ctx = Context { view: to.view.clone(), limit: v, limit_evident: false, block_offset: v, name: String::new(), whole: false };
+                let ctx = Context {
+                    view: to.view.clone(),
+                    limit: v,
+                    limit_evident: false,
+                    block_offset: v,
+                    name: String::new(),
+                    whole: false,
+                };
                 let mut values = Vec::new();
                 for a in given {
                     let val = self.eval_in(&ctx, a);

@@ -47,7 +47,12 @@ impl Lowerer<'_> {
         match (q.quantifier, q.sorted, &q.over) {
             (Quantifier::First | Quantifier::Last, true, Over::Range(r)) => self.binary_search(q, r, span),
             (Quantifier::First | Quantifier::Last, true, Over::Elements(..)) => {
-                self.error("E0301", span, "expected a range behind `sorted` searches, found elements", "search over the indices: `first i in 0..n sorted where a[i] …`");
+                self.error(
+                    "E0301",
+                    span,
+                    "expected a range behind `sorted` searches, found elements",
+                    "search over the indices: `first i in 0..n sorted where a[i] …`",
+                );
                 self.nothing()
             }
             (Quantifier::First, ..) => {
@@ -77,14 +82,26 @@ impl Lowerer<'_> {
     }
 
     fn plan_of(&mut self, q: &ast::Quantified, hidden: &[&str], span: Span) -> Plan {
-        let mut scan = Scan { program: self.program, module: self.module(), assigned: Default::default(), hops: false, reads: false };
+        let mut scan = Scan {
+            program: self.program,
+            module: self.module(),
+            assigned: Default::default(),
+            hops: false,
+            reads: false,
+        };
         q.cond.iter().chain(&q.value).for_each(|e| scan.expr(e));
         scan.assigned.extend(hidden.iter().map(|s| s.to_string()));
         Plan { assigned: scan.assigned, hops: scan.hops, reads: scan.reads, span }
     }
 
     /// Runs over the elements until the condition is `wanted`, and breaks with what `pick` makes of that element.
-    fn scan_until(&mut self, q: &ast::Quantified, span: Span, wanted: bool, pick: impl FnOnce(&mut Self, Val) -> Val) -> Exits {
+    fn scan_until(
+        &mut self,
+        q: &ast::Quantified,
+        span: Span,
+        wanted: bool,
+        pick: impl FnOnce(&mut Self, Val) -> Val,
+    ) -> Exits {
         let plan = self.plan_of(q, &[], span);
         let name = q.name.name.clone();
         self.iterate(&q.over, &q.name.name, plan, |l, x| {
@@ -96,7 +113,17 @@ impl Lowerer<'_> {
                     l.split_value(Some(yes))
                 }
             };
-            let split = if wanted { split } else { cond::Split { yes: split.no, no: split.yes, yes_scope: split.no_scope, no_scope: split.yes_scope, fork: None } };
+            let split = if wanted {
+                split
+            } else {
+                cond::Split {
+                    yes: split.no,
+                    no: split.yes,
+                    yes_scope: split.no_scope,
+                    no_scope: split.yes_scope,
+                    fork: None,
+                }
+            };
             l.resume(split.yes);
             let x = l.hidden(&name);
             l.scopes.push(split.yes_scope);
@@ -124,7 +151,9 @@ impl Lowerer<'_> {
                 Some(c) => l.cond(c),
                 None => Some(l.truth(true)),
             };
-            let (Some(hit), Val::Int(i, _), Val::Int(found, _)) = (hit, l.hidden(&name), l.hidden(FOUND)) else { return };
+            let (Some(hit), Val::Int(i, _), Val::Int(found, _)) = (hit, l.hidden(&name), l.hidden(FOUND)) else {
+                return;
+            };
             l.span = span;
             let one = l.number(1);
             let after = l.checked(BinOp::Add, i, one);
@@ -196,7 +225,9 @@ impl Lowerer<'_> {
             &plan,
             |l, _| {
                 l.span = span;
-                let (Val::Int(room, _), zero) = (l.hidden(ROOM), l.number(0)) else { return Head { most: rounds, go: None } };
+                let (Val::Int(room, _), zero) = (l.hidden(ROOM), l.number(0)) else {
+                    return Head { most: rounds, go: None };
+                };
                 let go = l.compare(CmpOp::Lt, zero, room);
                 Head { most: rounds, go: Some(l.split_value(Some(go))) }
             },
@@ -204,7 +235,9 @@ impl Lowerer<'_> {
         );
         let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
         self.merge(ends, span);
-        let (Val::Int(low, _), Val::Int(end, _), Val::Int(start, _)) = (self.hidden(LOW), self.hidden(STOP), self.hidden(BEGIN)) else {
+        let (Val::Int(low, _), Val::Int(end, _), Val::Int(start, _)) =
+            (self.hidden(LOW), self.hidden(STOP), self.hidden(BEGIN))
+        else {
             return self.nothing();
         };
         for _ in 0..4 {
@@ -224,7 +257,11 @@ impl Lowerer<'_> {
 
     fn probe(&mut self, q: &ast::Quantified, first: bool, name: &str, span: Span) {
         self.span = span;
-        let (Val::Int(low, _), Val::Int(room, _), Val::Int(end, _)) = (self.hidden(LOW), self.hidden(ROOM), self.hidden(STOP)) else { return };
+        let (Val::Int(low, _), Val::Int(room, _), Val::Int(end, _)) =
+            (self.hidden(LOW), self.hidden(ROOM), self.hidden(STOP))
+        else {
+            return;
+        };
         let one = self.number(1);
         let half = self.exact(BinOp::Shr, room, one);
         let middle = self.checked(BinOp::Add, low, half);
@@ -303,7 +340,12 @@ impl Lowerer<'_> {
         let blank = self.blank_of(&Ty::Int(IntTy::U64));
         let absent = self.truth(false);
         if q.quantifier == Quantifier::Last {
-            self.error("E0301", span, "expected a range behind `last`, found elements", "search over the indices: `last i in 0..n where a[i] …`");
+            self.error(
+                "E0301",
+                span,
+                "expected a range behind `last`, found elements",
+                "search over the indices: `last i in 0..n where a[i] …`",
+            );
             return self.nothing();
         }
         self.bind(FOUND, Val::Option(absent, Box::new(blank)), true, None);
@@ -320,7 +362,11 @@ impl Lowerer<'_> {
                 let Val::Option(present, best) = l.hidden(FOUND) else { return Val::Unit };
                 let Val::Int(best, _) = *best else { return Val::Unit };
                 l.span = span;
-                let less = if q.quantifier == Quantifier::Min { l.compare(CmpOp::Lt, v, best) } else { l.compare(CmpOp::Lt, best, v) };
+                let less = if q.quantifier == Quantifier::Min {
+                    l.compare(CmpOp::Lt, v, best)
+                } else {
+                    l.compare(CmpOp::Lt, best, v)
+                };
                 let none_yet = l.not(present);
                 let take = l.exact(BinOp::Or, none_yet, less);
                 let best = l.select(take, v, best);
@@ -343,7 +389,6 @@ impl Lowerer<'_> {
         }
     }
 }
-
 
 const FOUND: &str = "#found";
 const LOW: &str = "#low";

@@ -93,7 +93,12 @@ impl Lowerer<'_> {
 
     fn assign(&mut self, place: &ast::Expr, op: Option<ast::BinaryOp>, e: &ast::Expr, span: Span) {
         let ExprKind::Name(name) = &*place.kind else {
-            self.error("E0301", place.span, "expected a variable on the left of `=`", "structures on disk are only read");
+            self.error(
+                "E0301",
+                place.span,
+                "expected a variable on the left of `=`",
+                "structures on disk are only read",
+            );
             return;
         };
         let value = match op {
@@ -105,11 +110,21 @@ impl Lowerer<'_> {
         };
         let base = self.frame().locals_base;
         let Some(i) = self.flow.locals[base..].iter().rposition(|l| l.name == name.name).map(|i| i + base) else {
-            self.error("E0201", name.span, format!("expected a variable, found `{}`", name.name), "no variable of this name");
+            self.error(
+                "E0201",
+                name.span,
+                format!("expected a variable, found `{}`", name.name),
+                "no variable of this name",
+            );
             return;
         };
         if !self.flow.locals[i].mutable {
-            let mut d = Diagnostic::error("E0307", name.span, format!("expected a `var`, found `{}`, which does not change", name.name), "assigned here");
+            let mut d = Diagnostic::error(
+                "E0307",
+                name.span,
+                format!("expected a `var`, found `{}`, which does not change", name.name),
+                "assigned here",
+            );
             d.help = Some(format!("declare it with `var {}`", name.name));
             self.report(d);
             return;
@@ -125,7 +140,13 @@ impl Lowerer<'_> {
     }
 
     fn plan(&mut self, parts: impl FnOnce(&mut Scan<'_>), span: Span) -> Plan {
-        let mut scan = Scan { program: self.program, module: self.module(), assigned: Default::default(), hops: false, reads: false };
+        let mut scan = Scan {
+            program: self.program,
+            module: self.module(),
+            assigned: Default::default(),
+            hops: false,
+            reads: false,
+        };
         parts(&mut scan);
         Plan { assigned: scan.assigned, hops: scan.hops, reads: scan.reads, span }
     }
@@ -246,7 +267,12 @@ impl Lowerer<'_> {
         let turns = range.hi - range.lo + 1;
         if turns > 1 << 24 {
             let name = self.text(m.span).to_string();
-            let d = Diagnostic::error("E0602", m.span, format!("expected a measure with a known range, found `{name}`, which may be {}", range.hi), "how many turns?");
+            let d = Diagnostic::error(
+                "E0602",
+                m.span,
+                format!("expected a measure with a known range, found `{name}`, which may be {}", range.hi),
+                "how many turns?",
+            );
             self.report(d.help(format!("bound it where it comes from, as in `{name}: u16 where {name} <= 8`, or say `loop up to N descending {name}`")));
             return 0;
         }
@@ -259,7 +285,12 @@ impl Lowerer<'_> {
         let (Some(now), Val::Int(before, _)) = (self.unsigned(val, m.span), self.hidden(MEASURE)) else { return };
         self.span = m.span;
         let fell = self.compare(CmpOp::Lt, now, before);
-        let id = self.fault_id(FaultKind::Corrupt, format!("`{}` is {{}} and did not fall", self.text(m.span)), ir::FoundAs::Unsigned, m.span);
+        let id = self.fault_id(
+            FaultKind::Corrupt,
+            format!("`{}` is {{}} and did not fall", self.text(m.span)),
+            ir::FoundAs::Unsigned,
+            m.span,
+        );
         self.guard(fell, ir::FaultRef { fault: id, found: Some(now), at: None });
         self.set_hidden(MEASURE, Val::Int(now, IntTy::U64));
     }
@@ -307,7 +338,11 @@ impl Lowerer<'_> {
     pub(super) fn return_stmt(&mut self, e: Option<&ast::Expr>, span: Span) {
         let val = match e {
             // The two ways of a search or call return each by itself.
-            Some(e) if matches!(self.frame().result, Ty::Option(_)) && self.may_be_nothing(e) && self.frame().kind != FrameKind::Root => {
+            Some(e)
+                if matches!(self.frame().result, Ty::Option(_))
+                    && self.may_be_nothing(e)
+                    && self.frame().kind != FrameKind::Root =>
+            {
                 let OptSplit { some: (some, val, some_scope), none: (none, none_scope) } = self.opt_split(e);
                 self.on_way(some, some_scope, |l| l.return_value(val, e.span));
                 self.on_way(none, none_scope, |l| l.return_value(Val::None, e.span));
@@ -325,7 +360,12 @@ impl Lowerer<'_> {
         let result = self.frame().result.clone();
         if self.frame().kind == FrameKind::Root {
             if self.stream && !matches!(val, Val::Unit | Val::Never) {
-                self.error("E0301", span, "expected no value, found one: a stream gives its rows by `emit`", "not a row");
+                self.error(
+                    "E0301",
+                    span,
+                    "expected no value, found one: a stream gives its rows by `emit`",
+                    "not a row",
+                );
             } else if !self.stream {
                 let val = self.coerce(val, &result, span);
                 if self.flow.reachable && !matches!(val, Val::Never) {
@@ -460,7 +500,8 @@ impl Lowerer<'_> {
             }
             ast::Cond::Let(name, e) => {
                 let OptSplit { some: (some, val, some_scope), none: (none, none_scope) } = self.opt_split(e);
-                let split = cond::Split { yes: some, no: none, yes_scope: some_scope, no_scope: none_scope, fork: None };
+                let split =
+                    cond::Split { yes: some, no: none, yes_scope: some_scope, no_scope: none_scope, fork: None };
                 self.both(
                     split,
                     span,
@@ -509,7 +550,10 @@ impl Lowerer<'_> {
     /// Whether an expression has two ways out by itself.
     fn may_be_nothing(&self, e: &ast::Expr) -> bool {
         match &*e.kind {
-            ExprKind::Quantified(q) => matches!(q.quantifier, ast::Quantifier::First | ast::Quantifier::Last | ast::Quantifier::Min | ast::Quantifier::Max),
+            ExprKind::Quantified(q) => matches!(
+                q.quantifier,
+                ast::Quantifier::First | ast::Quantifier::Last | ast::Quantifier::Min | ast::Quantifier::Max
+            ),
             ExprKind::Call { .. } => true,
             _ => false,
         }
@@ -534,7 +578,12 @@ impl Lowerer<'_> {
             Val::Never => (None, Val::Never),
             other => {
                 let found = self.describe(&other);
-                self.error("E0301", e.span, format!("expected something that may be none, found {found}"), "this is always there");
+                self.error(
+                    "E0301",
+                    e.span,
+                    format!("expected something that may be none, found {found}"),
+                    "this is always there",
+                );
                 (None, Val::Never)
             }
         };
@@ -562,7 +611,12 @@ impl Lowerer<'_> {
             if let Val::Enum(v, _) | Val::Int(v, _) | Val::Bool(v) = val
                 && !self.range(v).is_empty()
             {
-                let mut d = Diagnostic::error("E0309", span, format!("expected an arm for every value of `{}`, found some without", self.text(scrutinee.span)), "not complete");
+                let mut d = Diagnostic::error(
+                    "E0309",
+                    span,
+                    format!("expected an arm for every value of `{}`, found some without", self.text(scrutinee.span)),
+                    "not complete",
+                );
                 d.help = Some("values that the spec does not name occur on disk: add `else => …`".into());
                 self.report(d);
             }
@@ -583,7 +637,12 @@ impl Lowerer<'_> {
                 ast::Pattern::Range(r) => {
                     let from = self.expr(&r.start);
                     let to = self.expr(&r.end);
-                    let low = self.comparison(ast::BinaryOp::Le, (from, r.start.span), (subject.clone(), scrutinee.span), r.span);
+                    let low = self.comparison(
+                        ast::BinaryOp::Le,
+                        (from, r.start.span),
+                        (subject.clone(), scrutinee.span),
+                        r.span,
+                    );
                     let op = if r.inclusive { ast::BinaryOp::Le } else { ast::BinaryOp::Lt };
                     let high = self.comparison(op, (subject, scrutinee.span), (to, r.end.span), r.span);
                     match (low, high) {

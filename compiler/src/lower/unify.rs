@@ -31,7 +31,8 @@ impl Lowerer<'_> {
                 std::mem::replace(place, Val::Unit)
             };
             let column: Vec<Val> = flows.iter_mut().map(pick).collect();
-            let column = if column.iter().all(|v| *v == column[0]) { column } else { self.unify_column(flows, column, span) };
+            let column =
+                if column.iter().all(|v| *v == column[0]) { column } else { self.unify_column(flows, column, span) };
             for (f, v) in flows.iter_mut().zip(column) {
                 if i < locals { f.locals[i].val = v } else { f.temps[i - locals] = v }
             }
@@ -75,12 +76,18 @@ impl Lowerer<'_> {
         }
         let other = column.iter().find(|v| !v.same_shape(&column[0])).expect("not all are alike");
         let (a, b) = (self.describe(&column[0]), self.describe(other));
-        self.error("E0301", span, format!("expected one type on all ways to here, found {a} and {b}"), "the ways meet here");
+        self.error(
+            "E0301",
+            span,
+            format!("expected one type on all ways to here, found {a} and {b}"),
+            "the ways meet here",
+        );
         vec![Val::Never; n]
     }
 
     fn unify_records(&mut self, flows: &mut [Flow], column: Vec<Val>, id: RecordId, span: Span) -> Vec<Val> {
-        let rows: Vec<Vec<Val>> = column.into_iter().map(|v| if let Val::Record(_, f) = v { f } else { Vec::new() }).collect();
+        let rows: Vec<Vec<Val>> =
+            column.into_iter().map(|v| if let Val::Record(_, f) = v { f } else { Vec::new() }).collect();
         let mut out: Vec<Vec<Val>> = vec![Vec::new(); rows.len()];
         for field in 0..rows[0].len() {
             let column = rows.iter().map(|r| r[field].clone()).collect();
@@ -96,14 +103,23 @@ impl Lowerer<'_> {
         let joined = types.iter().map(|t| t.range()).fold(Range::new(1, 0), Range::join);
         let claims = column.iter().flat_map(Val::parts).map(|v| self.claim(v)).fold(Range::new(1, 0), Range::join);
         let Some(mut ty) = IntTy::holding(joined).or_else(|| IntTy::holding(claims)) else {
-            self.error("E0301", span, "expected numbers that one 64-bit type holds", "one way gives a u64, another a negative number");
+            self.error(
+                "E0301",
+                span,
+                "expected numbers that one 64-bit type holds",
+                "one way gives a u64, another a negative number",
+            );
             return vec![Val::Never; column.len()];
         };
         if types.iter().all(|t| *t == types[0]) {
             ty = types[0];
         }
         let pairs = column.into_iter().zip(flows);
-        pairs.map(|(v, flow)| self.in_flow(flow, |l| if let Val::Int(v, _) = v { Val::Int(l.cast(v, ir_ty(ty)), ty) } else { v })).collect()
+        pairs
+            .map(|(v, flow)| {
+                self.in_flow(flow, |l| if let Val::Int(v, _) = v { Val::Int(l.cast(v, ir_ty(ty)), ty) } else { v })
+            })
+            .collect()
     }
 
     fn unify_options(&mut self, flows: &mut [Flow], column: Vec<Val>, span: Span) -> Vec<Val> {
@@ -145,13 +161,15 @@ impl Lowerer<'_> {
     }
 
     fn unify_bytes(&mut self, flows: &mut [Flow], column: Vec<Val>, span: Span) -> Vec<Val> {
-        let all: Vec<Bytes> = column.iter().filter_map(|v| if let Val::Bytes(b) = v { Some(*b) } else { None }).collect();
+        let all: Vec<Bytes> =
+            column.iter().filter_map(|v| if let Val::Bytes(b) = v { Some(*b) } else { None }).collect();
         let region = all[0].place.region;
         let max = all.iter().map(|b| b.max).max().unwrap_or(0);
         let one_region = all.iter().all(|b| b.place.region == region);
         let one_len = all.iter().all(|b| b.len == all[0].len && matches!(b.len, Len::Const(_)));
         // Bytes that stand in different memories, or in blocks of which one may be gone, meet in a slot of their own.
-        let one_block = region != Region::Disk || flows.iter().zip(&all).all(|(f, b)| f.disk.is_some_and(|d| d.generation == b.place.generation));
+        let one_block = region != Region::Disk
+            || flows.iter().zip(&all).all(|(f, b)| f.disk.is_some_and(|d| d.generation == b.place.generation));
         let alike = all.iter().all(|b| b.place.same_shape(&all[0].place));
         let slot = if one_region && one_block { None } else { self.slot_for(max, span) };
         if !(one_region && one_block) && slot.is_none() {
@@ -178,10 +196,16 @@ impl Lowerer<'_> {
     }
 
     fn unify_views(&mut self, flows: &mut [Flow], column: Vec<Val>, span: Span) -> Vec<Val> {
-        let mut views: Vec<View> = column.into_iter().filter_map(|v| if let Val::View(w) = v { Some(w) } else { None }).collect();
-        let current = |f: &Flow, w: &View| w.place.region != Region::Disk || f.disk.is_some_and(|d| d.generation == w.place.generation);
+        let mut views: Vec<View> =
+            column.into_iter().filter_map(|v| if let Val::View(w) = v { Some(w) } else { None }).collect();
+        let current = |f: &Flow, w: &View| {
+            w.place.region != Region::Disk || f.disk.is_some_and(|d| d.generation == w.place.generation)
+        };
         let stale = flows.iter().zip(&views).any(|(f, w)| !current(f, w));
-        let alike = !stale && views.iter().all(|w| Place { generation: 0, ..w.place }.same_shape(&Place { generation: 0, ..views[0].place }));
+        let alike = !stale
+            && views
+                .iter()
+                .all(|w| Place { generation: 0, ..w.place }.same_shape(&Place { generation: 0, ..views[0].place }));
         for (w, flow) in views.iter_mut().zip(flows.iter_mut()) {
             let is_current = current(flow, w);
             self.in_flow(flow, |l| {
@@ -197,7 +221,8 @@ impl Lowerer<'_> {
         }
         if stale {
             let names: Vec<String> = views[0].kept.iter().map(|(n, _)| n.clone()).collect();
-            let common: Vec<String> = names.into_iter().filter(|n| views.iter().all(|w| w.kept.iter().any(|(m, _)| m == n))).collect();
+            let common: Vec<String> =
+                names.into_iter().filter(|n| views.iter().all(|w| w.kept.iter().any(|(m, _)| m == n))).collect();
             views.iter_mut().for_each(|w| w.kept.retain(|(n, _)| common.contains(n)));
         } else {
             views.iter_mut().for_each(|w| w.kept.clear());
@@ -210,7 +235,8 @@ impl Lowerer<'_> {
         }
         for i in 0..views[0].kept.len() {
             let name = views[0].kept[i].0.clone();
-            let column = views.iter().filter_map(|w| w.kept.iter().find(|(n, _)| *n == name)).map(|(_, v)| v.clone()).collect();
+            let column =
+                views.iter().filter_map(|w| w.kept.iter().find(|(n, _)| *n == name)).map(|(_, v)| v.clone()).collect();
             for (w, v) in views.iter_mut().zip(self.unify_column(flows, column, span)) {
                 match w.kept.iter_mut().find(|(n, _)| *n == name) {
                     Some(entry) => entry.1 = v,

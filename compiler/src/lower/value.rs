@@ -116,6 +116,8 @@ pub struct View {
     pub args: Vec<Val>,
     /// The byte offset in the source of the block that it stands in.
     pub block_offset: Value,
+    /// Whether its conditions were tested where it can be seen from here; after a join or a hop they hold, but are not known.
+    pub tested: bool,
     /// Members kept for use after their block is gone: dotted path and value.
     pub kept: Vec<(String, Val)>,
 }
@@ -251,9 +253,7 @@ impl Val {
         match (self, other) {
             (Val::Unit, Val::Unit) | (Val::None, Val::None) | (Val::Never, Val::Never) => true,
             (Val::Int(..), Val::Int(..)) | (Val::Bool(_), Val::Bool(_)) => true,
-            (Val::Pointer(_, _, a), Val::Pointer(_, _, b)) => {
-                a.ty == b.ty && same_views(&a.view, &b.view)
-            }
+            (Val::Pointer(_, _, a), Val::Pointer(_, _, b)) => a.ty == b.ty && same_views(&a.view, &b.view),
             (Val::Enum(_, a), Val::Enum(_, b)) => a == b,
             (Val::Flags(_, a), Val::Flags(_, b)) => a == b,
             (Val::Bytes(a), Val::Bytes(b)) | (Val::Buffer(a), Val::Buffer(b)) => a.same_shape(b),
@@ -264,7 +264,9 @@ impl Val {
                     && a.place.same_shape(&b.place)
                     && a.count.is_some() == b.count.is_some()
             }
-            (Val::OneOf(a), Val::OneOf(b)) => a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.0 == y.0 && x.1.same_shape(&y.1)),
+            (Val::OneOf(a), Val::OneOf(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.0 == y.0 && x.1.same_shape(&y.1))
+            }
             (Val::Record(a, x), Val::Record(b, y)) => a == b && x.iter().zip(y).all(|(x, y)| x.same_shape(y)),
             (Val::Option(_, a), Val::Option(_, b)) => a.same_shape(b),
             _ => false,
@@ -321,7 +323,8 @@ impl Bytes {
     }
 
     fn same_shape(&self, other: &Bytes) -> bool {
-        self.place.same_shape(&other.place) && (self.len == other.len || matches!((self.len, other.len), (Len::Value(_), Len::Value(_))))
+        self.place.same_shape(&other.place)
+            && (self.len == other.len || matches!((self.len, other.len), (Len::Value(_), Len::Value(_))))
     }
 }
 
@@ -329,6 +332,7 @@ impl View {
     fn forget_evidence(&mut self) {
         self.place.forget_evidence();
         self.limit_evident = false;
+        self.tested = false;
         self.args.iter_mut().for_each(Val::forget_evidence);
         self.kept.iter_mut().for_each(|(_, v)| v.forget_evidence());
     }

@@ -27,7 +27,11 @@ impl Lowerer<'_> {
                 if !last {
                     let limit = self.number(128);
                     let ended = self.compare(CmpOp::Lt, byte, limit);
-                    let fault = self.fault(FaultKind::Corrupt, format!("{} is a varint of more than {most} bytes", ctx.name), span);
+                    let fault = self.fault(
+                        FaultKind::Corrupt,
+                        format!("{} is a varint of more than {most} bytes", ctx.name),
+                        span,
+                    );
                     self.guard(ended, ir::FaultRef { at: Some(at), ..fault });
                 }
                 ends.push((self.flow.clone(), two(value, size)));
@@ -42,7 +46,9 @@ impl Lowerer<'_> {
         }
         self.scopes.truncate(depth);
         let Val::Record(_, parts) = self.merge(ends, span) else { return Decoded { val: Val::Never, end: None } };
-        let (Val::Int(value, _), Val::Int(size, _)) = (&parts[0], &parts[1]) else { return Decoded { val: Val::Never, end: None } };
+        let (Val::Int(value, _), Val::Int(size, _)) = (&parts[0], &parts[1]) else {
+            return Decoded { val: Val::Never, end: None };
+        };
         let (value, size) = (*value, *size);
         self.span = span;
         let end = self.checked(BinOp::Add, at, size);
@@ -56,7 +62,16 @@ impl Lowerer<'_> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "one round of the decoder")]
-    fn varint_step(&mut self, kind: VarintKind, value: Value, byte: Value, i: u32, last: bool, span: Span, name: &str) -> Value {
+    fn varint_step(
+        &mut self,
+        kind: VarintKind,
+        value: Value,
+        byte: Value,
+        i: u32,
+        last: bool,
+        span: Span,
+        name: &str,
+    ) -> Value {
         let low = self.number(0x7f);
         match kind {
             VarintKind::Leb128 | VarintKind::Zigzag => {
@@ -65,7 +80,8 @@ impl Lowerer<'_> {
                     // The tenth byte holds the last bit of 64.
                     let one = self.number(1);
                     let fits = self.compare(CmpOp::Le, byte, one);
-                    let fault = self.fault(FaultKind::Corrupt, format!("{name} is a varint of more than 64 bits"), span);
+                    let fault =
+                        self.fault(FaultKind::Corrupt, format!("{name} is a varint of more than 64 bits"), span);
                     self.guard(fits, fault);
                 }
                 let shift = self.number(i128::from(7 * i));
@@ -76,7 +92,8 @@ impl Lowerer<'_> {
                 if kind == VarintKind::Vlq && i == 9 {
                     let most = self.number((1 << 57) - 1);
                     let fits = self.compare(CmpOp::Le, value, most);
-                    let fault = self.fault(FaultKind::Corrupt, format!("{name} is a varint of more than 64 bits"), span);
+                    let fault =
+                        self.fault(FaultKind::Corrupt, format!("{name} is a varint of more than 64 bits"), span);
                     self.guard(fits, fault);
                 }
                 let bits = if last { byte } else { self.exact(BinOp::And, byte, low) };

@@ -25,6 +25,9 @@ pub(super) struct Context {
     pub whole: bool,
 }
 
+/// What the fault of a condition reports: the number found, and the offset in the block.
+pub(super) type Report = (Option<(Value, IntTy)>, Option<Value>);
+
 /// What was decoded, and where it ends if that had to be found.
 pub(super) struct Decoded {
     pub val: Val,
@@ -77,7 +80,8 @@ impl Lowerer<'_> {
 
     /// The fault of a structure that does not lie in its block.
     fn outside(&mut self, what: &str, at: Value) -> ir::FaultRef {
-        let id = self.fault_id(FaultKind::Corrupt, format!("{what} lies outside its block"), FoundAs::Unsigned, self.span);
+        let id =
+            self.fault_id(FaultKind::Corrupt, format!("{what} lies outside its block"), FoundAs::Unsigned, self.span);
         ir::FaultRef { fault: id, found: None, at: Some(at) }
     }
 
@@ -141,13 +145,15 @@ impl Lowerer<'_> {
             limit_evident: true,
             args,
             block_offset: ctx.block_offset,
+            tested: true,
             kept: Vec::new(),
         };
         match &def.size {
             SizeRule::Const(n) => {
                 let size = self.number(i128::from(*n));
                 view.limit = self.checked(BinOp::Add, start, size);
-                view.limit_evident = matches!(place.origin, Origin::Checked(..)) && place.disp == 0 && place.index.is_none();
+                view.limit_evident =
+                    matches!(place.origin, Origin::Checked(..)) && place.disp == 0 && place.index.is_none();
             }
             SizeRule::Declared(_) if ctx.whole => {}
             SizeRule::Declared(e) => self.declared_size(&mut view, e, start, limit, &name, fixed),
@@ -177,7 +183,12 @@ impl Lowerer<'_> {
         let Some(size) = size else { return };
         let least = self.number(i128::from(fixed.max(1)));
         let enough = self.compare(CmpOp::Le, least, size);
-        let id = self.fault_id(FaultKind::Corrupt, format!("the size of {name} is {{}}, expected at least {}", fixed.max(1)), FoundAs::Unsigned, e.span);
+        let id = self.fault_id(
+            FaultKind::Corrupt,
+            format!("the size of {name} is {{}}, expected at least {}", fixed.max(1)),
+            FoundAs::Unsigned,
+            e.span,
+        );
         self.guard(enough, ir::FaultRef { fault: id, found: Some(size), at: Some(start) });
         let fault = self.outside(name, start);
         let checked = self.check(view.place.region, start, Size::Value(size), limit, fault);
@@ -288,17 +299,13 @@ impl Lowerer<'_> {
             None => format!("`{text}` does not hold"),
         };
         let fault = (found, at);
-        self.in_member_scope(module, Val::View(view.clone()), |l| l.require(cond, FaultKind::Corrupt, &what, Some(fault)));
+        self.in_member_scope(module, Val::View(view.clone()), |l| {
+            l.require(cond, FaultKind::Corrupt, &what, Some(fault))
+        });
     }
 
     /// Ends the walk unless `cond`; its conjuncts are tested one by one, so that each is known afterwards.
-    pub(super) fn require(
-        &mut self,
-        cond: &ast::Expr,
-        kind: FaultKind,
-        message: &str,
-        report: Option<(Option<(Value, IntTy)>, Option<Value>)>,
-    ) {
+    pub(super) fn require(&mut self, cond: &ast::Expr, kind: FaultKind, message: &str, report: Option<Report>) {
         if let ExprKind::Binary(ast::BinaryOp::And, a, b) = &*cond.kind {
             self.require(a, kind, message, report);
             self.require(b, kind, message, report);
@@ -397,7 +404,13 @@ impl Lowerer<'_> {
             return self.stale_member(view, i, span);
         }
         let val = match &m.kind {
-            MemberKind::Stored { .. } => return self.decode_member(view, i, span).val,
+            MemberKind::Stored { .. } => {
+                let val = self.decode_member(view, i, span).val;
+                if !view.tested && self.dump.is_none() {
+                    self.test_again(view, i, span);
+                }
+                return val;
+            }
             MemberKind::Bits { word, shift, width, scalar, .. } => {
                 let Val::Int(w, _) = self.member(view, *word, span) else { return Val::Never };
                 self.bit_field(w, *shift, *width, *scalar)
@@ -417,6 +430,19 @@ impl Lowerer<'_> {
         };
         self.remember(key, val.clone(), None);
         val
+    }
+
+    /// Tests the conditions on a member again, so that they are known here. They cannot fail: they held when the view was made.
+    fn test_again(&mut self, view: &View, i: usize, span: Span) {
+        let program = self.program;
+        let def = &program.structs[view.def.index()];
+        let name = &def.members[i].name;
+        for (j, m) in def.members.iter().enumerate() {
+            let Some(cond) = m.cond.as_ref().filter(|c| call::names_in(c).iter().any(|n| n == name)) else { continue };
+            let subject = if m.name == "_" { None } else { Some((j, format!("{}.{}", def.name, m.name))) };
+            self.check_condition(view, subject, cond);
+        }
+        self.span = span;
     }
 
     fn remember(&mut self, key: (u32, usize), val: Val, end: Option<Value>) {
@@ -606,7 +632,8 @@ impl Lowerer<'_> {
         let mut range = self.range(tag);
         let mut possible = Vec::new();
         for (i, arm) in arms.iter().enumerate() {
-            let values: Vec<i128> = arm.patterns.iter().filter_map(|p| self.program.const_int(module, p).ok()).collect();
+            let values: Vec<i128> =
+                arm.patterns.iter().filter_map(|p| self.program.const_int(module, p).ok()).collect();
             if arm.patterns.is_empty() {
                 if !range.is_empty() {
                     possible.push(i);
@@ -641,7 +668,8 @@ impl Lowerer<'_> {
             return val.clone();
         }
         let prefix = format!("{name}.");
-        let nested: Vec<(String, Val)> = view.kept.iter().filter_map(|(n, v)| Some((n.strip_prefix(&prefix)?.to_string(), v.clone()))).collect();
+        let nested: Vec<(String, Val)> =
+            view.kept.iter().filter_map(|(n, v)| Some((n.strip_prefix(&prefix)?.to_string(), v.clone()))).collect();
         if let MemberKind::Stored { ty: FieldTy::Struct(inner, _), .. } = &def.members[i].kind
             && !nested.is_empty()
         {
@@ -656,8 +684,14 @@ impl Lowerer<'_> {
             }
         }
         let what = self.text(span).to_string();
-        let message = format!("expected a value that outlives its block, found `{what}`, which is used after a later read");
-        let mut d = Diagnostic::error("E0305", span, message, "its block is gone: only scalars and up to 64 bytes of a view are kept over a read");
+        let message =
+            format!("expected a value that outlives its block, found `{what}`, which is used after a later read");
+        let mut d = Diagnostic::error(
+            "E0305",
+            span,
+            message,
+            "its block is gone: only scalars and up to 64 bytes of a view are kept over a read",
+        );
         d.help = Some(format!("copy what is needed before the read: `let {name} = {what};`"));
         self.report(d);
         Val::Never

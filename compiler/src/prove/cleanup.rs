@@ -36,9 +36,9 @@ fn glue(f: &mut Function) {
     let graph = Graph::of(f);
     let mut renamed: HashMap<Value, Value> = HashMap::new();
     for b in graph.order.iter().rev() {
-        loop {
-            let Terminator::Jump(t) = f.block(*b).term.clone() else { break };
-            let alone = graph.predecessors[t.block.index()].len() == 1 && t.block != *b && f.block(t.block).header.is_none();
+        while let Terminator::Jump(t) = f.block(*b).term.clone() {
+            let alone =
+                graph.predecessors[t.block.index()].len() == 1 && t.block != *b && f.block(t.block).header.is_none();
             if !alone {
                 break;
             }
@@ -84,7 +84,8 @@ pub fn drop_unused(f: &mut Function) {
     for b in 0..f.blocks.len() {
         f.blocks[b].insts.retain(|i| has_effect(&i.op) || i.result.is_some_and(|v| live[v.index()]));
         let first = usize::from(is_hop_target(f, Block(b as u32)));
-        let keep: Vec<bool> = f.blocks[b].params.iter().enumerate().map(|(i, v)| i < first || live[v.index()]).collect();
+        let keep: Vec<bool> =
+            f.blocks[b].params.iter().enumerate().map(|(i, v)| i < first || live[v.index()]).collect();
         if keep.iter().all(|k| *k) {
             continue;
         }

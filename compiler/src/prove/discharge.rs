@@ -5,7 +5,9 @@ use crate::diag::{Diagnostic, Label};
 use crate::ir::defs::Defs;
 use crate::ir::eval::range;
 use crate::ir::graph::Graph;
-use crate::ir::{Addr, BinOp, Disk, Function, Inst, Mode, ObligationKind, Op, Range, Region, Size, Terminator, Ty, Value, ValueData};
+use crate::ir::{
+    Addr, BinOp, Disk, Function, Inst, Mode, ObligationKind, Op, Range, Region, Size, Terminator, Ty, Value, ValueData,
+};
 use crate::source::SourceMap;
 use std::collections::{HashMap, HashSet};
 
@@ -70,12 +72,19 @@ fn fits(f: &Function, op: BinOp, a: Value, b: Value) -> bool {
     !exact.is_empty() && Range::of(ty).contains(exact)
 }
 
-fn simplify(f: &mut Function, disk: Option<Disk>, mut inst: Inst, out: &mut Vec<Inst>, replaced: &mut HashMap<Value, Value>) {
+fn simplify(
+    f: &mut Function,
+    disk: Option<Disk>,
+    mut inst: Inst,
+    out: &mut Vec<Inst>,
+    replaced: &mut HashMap<Value, Value>,
+) {
     if let Some(v) = inst.result {
         let known = f.value(v).range.as_const();
         match (&inst.op, known) {
             // A refinement of a loop's counter shows that the counter grows by one; its claim says the number anyway.
-            (Op::Const(_) | Op::Load { .. } | Op::Check { .. } | Op::Arg(_) | Op::ArgLen(_) | Op::Refine { .. }, _) => {}
+            (Op::Const(_) | Op::Load { .. } | Op::Check { .. } | Op::Arg(_) | Op::ArgLen(_) | Op::Refine { .. }, _) => {
+            }
             (Op::Binary { mode: Mode::Checked(_), op, a, b }, Some(_)) if !fits(f, *op, *a, *b) => {}
             (_, Some(n)) => inst.op = Op::Const(n as u64),
             _ => {}
@@ -83,7 +92,9 @@ fn simplify(f: &mut Function, disk: Option<Disk>, mut inst: Inst, out: &mut Vec<
     }
     match &mut inst.op {
         Op::Guard { cond, .. } if f.value(*cond).range == Range::just(1) => return,
-        Op::Binary { op, mode, a, b } if matches!(mode, Mode::Checked(_)) && fits(f, *op, *a, *b) => *mode = Mode::Exact,
+        Op::Binary { op, mode, a, b } if matches!(mode, Mode::Checked(_)) && fits(f, *op, *a, *b) => {
+            *mode = Mode::Exact
+        }
         Op::Refine { a, .. } => {
             let v = inst.result.expect("a refinement makes a value");
             if f.value(v).range == f.value(*a).range && f.value(v).ty == f.value(*a).ty {
@@ -103,11 +114,9 @@ fn simplify(f: &mut Function, disk: Option<Disk>, mut inst: Inst, out: &mut Vec<
                 return;
             }
         }
-        Op::Check { region, a, size, limit, .. } => {
-            if is_needless(f, disk, *region, *a, *size, *limit) {
-                replaced.insert(inst.result.expect("a check makes a value"), *a);
-                return;
-            }
+        Op::Check { region, a, size, limit, .. } if is_needless(f, disk, *region, *a, *size, *limit) => {
+            replaced.insert(inst.result.expect("a check makes a value"), *a);
+            return;
         }
         _ => {}
     }
@@ -205,7 +214,11 @@ fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> 
         }
     }
     let mut seen = HashSet::new();
-    let diagnostics = failed.into_iter().filter(|(o, _)| seen.insert(f.obligations[*o as usize].span)).map(|(o, cond)| explain(f, sources, o, cond)).collect();
+    let diagnostics = failed
+        .into_iter()
+        .filter(|(o, _)| seen.insert(f.obligations[*o as usize].span))
+        .map(|(o, cond)| explain(f, sources, o, cond))
+        .collect();
     for b in &mut f.blocks {
         b.insts.retain(|i| !matches!(i.op, Op::Prove { .. }));
     }
@@ -234,11 +247,27 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
     let (na, nb) = (name(a, 0), name(b, 1));
     let (ra, rb) = (f.value(a).range, f.value(b).range);
     let (code, message, label) = match o.kind {
-        ObligationKind::Index => ("E0501", format!("expected an index below {nb}, found `{na}`, which may be {}", ra.hi), "may lie outside the array".to_string()),
-        ObligationKind::Divisor => ("E0502", format!("expected a divisor that is not 0, found `{na}`, which may be 0"), "may be 0".into()),
-        ObligationKind::Shift => ("E0503", format!("expected a shift below 64, found `{na}`, which may be {}", ra.hi), "may be too far".into()),
-        ObligationKind::ReadSize => ("E0504", format!("expected a read of at most {} bytes, found one of `{na}`, which may be {}", rb.hi, ra.hi), "may be larger than any hook carries".into()),
-        ObligationKind::LoopBound => ("E0602", format!("expected a loop with a bound, found one up to `{na}`"), "how many turns?".into()),
+        ObligationKind::Index => (
+            "E0501",
+            format!("expected an index below {nb}, found `{na}`, which may be {}", ra.hi),
+            "may lie outside the array".to_string(),
+        ),
+        ObligationKind::Divisor => {
+            ("E0502", format!("expected a divisor that is not 0, found `{na}`, which may be 0"), "may be 0".into())
+        }
+        ObligationKind::Shift => (
+            "E0503",
+            format!("expected a shift below 64, found `{na}`, which may be {}", ra.hi),
+            "may be too far".into(),
+        ),
+        ObligationKind::ReadSize => (
+            "E0504",
+            format!("expected a read of at most {} bytes, found one of `{na}`, which may be {}", rb.hi, ra.hi),
+            "may be larger than any hook carries".into(),
+        ),
+        ObligationKind::LoopBound => {
+            ("E0602", format!("expected a loop with a bound, found one up to `{na}`"), "how many turns?".into())
+        }
     };
     let mut d = Diagnostic::error(code, o.span, message, label);
     for (v, n) in [(a, &na), (b, &nb)] {
@@ -248,7 +277,10 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
         }
         d.notes.push(format!("`{n}` is {}..={} here", data.range.lo, data.range.hi));
         if data.span != o.span && data.span.end > data.span.start {
-            d.others.push(Label { span: data.span, text: format!("`{n}` comes from here: {}..={}", data.range.lo, data.range.hi) });
+            d.others.push(Label {
+                span: data.span,
+                text: format!("`{n}` comes from here: {}..={}", data.range.lo, data.range.hi),
+            });
         }
     }
     let worst = match o.kind {
@@ -256,7 +288,11 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
         _ => Some(ra.hi),
     };
     if let Some(w) = worst {
-        let against = if rb.as_const().is_some() || o.kind == ObligationKind::Divisor { String::new() } else { format!(" and {nb} = {}", rb.lo) };
+        let against = if rb.as_const().is_some() || o.kind == ObligationKind::Divisor {
+            String::new()
+        } else {
+            format!(" and {nb} = {}", rb.lo)
+        };
         d.notes.push(format!("it would break with {na} = {w}{against}"));
     }
     let bound = match o.kind {
@@ -266,6 +302,9 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
     };
     // A `where` stands at a field, under the field's own name.
     let field = f.value(a).name.clone().unwrap_or(na.clone());
-    d.help = Some(format!("say what the data promises: `where {}` at the field, or `require {bound} else fail \"…\";` before this", bound.replacen(&na, &field, 1)));
+    d.help = Some(format!(
+        "say what the data promises: `where {}` at the field, or `require {bound} else fail \"…\";` before this",
+        bound.replacen(&na, &field, 1)
+    ));
     d
 }

@@ -51,7 +51,9 @@ fn conditions(f: &Function) -> HashMap<Value, Condition> {
             Op::Compare { a, b, .. } => Condition::Compare(*a, *b),
             Op::Binary { op: BinOp::And, a, b, .. } if is_bool(*a) => Condition::Both(*a, *b),
             Op::Binary { op: BinOp::Or, a, b, .. } if is_bool(*a) => Condition::Either(*a, *b),
-            Op::Binary { op: BinOp::Xor, a, b, .. } if is_bool(*a) && f.value(*b).range.as_const() == Some(1) => Condition::Not(*a),
+            Op::Binary { op: BinOp::Xor, a, b, .. } if is_bool(*a) && f.value(*b).range.as_const() == Some(1) => {
+                Condition::Not(*a)
+            }
             _ => return None,
         };
         Some((i.result?, condition))

@@ -62,13 +62,13 @@ impl<'f> Relations<'f> {
             return c >= *began;
         }
         self.open.insert((a, b), c);
-        let found = self.from_left(a, b, c, depth + 1) || self.from_right(a, b, c, depth + 1);
+        let found = self.by_left(a, b, c, depth + 1) || self.by_right(a, b, c, depth + 1);
         self.open.remove(&(a, b));
         found
     }
 
     /// By what `a` is made of: values that it is at most.
-    fn from_left(&mut self, a: Value, b: Value, c: i128, depth: u32) -> bool {
+    fn by_left(&mut self, a: Value, b: Value, c: i128, depth: u32) -> bool {
         let range = |v: Value| self.f.value(v).range;
         match self.defs.get(a) {
             Some(Def::Param(..)) => self.over_edges(a, b, c, depth),
@@ -112,7 +112,7 @@ impl<'f> Relations<'f> {
     }
 
     /// By what `b` is made of: values that it is at least.
-    fn from_right(&mut self, a: Value, b: Value, c: i128, depth: u32) -> bool {
+    fn by_right(&mut self, a: Value, b: Value, c: i128, depth: u32) -> bool {
         let range = |v: Value| self.f.value(v).range;
         match self.defs.op(self.f, b).cloned() {
             Some(Op::Refine { a: x, cond, sense }) => {

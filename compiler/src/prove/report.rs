@@ -84,7 +84,13 @@ fn remaining(f: &Function) -> Vec<RemainingCheck> {
             Op::Check { a, size, limit, fault, .. } => {
                 let (a, limit) = (f.value(*a).range, f.value(*limit).range);
                 let size = range::size_range(f, *size);
-                (fault.fault, format!("begins at {}..={}, takes {}..={} bytes, must end by {}..={}", a.lo, a.hi, size.lo, size.hi, limit.lo, limit.hi))
+                (
+                    fault.fault,
+                    format!(
+                        "begins at {}..={}, takes {}..={} bytes, must end by {}..={}",
+                        a.lo, a.hi, size.lo, size.hi, limit.lo, limit.hi
+                    ),
+                )
             }
             Op::Binary { op, mode: Mode::Checked(fault), a, b } => {
                 let exact = range::mathematical(*op, f.value(*a).range, f.value(*b).range);
@@ -115,7 +121,11 @@ impl Cost {
     }
 
     fn times(self, n: u64) -> Cost {
-        Cost { hops: self.hops.saturating_mul(n), bytes: self.bytes.saturating_mul(n), rows: self.rows.saturating_mul(n) }
+        Cost {
+            hops: self.hops.saturating_mul(n),
+            bytes: self.bytes.saturating_mul(n),
+            rows: self.rows.saturating_mul(n),
+        }
     }
 
     fn max(self, other: Cost) -> Cost {
@@ -174,7 +184,13 @@ impl Costs<'_> {
     }
 
     fn arrive_at_targets(&self, from: Block, cost: Cost, inside: &HashSet<Block>, arrive: &mut HashMap<Block, Cost>) {
-        for t in self.f.block(from).term.targets().filter(|t| !inside.contains(&t.block) && !self.graph.is_back(from, t.block)) {
+        for t in self
+            .f
+            .block(from)
+            .term
+            .targets()
+            .filter(|t| !inside.contains(&t.block) && !self.graph.is_back(from, t.block))
+        {
             let known = arrive.entry(t.block).or_default();
             *known = known.max(cost);
         }

@@ -49,14 +49,21 @@ impl Pass<'_> {
     fn inst(&mut self, mut inst: Inst) {
         let span = inst.span;
         match &mut inst.op {
-            Op::Binary { op: op @ (BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::Shl), mode: mode @ Mode::Exact, a, b } => {
+            Op::Binary {
+                op: op @ (BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::Shl),
+                mode: mode @ Mode::Exact,
+                a,
+                b,
+            } => {
                 let exact = range::mathematical(*op, self.f.value(*a).range, self.f.value(*b).range);
                 if !exact.is_empty() && !Range::of(self.f.value(*a).ty).contains(exact) {
                     let fault = self.fault(FaultKind::Overflow, "a number does not fit in 64 bits", span);
                     *mode = Mode::Checked(FaultRef::new(fault));
                 }
             }
-            Op::Load { addr, width, .. } | Op::Store { addr, width, .. } => *addr = self.address(*addr, u32::from(*width), span),
+            Op::Load { addr, width, .. } | Op::Store { addr, width, .. } => {
+                *addr = self.address(*addr, u32::from(*width), span)
+            }
             Op::Copy { to, from, len: Size::Const(n) } => {
                 let n = *n;
                 *to = self.address(*to, n, span);
@@ -111,7 +118,13 @@ impl Pass<'_> {
             }
         };
         let fault = self.fault(FaultKind::Corrupt, "what is accessed lies outside its block", span);
-        let op = Op::Check { region: addr.region, a: at, size: Size::Const(width), limit, fault: FaultRef::new(fault).at(at) };
+        let op = Op::Check {
+            region: addr.region,
+            a: at,
+            size: Size::Const(width),
+            limit,
+            fault: FaultRef::new(fault).at(at),
+        };
         let base = self.make(op, span);
         Addr { region: addr.region, base: Some(base), index: None, disp: 0 }
     }

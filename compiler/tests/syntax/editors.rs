@@ -10,26 +10,19 @@ fn grammar(file: &str) -> String {
 /// The words in double quotes in a text that are made of letters only.
 fn quoted_words(text: &str) -> BTreeSet<String> {
     let parts = text.split('"').skip(1).step_by(2);
-    parts
-        .filter(|word| is_word(word))
-        .map(str::to_owned)
-        .collect()
+    parts.filter(|word| is_word(word)).map(str::to_owned).collect()
 }
 
 /// Whether this is a word of a grammar: at least two characters, small letters, perhaps digits behind them.
 fn is_word(word: &str) -> bool {
     word.len() > 1
         && word.starts_with(|c: char| c.is_ascii_lowercase())
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 /// The right side of a rule of the parser's grammar.
 fn rule(pest: &str, name: &str) -> String {
-    let start = pest
-        .find(&format!("\n{name} = "))
-        .unwrap_or_else(|| panic!("no rule {name}"));
+    let start = pest.find(&format!("\n{name} = ")).unwrap_or_else(|| panic!("no rule {name}"));
     let rest = &pest[start + 1..];
     rest[..rest.find("}\n").expect("a rule ends")].to_owned()
 }
@@ -44,32 +37,22 @@ fn words() -> (BTreeSet<String>, BTreeSet<String>) {
     }
     all.extend(quoted_words(&rule(&pest, "quantifier_word")));
     all.extend(quoted_words(&rule(&pest, "sized_word")));
-    assert!(
-        reserved.len() > 25 && all.len() > reserved.len() + 25,
-        "{all:?}"
-    );
+    assert!(reserved.len() > 25 && all.len() > reserved.len() + 25, "{all:?}");
     let contextual = all.difference(&reserved).cloned().collect();
     (reserved, contextual)
 }
 
 /// The alternatives of a word pattern.
 fn alternatives(textmate: &serde_json::Value, name: &str) -> BTreeSet<String> {
-    let pattern = textmate["repository"][name]["match"]
-        .as_str()
-        .expect("a pattern");
-    let list = pattern
-        .strip_prefix("\\b(?:")
-        .expect("a list of words")
-        .split(')')
-        .next()
-        .expect("its end");
+    let pattern = textmate["repository"][name]["match"].as_str().expect("a pattern");
+    let list = pattern.strip_prefix("\\b(?:").expect("a list of words").split(')').next().expect("its end");
     list.split('|').map(str::to_owned).collect()
 }
 
 #[test]
 fn textmate_has_the_words() {
-    let textmate: serde_json::Value = serde_json::from_str(&grammar("trav.tmLanguage.json"))
-        .expect("the TextMate grammar is JSON");
+    let textmate: serde_json::Value =
+        serde_json::from_str(&grammar("trav.tmLanguage.json")).expect("the TextMate grammar is JSON");
     let (reserved, contextual) = words();
     assert_eq!(alternatives(&textmate, "reserved"), reserved);
     assert_eq!(alternatives(&textmate, "contextual"), contextual);
@@ -78,21 +61,10 @@ fn textmate_has_the_words() {
         .as_array()
         .expect("a list")
         .iter()
-        .map(|pattern| {
-            pattern["include"]
-                .as_str()
-                .expect("an include")
-                .trim_start_matches('#')
-                .to_owned()
-        })
+        .map(|pattern| pattern["include"].as_str().expect("an include").trim_start_matches('#').to_owned())
         .chain(["escapes".to_owned()])
         .collect();
-    let defined: BTreeSet<_> = textmate["repository"]
-        .as_object()
-        .expect("an object")
-        .keys()
-        .cloned()
-        .collect();
+    let defined: BTreeSet<_> = textmate["repository"].as_object().expect("an object").keys().cloned().collect();
     assert_eq!(included, defined);
 }
 
@@ -100,10 +72,7 @@ fn textmate_has_the_words() {
 fn tree_sitter_has_the_words() {
     let (reserved, contextual) = words();
     let script = grammar("tree-sitter/grammar.js");
-    let code: String = script
-        .lines()
-        .filter(|line| !line.trim_start().starts_with(['*', '/']))
-        .collect();
+    let code: String = script.lines().filter(|line| !line.trim_start().starts_with(['*', '/'])).collect();
     let mut expected: BTreeSet<String> = reserved.union(&contextual).cloned().collect();
     // The names of fields and of the grammar stand in quotes too.
     expected.extend(["trav", "name", "body", "field", "function"].map(str::to_owned));
@@ -119,14 +88,7 @@ fn reserved_words_are_no_names() {
     for word in &reserved {
         let (_, errors) = parse(FileId(0), &format!("const {word} = 1;"));
         assert_eq!(errors.len(), 1, "{word}");
-        assert!(
-            errors[0]
-                .help
-                .as_ref()
-                .is_some_and(|help| help.contains(word.as_str())),
-            "{:?}",
-            errors[0]
-        );
+        assert!(errors[0].help.as_ref().is_some_and(|help| help.contains(word.as_str())), "{:?}", errors[0]);
     }
     for word in &contextual {
         // `end` alone is the size of the structure, so it cannot be assigned to.

@@ -13,32 +13,20 @@ fn meaning(text: &str) -> String {
     let mut parts = tree.split("Span {");
     let first = parts.next().expect("a split has a first part").to_owned();
     // A span ends at the first brace; it holds none.
-    parts.fold(first, |all, part| {
-        all + part.split_once('}').expect("a span ends").1
-    })
+    parts.fold(first, |all, part| all + part.split_once('}').expect("a span ends").1)
 }
 
 /// The text without blanks, and without commas, which may come and go before a closing bracket.
 fn bare(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_whitespace() && *c != ',')
-        .collect()
+    text.chars().filter(|c| !c.is_whitespace() && *c != ',').collect()
 }
 
 fn check(text: &str) -> String {
     let once = format(text).unwrap_or_else(|errors| panic!("{text}\n{}", shown(text, &errors)));
     let twice = format(&once).unwrap_or_else(|errors| panic!("{once}\n{}", shown(&once, &errors)));
     assert_eq!(once, twice, "formatting twice differs from formatting once");
-    assert_eq!(
-        meaning(text),
-        meaning(&once),
-        "formatting changed the meaning of\n{text}\nto\n{once}"
-    );
-    assert_eq!(
-        bare(text),
-        bare(&once),
-        "formatting lost something of\n{text}"
-    );
+    assert_eq!(meaning(text), meaning(&once), "formatting changed the meaning of\n{text}\nto\n{once}");
+    assert_eq!(bare(text), bare(&once), "formatting lost something of\n{text}");
     once
 }
 
@@ -49,12 +37,7 @@ fn golden_files_keep_their_meaning() {
         // However it was set before.
         let torn = |line: &str| match line.contains("//") {
             true => format!("{line}\n"),
-            false => {
-                line.replace("{ ", "{\n")
-                    .replace(", ", ",\n\n\n")
-                    .replace(" && ", "\n&& ")
-                    + "\n"
-            }
+            false => line.replace("{ ", "{\n").replace(", ", ",\n\n\n").replace(" && ", "\n&& ") + "\n",
         };
         check(&text.lines().map(torn).collect::<String>());
         let joined = |line: &str| match line.contains("//") {
@@ -69,9 +52,7 @@ fn golden_files_keep_their_meaning() {
 #[test]
 fn comments_may_stand_anywhere() {
     for (_, text) in golden() {
-        let plain = text
-            .lines()
-            .filter(|line| !line.contains("//") && !line.contains("'\"'"));
+        let plain = text.lines().filter(|line| !line.contains("//") && !line.contains("'\"'"));
         let plain: String = plain.map(|line| format!("{line}\n")).collect();
         let mut commented = String::new();
         let mut quoted = false;
@@ -102,8 +83,5 @@ fn the_style() {
 fn texts_with_errors_are_left_alone() {
     assert_eq!(format("const A = ;").expect_err("no error").len(), 1);
     assert_eq!(format("").expect("an empty file is well"), "");
-    assert_eq!(
-        format("\n\n// Only this.\n\n").expect("a comment is well"),
-        "// Only this.\n"
-    );
+    assert_eq!(format("\n\n// Only this.\n\n").expect("a comment is well"), "// Only this.\n");
 }

@@ -30,20 +30,11 @@ fn survives(text: &str) -> Vec<&'static str> {
     let (_, errors) = parse(FileId(0), text);
     let spent = started.elapsed();
     let start = &text[..text.floor_char_boundary(80)];
-    assert!(
-        spent < Duration::from_secs(20),
-        "{spent:?} for {} bytes of {start:?}",
-        text.len()
-    );
+    assert!(spent < Duration::from_secs(20), "{spent:?} for {} bytes of {start:?}", text.len());
     for error in &errors {
         let span = error.label.span;
-        assert!(
-            span.start <= span.end && span.end as usize <= text.len(),
-            "{error:?} in {start:?}"
-        );
-        assert!(
-            text.is_char_boundary(span.start as usize) && text.is_char_boundary(span.end as usize)
-        );
+        assert!(span.start <= span.end && span.end as usize <= text.len(), "{error:?} in {start:?}");
+        assert!(text.is_char_boundary(span.start as usize) && text.is_char_boundary(span.end as usize));
     }
     errors.iter().map(|error| error.code).collect()
 }
@@ -51,9 +42,7 @@ fn survives(text: &str) -> Vec<&'static str> {
 #[test]
 fn long_noise_is_refused_at_once() {
     let mut random = Random(1);
-    let noise: String = (0..10 << 20)
-        .map(|_| (random.below(95) as u8 + 32) as char)
-        .collect();
+    let noise: String = (0..10 << 20).map(|_| (random.below(95) as u8 + 32) as char).collect();
     let started = Instant::now();
     let (_, errors) = parse(FileId(0), &noise);
     assert!(started.elapsed() < Duration::from_secs(1));
@@ -94,30 +83,15 @@ fn depth_is_refused_before_the_stack_ends() {
         ("", "{", "", "", ""),
         ("struct A { b: ", "match c { d => ", "u8", "}", "}"),
     ] {
-        let text = format!(
-            "{before}{}{inner}{}{after}",
-            open.repeat(deep),
-            close.repeat(deep)
-        );
+        let text = format!("{before}{}{inner}{}{after}", open.repeat(deep), close.repeat(deep));
         if text.len() < 1 << 20 {
-            assert_eq!(
-                survives(&text),
-                ["E0104"],
-                "{before}{open}{open}{inner}{close}{close}{after}"
-            );
+            assert_eq!(survives(&text), ["E0104"], "{before}{open}{open}{inner}{close}{close}{after}");
         }
         // What just passes the limit must not exhaust the stack (2 MiB here), and neither must what is cut off in it.
         for deep in [20, 60, 61, 62, 63, 64, 250, 500] {
-            let whole = format!(
-                "{before}{}{inner}{}{after}",
-                open.repeat(deep),
-                close.repeat(deep)
-            );
+            let whole = format!("{before}{}{inner}{}{after}", open.repeat(deep), close.repeat(deep));
             let codes = survives(&whole);
-            assert!(
-                deep > 20 || codes.is_empty() || before.is_empty(),
-                "{whole}: {codes:?}"
-            );
+            assert!(deep > 20 || codes.is_empty() || before.is_empty(), "{whole}: {codes:?}");
             survives(&format!("{before}{}", open.repeat(deep)));
             survives(&format!("{before}{}?", open.repeat(deep)));
         }
@@ -130,8 +104,7 @@ fn width_is_no_depth() {
     assert!(survives(&format!("const X = [{elements}];")).is_empty());
     let statements = "if a == b { c(d); } else { x = -1; } ".repeat(5_000);
     assert!(survives(&format!("fn f() -> u8 {{ {statements} 3 }}")).is_empty());
-    let items =
-        "struct A { b: u8, bits u8 { c: 8 } d: match b { 1 => u8, else => u16 } }\n".repeat(5_000);
+    let items = "struct A { b: u8, bits u8 { c: 8 } d: match b { 1 => u8, else => u16 } }\n".repeat(5_000);
     assert!(survives(&items).is_empty());
 }
 
@@ -140,10 +113,7 @@ fn files_cut_anywhere() {
     // Each cut costs a parse or two, which without optimisation takes milliseconds: there every 17th must do.
     let step = if cfg!(debug_assertions) { 17 } else { 1 };
     for (_, text) in golden() {
-        for end in (0..text.len())
-            .step_by(step)
-            .filter(|end| text.is_char_boundary(*end))
-        {
+        for end in (0..text.len()).step_by(step).filter(|end| text.is_char_boundary(*end)) {
             survives(&text[..end]);
         }
     }
@@ -175,11 +145,7 @@ fn files_with_random_damage() {
         match survives(&text).is_empty() {
             true => {
                 let once = format(&text).expect("a text without errors can be formatted");
-                assert_eq!(
-                    format(&once).as_ref(),
-                    Ok(&once),
-                    "formatting twice differs for\n{text}"
-                );
+                assert_eq!(format(&once).as_ref(), Ok(&once), "formatting twice differs for\n{text}");
                 good += 1;
             }
             false => bad += 1,

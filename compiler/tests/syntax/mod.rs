@@ -18,15 +18,8 @@ fn golden() -> Vec<(String, String)> {
         .expect("the golden files are part of the repository")
         .map(|entry| entry.expect("the directory can be listed").path())
         .map(|path| {
-            let name = path
-                .file_stem()
-                .expect("a file has a name")
-                .to_string_lossy()
-                .into_owned();
-            (
-                name,
-                std::fs::read_to_string(&path).expect("a golden file is text"),
-            )
+            let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).expect("a golden file is text"))
         })
         .collect();
     files.sort();
@@ -42,10 +35,7 @@ fn shown(text: &str, diagnostics: &[Diagnostic]) -> String {
     for found in diagnostics {
         let place = sources.place(found.label.span);
         let end = place.column + (found.label.span.end - found.label.span.start);
-        shown += &format!(
-            "{}:{}-{} {} {}",
-            place.line, place.column, end, found.code, found.message
-        );
+        shown += &format!("{}:{}-{} {} {}", place.line, place.column, end, found.code, found.message);
         shown += &format!(" | {}", found.label.text);
         for other in &found.others {
             let place = sources.place(other.span);
@@ -77,23 +67,15 @@ fn golden_files_parse() {
 #[test]
 fn spans_cover_their_nodes() {
     use trav_compiler::syntax::ast::{Item, StmtKind};
-    let text =
-        "  /// Doc.\n  fn f ( a : u8 ) -> u8 { // one\n let x = a + ( 1 ) /* */ ; a }  // two\n";
+    let text = "  /// Doc.\n  fn f ( a : u8 ) -> u8 { // one\n let x = a + ( 1 ) /* */ ; a }  // two\n";
     let text = text.replace("/* */", "// three\n");
     let module = parsed(&text);
-    let Item::Fn(found) = &module.items[0] else {
-        panic!("not a fn")
-    };
+    let Item::Fn(found) = &module.items[0] else { panic!("not a fn") };
     let cut = |span: trav_compiler::source::Span| &text[span.start as usize..span.end as usize];
     assert_eq!(found.doc, "Doc.");
     assert!(cut(found.span).starts_with("fn f") && cut(found.span).ends_with("a }"));
-    let StmtKind::Let(name, None, value) = &found.body.stmts[0].kind else {
-        panic!("not a let")
-    };
+    let StmtKind::Let(name, None, value) = &found.body.stmts[0].kind else { panic!("not a let") };
     assert_eq!((cut(name.span), cut(value.span)), ("x", "a + ( 1 )"));
-    assert_eq!(
-        cut(found.body.stmts[0].span),
-        "let x = a + ( 1 ) // three\n ;"
-    );
+    assert_eq!(cut(found.body.stmts[0].span), "let x = a + ( 1 ) // three\n ;");
     assert_eq!(cut(found.body.value.as_ref().expect("a value").span), "a");
 }

@@ -14,12 +14,7 @@ fn check(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| {
-        assert_snapshot!(
-            name,
-            format!("{text}\n----\n{}{kept} kept", shown(text, &errors))
-        )
-    });
+    settings.bind(|| assert_snapshot!(name, format!("{text}\n----\n{}{kept} kept", shown(text, &errors))));
 }
 
 #[test]

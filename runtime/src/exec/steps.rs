@@ -20,7 +20,13 @@ pub trait Machine {
 }
 
 /// Runs one call. The arguments have been checked.
-pub fn walk(machine: &mut dyn Machine, f: &Function, layout: &StateLayout, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
+pub fn walk(
+    machine: &mut dyn Machine,
+    f: &Function,
+    layout: &StateLayout,
+    args: &[u8],
+    sources: &Sources,
+) -> Result<Trace, ExecError> {
     let capacity = abi::block_capacity(f);
     let out = |machine: &dyn Machine| {
         let mut out = vec![0; layout.out_size as usize];

@@ -71,7 +71,8 @@ pub fn prepare(f: &Verified) -> Result<Vm, ExecError> {
     let loader = Arc::new(BuiltinProgram::new_loader(config));
     let code = Executable::from_text_bytes(&text, loader.clone(), DIALECT, FunctionRegistry::default());
     let code = code.map_err(|e| broken(e.to_string()))?;
-    code.verify::<RequisiteVerifier>().map_err(|e| broken(format!("the BPF machine does not accept the program: {e}")))?;
+    code.verify::<RequisiteVerifier>()
+        .map_err(|e| broken(format!("the BPF machine does not accept the program: {e}")))?;
     // Where there is no compiler for the host, the machine interprets.
     let _ = code.jit_compile();
     let parts = Parts {

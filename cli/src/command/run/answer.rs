@@ -113,7 +113,11 @@ impl View<'_, '_> {
     fn fault_text(&self, report: &FaultReport) -> String {
         let fault = &self.answer.traversal.faults[report.fault.index()];
         let place = self.sources.place(fault.span);
-        let mut text = format!("fault: {}: {}\n", fault.kind.name(), report.message(self.answer.traversal, &self.answer.trace.hops));
+        let mut text = format!(
+            "fault: {}: {}\n",
+            fault.kind.name(),
+            report.message(self.answer.traversal, &self.answer.trace.hops)
+        );
         let _ = writeln!(text, "  at {}:{}: {}", place.file, place.line, self.sources.line_text(fault.span));
         // Writing to a String does not fail.
         let _ = match (self.block(), report.at) {

@@ -59,7 +59,9 @@ impl Selector<'_> {
     /// The comparison that a condition melts into, if it is one that is only tested.
     fn comparison(&self, condition: Value, sense: bool) -> Option<Comparison> {
         match op_of(self.f, &self.defs, condition)? {
-            Op::Compare { op, a, b } if self.uses.is_tested(condition) => Some(Comparison { op: *op, a: *a, b: *b, sense }),
+            Op::Compare { op, a, b } if self.uses.is_tested(condition) => {
+                Some(Comparison { op: *op, a: *a, b: *b, sense })
+            }
             _ => None,
         }
     }
@@ -104,14 +106,25 @@ impl Selector<'_> {
 
     /// `if condition { a } else { b }`.
     pub(super) fn select(&mut self, condition: Value, a: Value, b: Value) -> VReg {
+        let (condition, sense) = self.without_negation(condition, true);
         if let Some(n) = self.number(condition) {
-            return self.reg(if n != 0 { a } else { b });
+            return self.reg(if (n != 0) == sense { a } else { b });
         }
+        let (mask, holds) = self.mask(condition);
+        let (a, b) = if holds == sense { (a, b) } else { (b, a) };
+        // All ones choose `a`, zeroes `b`.
         match (self.number(a), self.number(b)) {
-            (_, Some(0)) => self.masked(condition, true, a),
-            (Some(0), _) => self.masked(condition, false, b),
+            (Some(1), Some(0)) => self.neg(mask),
+            (_, Some(0)) => {
+                let a = self.rhs(a);
+                self.alu(AluOp::And, mask, a)
+            }
+            (Some(0), _) => {
+                let inverse = self.alu(AluOp::Xor, mask, -1);
+                let b = self.rhs(b);
+                self.alu(AluOp::And, inverse, b)
+            }
             _ => {
-                let mask = self.mask(condition, true);
                 let b_reg = self.reg(b);
                 let a_rhs = self.rhs(a);
                 let difference = self.alu(AluOp::Xor, b_reg, a_rhs);
@@ -121,43 +134,32 @@ impl Selector<'_> {
         }
     }
 
-    /// `v` where the condition is `sense`, else 0.
-    fn masked(&mut self, condition: Value, sense: bool, v: Value) -> VReg {
-        if self.number(v) == Some(1) && self.f.value(condition).ty == Ty::Bool {
-            let mask = self.mask(condition, sense);
-            return self.neg(mask);
+    /// All ones where the condition is as told, else 0: whichever of the two is less work. Several selects often share one condition.
+    fn mask(&mut self, condition: Value) -> (VReg, bool) {
+        let comparison = self.comparison(condition, true);
+        // `a <= b` is `!(b < a)`, `a == b` is `!(a != b)`.
+        let holds = !matches!(comparison, Some(Comparison { op: CmpOp::Le | CmpOp::Eq, .. }));
+        if let Some(mask) = self.here.masks.get(&condition) {
+            return (*mask, holds);
         }
-        let mask = self.mask(condition, sense);
-        let v = self.rhs(v);
-        self.alu(AluOp::And, mask, v)
-    }
-
-    /// All ones where the condition is `sense`, else 0.
-    fn mask(&mut self, condition: Value, sense: bool) -> VReg {
-        let (condition, sense) = self.without_negation(condition, sense);
-        if let Some(n) = self.number(condition) {
-            return self.imm(if (n != 0) == sense { u64::MAX } else { 0 });
-        }
-        match self.comparison(condition, sense) {
+        let mask = match comparison {
             Some(c) => match (self.number(c.a), self.number(c.b)) {
                 (Some(a), Some(b)) => {
-                    let holds = eval::compare(c.op, self.f.value(c.a).ty, a, b) == c.sense;
-                    self.imm(if holds { u64::MAX } else { 0 })
+                    let truth = eval::compare(c.op, self.f.value(c.a).ty, a, b);
+                    self.imm(if truth == holds { u64::MAX } else { 0 })
                 }
                 _ => {
-                    let sign = self.sign(c);
+                    let sign = self.sign(Comparison { sense: holds, ..c });
                     self.alu(AluOp::Arsh, sign, 63)
                 }
             },
-            None if sense => {
+            None => {
                 let word = self.reg(condition);
                 self.neg(word)
             }
-            None => {
-                let word = self.reg(condition);
-                self.alu(AluOp::Sub, word, 1)
-            }
-        }
+        };
+        self.here.masks.insert(condition, mask);
+        (mask, holds)
     }
 
     /// A word whose highest bit tells whether the comparison is as it must be.

@@ -51,15 +51,24 @@ impl Selector<'_> {
 
     /// A pointer from which a constant place is reached.
     fn known_pointer(&mut self, symbol: Symbol, off: u32) -> Pointer {
-        match symbol {
-            Symbol::State if off <= DISP_MAX => Pointer { base: self.state, off },
-            Symbol::Block if off <= DISP_MAX => Pointer { base: self.disk, off },
-            _ => {
-                let dst = self.code.vreg();
-                self.push(VInsn::Address { dst, symbol, addend: off });
-                Pointer { base: dst, off: 0 }
-            }
+        if off > DISP_MAX {
+            return Pointer { base: self.address_of(symbol, off), off: 0 };
         }
+        let base = match self.here.areas.get(&symbol) {
+            Some(base) => *base,
+            None => {
+                let base = self.address_of(symbol, 0);
+                self.here.areas.insert(symbol, base);
+                base
+            }
+        };
+        Pointer { base, off }
+    }
+
+    fn address_of(&mut self, symbol: Symbol, addend: u32) -> VReg {
+        let dst = self.code.vreg();
+        self.push(VInsn::Address { dst, symbol, addend });
+        dst
     }
 
     /// The variable part of an address: its register, none when it is all known; and the constant part.
@@ -130,14 +139,7 @@ impl Selector<'_> {
     }
 
     fn bounded(&mut self, symbol: Symbol, start: u32, var: VReg, limit: u32, exit: Exit) -> Pointer {
-        let base = match self.known_pointer(symbol, start) {
-            Pointer { base, off: 0 } => base,
-            _ => {
-                let dst = self.code.vreg();
-                self.push(VInsn::Address { dst, symbol, addend: start });
-                dst
-            }
-        };
+        let base = self.address_of(symbol, start);
         let dst = self.code.vreg();
         self.push(VInsn::Bounded { dst, base, var, limit: limit.min(i32::MAX as u32), exit });
         Pointer { base: dst, off: 0 }
@@ -227,7 +229,11 @@ impl Selector<'_> {
             Some(n) => Rhs::Imm(n as i32),
             None => match len {
                 Size::Const(n) => Rhs::Imm(n as i32),
-                Size::Value(v) => Rhs::Reg(self.reg(v)),
+                // The paths for short and long copies must not part the rest of the program.
+                Size::Value(v) => {
+                    let len = self.reg(v);
+                    Rhs::Reg(self.widen(len))
+                }
             },
         };
         let (to, from) = (self.place(to, max), self.place(from, max));
@@ -245,7 +251,15 @@ impl Selector<'_> {
         }
     }
 
-    pub(super) fn check(&mut self, result: Value, region: Region, a: Value, size: Size, limit: Value, fault: &FaultRef) {
+    pub(super) fn check(
+        &mut self,
+        result: Value,
+        region: Region,
+        a: Value,
+        size: Size,
+        limit: Value,
+        fault: &FaultRef,
+    ) {
         let known = (self.number(a), known_size(self.f, size), self.number(limit));
         let test = match known {
             (Some(a), Some(size), Some(limit)) => Test::Known(a.checked_add(size).is_none_or(|end| end > limit)),

@@ -8,39 +8,45 @@ mod arith;
 mod cond;
 mod memory;
 mod uses;
+mod widen;
 
 use super::abi::{self, Resume, StateLayout, Status, word};
-use super::insn::{AluOp, Cond, Rhs, Width};
+use super::insn::{AluOp, Cond, Rhs};
 use super::program::Symbol;
 use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
 use crate::ir::defs::Defs;
+use crate::ir::graph::Graph;
 use crate::ir::{Addr, Block, FaultRef, Function, Inst, Op, Region, Target, Terminator, Value};
 use crate::source::Span;
 use std::collections::HashMap;
 use uses::Uses;
+use widen::Widening;
 
 /// Selects the instructions of a function. `constants` says where each constant table begins.
 pub fn select(f: &Function, layout: &StateLayout, constants: &[u32]) -> VCode {
     let defs = Defs::of(f);
-    let uses = Uses::of(f, &defs);
+    let graph = Graph::of(f);
+    let uses = Uses::of(f, &graph, &defs);
+    let widening = Widening::of(f, &graph, &defs);
     let mut selector = Selector {
         f,
         layout,
         constants,
         uses,
         defs,
+        widening,
         block_size: u32::try_from(abi::block_area_size(abi::block_capacity(f))).unwrap_or(u32::MAX),
         code: VCode::default(),
         registers: vec![None; f.values.len()],
         blocks: Vec::new(),
         known: vec![Known::default(); f.blocks.len()],
-        state: VReg(0),
-        disk: VReg(0),
+        zero: VReg(0),
         current: VBlock(0),
+        at: Block(0),
         here: Known::default(),
         span: f.span,
     };
-    selector.function();
+    selector.function(&graph);
     selector.code.ordered()
 }
 
@@ -61,9 +67,18 @@ impl AddrKey {
 }
 
 /// Registers that hold on to something in a block and in the blocks that only it leads to.
+///
+/// Areas' addresses are among them, and not kept for the whole program: loading one again costs no more than a move, while a register
+/// that is held all the time costs spills.
 #[derive(Clone, Debug, Default)]
 struct Known {
+    areas: HashMap<Symbol, VReg>,
     pointers: HashMap<AddrKey, VReg>,
+    masks: HashMap<Value, VReg>,
+    /// Values that have been widened.
+    widened: HashMap<Value, VReg>,
+    /// The block that led here, if that was a way out of a loop.
+    left: Option<Block>,
 }
 
 struct Selector<'a> {
@@ -72,6 +87,7 @@ struct Selector<'a> {
     constants: &'a [u32],
     uses: Uses,
     defs: Defs,
+    widening: Widening,
     /// Bytes of the block area that this program may touch.
     block_size: u32,
     code: VCode,
@@ -79,15 +95,17 @@ struct Selector<'a> {
     blocks: Vec<VBlock>,
     /// For each block what is known at its start, when one block alone leads to it.
     known: Vec<Known>,
-    state: VReg,
-    disk: VReg,
+    /// A word that is zero, which the kernel's verifier does not know.
+    zero: VReg,
     current: VBlock,
+    /// The block that is being selected.
+    at: Block,
     here: Known,
     span: Span,
 }
 
 impl Selector<'_> {
-    fn function(&mut self) {
+    fn function(&mut self, graph: &Graph) {
         let entry = self.code.block();
         self.blocks = self.f.blocks.iter().map(|_| self.code.block()).collect();
         for (id, block) in self.f.blocks() {
@@ -100,43 +118,29 @@ impl Selector<'_> {
             self.code.blocks[self.blocks[id.index()].0 as usize].params = params;
         }
         self.dispatch(entry);
-        for block in self.preorder() {
-            self.block(block);
+        for block in &graph.order {
+            self.block(*block);
         }
-    }
-
-    /// All reached blocks, each after some predecessor of it.
-    fn preorder(&self) -> Vec<Block> {
-        let mut order = Vec::new();
-        let mut seen = vec![false; self.f.blocks.len()];
-        let mut work = vec![Block(0)];
-        while let Some(block) = work.pop() {
-            if !std::mem::replace(&mut seen[block.index()], true) {
-                order.push(block);
-                work.extend(self.f.block(block).term.targets().map(|t| t.block));
-            }
-        }
-        order
     }
 
     fn dispatch(&mut self, entry: VBlock) {
         self.current = entry;
-        self.state = self.code.vreg();
-        self.disk = self.code.vreg();
-        self.push(VInsn::Address { dst: self.state, symbol: Symbol::State, addend: 0 });
         let points = abi::resume_points(self.f);
-        let step = self.code.vreg();
+        let copies = |f: &Function| f.blocks.iter().flat_map(|b| &b.insts).any(|i| matches!(i.op, Op::Copy { .. }));
+        if self.widening.any() || copies(self.f) {
+            self.zero = self.load_state(8 * word::ZERO as u32);
+        }
         if !points.is_empty() {
-            self.push(VInsn::Address { dst: self.disk, symbol: Symbol::Block, addend: 0 });
-            self.push(VInsn::Load { dst: step, base: self.state, off: header(word::STEP), width: Width::B8 });
+            let step = self.load_state(8 * word::STEP as u32);
+            for (i, point) in points.into_iter().enumerate() {
+                let (then, other) = (self.code.block(), self.code.block());
+                self.push(VInsn::Branch { cond: Cond::Eq, a: step, b: Rhs::Imm(i as i32 + 1), then, other });
+                self.current = then;
+                self.resume(point);
+                self.current = other;
+            }
         }
-        for (i, point) in points.into_iter().enumerate() {
-            let (then, other) = (self.code.block(), self.code.block());
-            self.push(VInsn::Branch { cond: Cond::Eq, a: step, b: Rhs::Imm(i as i32 + 1), then, other });
-            self.current = then;
-            self.resume(point);
-            self.current = other;
-        }
+        self.inherit(Block(0));
         self.push(VInsn::Jump { to: self.blocks[0], args: Vec::new() });
     }
 
@@ -156,6 +160,7 @@ impl Selector<'_> {
                 args.push(self.load_state(off));
             }
         }
+        self.inherit(block);
         self.push(VInsn::Jump { to: self.blocks[block.index()], args });
     }
 
@@ -163,6 +168,13 @@ impl Selector<'_> {
         let block = self.f.block(id);
         self.current = self.blocks[id.index()];
         self.here = std::mem::take(&mut self.known[id.index()]);
+        self.at = id;
+        for param in &block.params {
+            if self.uses.is_needed(*param) && self.widening.at_start(*param) {
+                let register = self.reg(*param);
+                self.registers[param.index()] = Some(self.widen(register));
+            }
+        }
         for inst in &block.insts {
             self.span = inst.span;
             self.inst(inst);
@@ -184,7 +196,10 @@ impl Selector<'_> {
             Terminator::Hop { source, offset, len, next, fault, .. } => {
                 self.set_header(word::OFFSET, *offset);
                 self.set_header(word::LEN, *len);
-                self.store_state(8 * word::SOURCE as u32, Rhs::Imm(source.0 as i32));
+                // The harness begins with zeroes.
+                if self.f.sources.len() > 1 {
+                    self.store_state(8 * word::SOURCE as u32, Rhs::Imm(source.0 as i32));
+                }
                 self.store_state(8 * word::FAULT as u32, Rhs::Imm(fault.0 as i32));
                 self.suspend(Resume::Hop(next.block), next, Status::Hop);
             }
@@ -218,7 +233,14 @@ impl Selector<'_> {
 
     fn inherit(&mut self, to: Block) {
         if self.uses.entries(to) == 1 {
-            self.known[to.index()] = self.here.clone();
+            let left = self.here.left.unwrap_or(self.at);
+            let mut known = Known { left: Some(left), ..self.here.clone() };
+            if self.widening.leaves(self.at, to) {
+                // They stand for values that are widened on the way.
+                known.pointers.clear();
+                known.masks.clear();
+            }
+            self.known[to.index()] = known;
         }
     }
 
@@ -228,7 +250,9 @@ impl Selector<'_> {
         let mut args = Vec::new();
         for (param, arg) in params.iter().zip(&target.args) {
             if self.uses.is_needed(*param) {
-                args.push(self.reg(*arg));
+                let register = self.reg(*arg);
+                let known = self.number(*arg).is_none() && self.widening.on_way(*arg, self.at, target.block);
+                args.push(if known { self.widen(register) } else { register });
             }
         }
         args
@@ -294,7 +318,12 @@ impl Selector<'_> {
             Op::Compare { op, a, b } => self.compare_word(*op, *a, *b),
             Op::Select { cond, a, b } => self.select(*cond, *a, *b),
             Op::Load { addr, width, endian } => self.load(self.f.value(result).ty, addr, *width, *endian),
-            Op::Binary { .. } | Op::Check { .. } | Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => {
+            Op::Binary { .. }
+            | Op::Check { .. }
+            | Op::Guard { .. }
+            | Op::Prove { .. }
+            | Op::Store { .. }
+            | Op::Copy { .. } => {
                 unreachable!("operations with an effect are selected elsewhere")
             }
         };
@@ -332,11 +361,27 @@ impl Selector<'_> {
 
     /// A register with the value.
     fn reg(&mut self, v: Value) -> VReg {
-        match (self.number(v), self.registers[v.index()]) {
-            (Some(n), _) => self.imm(n),
-            (None, Some(register)) => register,
-            (None, None) => unreachable!("{v} is needed, so it was defined before its use"),
+        if let Some(n) = self.number(v) {
+            return self.imm(n);
         }
+        if let Some(register) = self.here.widened.get(&v) {
+            return *register;
+        }
+        let register = self.registers[v.index()];
+        let register = register.unwrap_or_else(|| unreachable!("{v} is needed, so it was defined before its use"));
+        match self.here.left {
+            Some(from) if self.widening.on_way(v, from, self.at) => {
+                let register = self.widen(register);
+                self.here.widened.insert(v, register);
+                register
+            }
+            _ => register,
+        }
+    }
+
+    /// The same word, of which the kernel's verifier knows nothing.
+    fn widen(&mut self, register: VReg) -> VReg {
+        self.alu(AluOp::Add, register, self.zero)
     }
 
     /// The value as a second operand.
@@ -396,9 +441,4 @@ impl From<i32> for Rhs<VReg> {
     fn from(imm: i32) -> Self {
         Rhs::Imm(imm)
     }
-}
-
-/// Displacement of a header word in the state.
-fn header(word: usize) -> i16 {
-    (8 * word) as i16
 }

@@ -2,8 +2,9 @@
 //! only ever tested, and how far each variable address is used.
 
 use super::AddrKey;
-use crate::ir::{BinOp, Block, Function, Mode, Op, Size, Terminator, Value};
 use crate::ir::defs::{Def, Defs};
+use crate::ir::graph::Graph;
+use crate::ir::{BinOp, Block, Function, Mode, Op, Size, Terminator, Value};
 use std::collections::HashMap;
 
 /// The tables.
@@ -20,14 +21,15 @@ pub struct Uses {
 
 impl Uses {
     /// Looks through a function.
-    pub fn of(f: &Function, defs: &Defs) -> Uses {
+    pub fn of(f: &Function, graph: &Graph, defs: &Defs) -> Uses {
+        // The function's start enters its first block.
+        let entries = |(i, edges): (usize, &Vec<_>)| edges.len() as u32 + u32::from(i == 0);
         let mut uses = Uses {
             needed: vec![false; f.values.len()],
             tested: vec![true; f.values.len()],
-            entries: vec![0; f.blocks.len()],
+            entries: graph.predecessors.iter().enumerate().map(entries).collect(),
             extents: HashMap::new(),
         };
-        uses.count_entries(f);
         uses.find_tested(f, defs);
         uses.find_needed(f, defs);
         uses.find_extents(f);
@@ -52,20 +54,6 @@ impl Uses {
     /// The end of the farthest access through this address.
     pub fn extent(&self, key: &AddrKey) -> Option<u32> {
         self.extents.get(key).copied()
-    }
-
-    fn count_entries(&mut self, f: &Function) {
-        self.entries[0] = 1;
-        let mut work = vec![Block(0)];
-        while let Some(block) = work.pop() {
-            for target in f.block(block).term.targets() {
-                let entries = &mut self.entries[target.block.index()];
-                *entries += 1;
-                if *entries == 1 {
-                    work.push(target.block);
-                }
-            }
-        }
     }
 
     /// Comparisons start as tested; any use that needs the word ends that. A negation passes on what becomes of it.
@@ -133,7 +121,9 @@ impl Uses {
                     op if has_effect(op) => {}
                     op => op.for_each_use(|v| work.push(v)),
                 },
-                Some(Def::Param(b, i)) => work.extend(incoming[b.index()].iter().filter_map(|p| argument(f, *p, b, i)).flatten()),
+                Some(Def::Param(b, i)) => {
+                    work.extend(incoming[b.index()].iter().filter_map(|p| argument(f, *p, b, i)).flatten())
+                }
                 None => {}
             }
         }

@@ -20,13 +20,7 @@ pub(super) struct Layout<'a> {
 impl<'a> Layout<'a> {
     pub(super) fn new(text: &'a str, tokens: Vec<Token>) -> Self {
         let roles = roles(text, &tokens);
-        Layout {
-            text,
-            tokens,
-            roles,
-            out: String::with_capacity(text.len()),
-            indent: 0,
-        }
+        Layout { text, tokens, roles, out: String::with_capacity(text.len()), indent: 0 }
     }
 
     /// The whole file.
@@ -45,10 +39,7 @@ impl<'a> Layout<'a> {
     }
 
     fn is_comment(&self, i: usize) -> bool {
-        matches!(
-            self.tokens[i].kind,
-            Kind::Comment | Kind::Doc | Kind::ModuleDoc
-        )
+        matches!(self.tokens[i].kind, Kind::Comment | Kind::Doc | Kind::ModuleDoc)
     }
 
     /// How many line breaks the source has before a token.
@@ -88,9 +79,7 @@ impl<'a> Layout<'a> {
             i = next;
         }
         // Comments behind the last element are not part of it: a comma may come between.
-        let end = (start..all.end)
-            .rfind(|i| !self.is_comment(*i))
-            .map_or(start, |last| last + 1);
+        let end = (start..all.end).rfind(|i| !self.is_comment(*i)).map_or(start, |last| last + 1);
         if start < end {
             elements.push(start..end);
         }
@@ -100,17 +89,10 @@ impl<'a> Layout<'a> {
 
     /// Whether the token at `i`, or the bracket from `i` up to `next`, ends the element that begins at `start`.
     fn ends_element(&self, start: usize, i: usize, next: usize, end: usize, holds: Holds) -> bool {
-        let behind = (next..end)
-            .find(|i| !self.is_comment(*i))
-            .map_or("", |i| self.word(i));
+        let behind = (next..end).find(|i| !self.is_comment(*i)).map_or("", |i| self.word(i));
         match (self.word(i), holds) {
-            (";", _)
-            | (",", Holds::List | Holds::Arms | Holds::Names | Holds::Parens | Holds::Square) => {
-                true
-            }
-            ("{", Holds::Block)
-                if matches!(self.word(start), "if" | "match" | "loop" | "for" | "{") =>
-            {
+            (";", _) | (",", Holds::List | Holds::Arms | Holds::Names | Holds::Parens | Holds::Square) => true,
+            ("{", Holds::Block) if matches!(self.word(start), "if" | "match" | "loop" | "for" | "{") => {
                 !matches!(behind, "else" | ";")
             }
             ("{", Holds::File) => !goes_on(behind),
@@ -123,17 +105,11 @@ impl<'a> Layout<'a> {
     fn lines(&mut self, all: Range<usize>, holds: Holds) {
         let comma = self.takes_comma(&all, holds);
         let elements = self.elements(all.clone(), holds);
-        let last = elements
-            .iter()
-            .rposition(|element| !self.is_comment(element.start));
+        let last = elements.iter().rposition(|element| !self.is_comment(element.start));
         let mut after_long = false;
         for (n, element) in elements.into_iter().enumerate() {
             let first = element.start;
-            let breaks = if first == 0 {
-                2
-            } else {
-                self.breaks_before(first)
-            };
+            let breaks = if first == 0 { 2 } else { self.breaks_before(first) };
             if self.is_comment(first) && breaks == 0 && first > 0 {
                 // It belongs to the line before it.
                 self.out.push(' ');
@@ -147,9 +123,7 @@ impl<'a> Layout<'a> {
             let fills = holds == Holds::Square
                 && n > 0
                 && self.flat(&element).is_some_and(|flat| {
-                    breaks <= 1
-                        && !self.ends_in_comment()
-                        && self.column() + 1 + flat.chars().count() <= COLUMNS
+                    breaks <= 1 && !self.ends_in_comment() && self.column() + 1 + flat.chars().count() <= COLUMNS
                 });
             match fills {
                 true => self.out.push(' '),
@@ -323,8 +297,7 @@ impl<'a> Layout<'a> {
     }
 
     fn fits(&self, part: Range<usize>) -> bool {
-        self.flat(&part)
-            .is_some_and(|flat| self.column() + 1 + flat.chars().count() <= COLUMNS)
+        self.flat(&part).is_some_and(|flat| self.column() + 1 + flat.chars().count() <= COLUMNS)
     }
 
     /// Tokens on one line, without the comma before a closing bracket; none if they hold what needs lines of its own,
@@ -333,9 +306,7 @@ impl<'a> Layout<'a> {
         let mut flat = String::new();
         let mut last = None;
         for i in part.clone() {
-            if self.is_comment(i)
-                || flat.len() > 4 * COLUMNS
-                || self.needs_lines(i) && self.roles.partner[i] < part.end
+            if self.is_comment(i) || flat.len() > 4 * COLUMNS || self.needs_lines(i) && self.roles.partner[i] < part.end
             {
                 return None;
             }

@@ -85,10 +85,7 @@ pub(super) fn roles(text: &str, tokens: &[Token]) -> Roles {
                     || (after_operand && before != "}")
                     || (before == "up" && word == "to")
                     || (introduces(word) && begins_name(text, tokens.get(i + 1)));
-                if is_head(word)
-                    && (is_reserved(word) || open.is_empty())
-                    && (word != "else" || before == "}")
-                {
+                if is_head(word) && (is_reserved(word) || open.is_empty()) && (word != "else" || before == "}") {
                     head = word;
                 }
             }
@@ -101,10 +98,7 @@ pub(super) fn roles(text: &str, tokens: &[Token]) -> Roles {
 
 /// Words that stand before a type or a name.
 fn introduces(word: &str) -> bool {
-    matches!(
-        word,
-        "view" | "seq" | "stream" | "bits" | "source" | "flags"
-    )
+    matches!(word, "view" | "seq" | "stream" | "bits" | "source" | "flags")
 }
 
 fn begins_name(text: &str, next: Option<&Token>) -> bool {
@@ -180,12 +174,7 @@ impl Roles {
             (_, "}") => self.holds[b] != Holds::Names,
             ("(" | "[" | "." | ".." | "..=" | "@", _) => false,
             (_, ")" | "]" | "," | ";" | "." | ".." | "..=" | "?" | ":") => false,
-            _ if self.prefix[a]
-                || self.angle[a] && tokens[a].text(text) == "<"
-                || self.angle[b] =>
-            {
-                false
-            }
+            _ if self.prefix[a] || self.angle[a] && tokens[a].text(text) == "<" || self.angle[b] => false,
             (_, "(" | "[") => !self.ends_operand(text, tokens, a),
             _ => true,
         }

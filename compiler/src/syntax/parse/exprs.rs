@@ -43,18 +43,12 @@ struct Operand {
 
 impl From<Expr> for Operand {
     fn from(expr: Expr) -> Self {
-        Operand {
-            expr,
-            comparison: false,
-        }
+        Operand { expr, comparison: false }
     }
 }
 
 fn new(kind: ExprKind, span: Span) -> Expr {
-    Expr {
-        kind: Box::new(kind),
-        span,
-    }
+    Expr { kind: Box::new(kind), span }
 }
 
 impl Builder<'_> {
@@ -81,11 +75,7 @@ impl Builder<'_> {
 
     /// An `expr` node or one of operands and operators.
     pub(super) fn expr_or_infix(&self, node: Node<'_>) -> Expr {
-        if node.as_rule() == Rule::expr {
-            self.expr(node)
-        } else {
-            self.infix(node)
-        }
+        if node.as_rule() == Rule::expr { self.expr(node) } else { self.infix(node) }
     }
 
     /// A node of operands and operators: `infix`, `tight`, `place`, `size_expr`, `value_pattern`.
@@ -109,10 +99,7 @@ impl Builder<'_> {
                     self.chained(self.span(&sign));
                 }
                 let span = left.expr.span.to(right.expr.span);
-                Operand {
-                    expr: new(ExprKind::Binary(op, left.expr, right.expr), span),
-                    comparison,
-                }
+                Operand { expr: new(ExprKind::Binary(op, left.expr, right.expr), span), comparison }
             })
             .parse(Parts::of(node).rest())
             .expr
@@ -131,36 +118,20 @@ impl Builder<'_> {
         let mut parts = Parts::of(node.clone());
         let kind = match rule {
             Rule::field => ExprKind::Field(base, self.ident(&parts.need())),
-            Rule::call => ExprKind::Call {
-                callee: base,
-                args: parts.rest().map(|arg| self.arg(arg)).collect(),
-            },
+            Rule::call => ExprKind::Call { callee: base, args: parts.rest().map(|arg| self.arg(arg)).collect() },
             Rule::index => self.index(base, parts),
             Rule::cast => {
                 let path = parts.need();
                 let span = self.span(&path);
-                let ty = Type {
-                    kind: TypeKind::Named {
-                        path: self.path(path),
-                        args: Vec::new(),
-                    },
-                    span,
-                };
-                ExprKind::As {
-                    value: base,
-                    ty,
-                    wrapping: parts.take().is_some(),
-                }
+                let ty = Type { kind: TypeKind::Named { path: self.path(path), args: Vec::new() }, span };
+                ExprKind::As { value: base, ty, wrapping: parts.take().is_some() }
             }
             Rule::in_range | Rule::in_range_h => {
                 if operand.comparison {
                     self.chained(self.span(&node));
                 }
                 let range = self.range_expr(parts.need(), parts.need(), parts.need());
-                return Operand {
-                    expr: new(ExprKind::In(base, range), whole),
-                    comparison: true,
-                };
+                return Operand { expr: new(ExprKind::In(base, range), whole), comparison: true };
             }
             other => unreachable!("the grammar has no postfix operator {other:?}"),
         };
@@ -169,10 +140,7 @@ impl Builder<'_> {
 
     fn arg(&self, node: Node<'_>) -> (Option<Ident>, Expr) {
         let mut parts = Parts::of(node);
-        (
-            parts.take_if(Rule::ident).map(|name| self.ident(&name)),
-            self.expr(parts.need()),
-        )
+        (parts.take_if(Rule::ident).map(|name| self.ident(&name)), self.expr(parts.need()))
     }
 
     /// What stands in brackets behind a value. The dots are a part like the bounds.
@@ -190,12 +158,7 @@ impl Builder<'_> {
         let inclusive = dots.as_str().starts_with("..=");
         let (start, end) = (self.infix(start), self.infix(end));
         let span = start.span.to(end.span);
-        RangeExpr {
-            start,
-            end,
-            inclusive,
-            span,
-        }
+        RangeExpr { start, end, inclusive, span }
     }
 
     /// An `over` node.
@@ -204,9 +167,7 @@ impl Builder<'_> {
         let first = parts.need();
         match parts.take() {
             None => Over::Elements(self.infix(first), None),
-            Some(dots) if dots.as_rule() == Rule::range_op => {
-                Over::Range(self.range_expr(first, dots, parts.need()))
-            }
+            Some(dots) if dots.as_rule() == Rule::range_op => Over::Range(self.range_expr(first, dots, parts.need())),
             Some(from) => Over::Elements(self.infix(first), Some(self.infix(from))),
         }
     }
@@ -221,18 +182,13 @@ impl Builder<'_> {
             Rule::string | Rule::byte_string => ExprKind::Bytes(self.bytes(&node)),
             // The parentheses count to the place of what they hold.
             Rule::paren => {
-                return Expr {
-                    span,
-                    ..self.expr(parts.need())
-                };
+                return Expr { span, ..self.expr(parts.need()) };
             }
             Rule::array => {
                 let repeated = node.into_inner().any(|mark| mark.as_rule() == Rule::semi);
                 match repeated {
                     true => ExprKind::Repeat(self.expr(parts.need()), self.expr(parts.need())),
-                    false => {
-                        ExprKind::Array(parts.rest().map(|element| self.expr(element)).collect())
-                    }
+                    false => ExprKind::Array(parts.rest().map(|element| self.expr(element)).collect()),
                 }
             }
             Rule::if_expr | Rule::match_expr | Rule::block => return self.braced(node),
@@ -254,17 +210,12 @@ impl Builder<'_> {
             Rule::name => ExprKind::Name(self.ident(&parts.need())),
             Rule::self_expr => match parts.peek() {
                 None => ExprKind::SelfValue,
-                Some(_) => {
-                    ExprKind::SelfWith(parts.rest().map(|field| self.replaced(field)).collect())
-                }
+                Some(_) => ExprKind::SelfWith(parts.rest().map(|field| self.replaced(field)).collect()),
             },
             Rule::quantified | Rule::quantified_h => ExprKind::Quantified(self.quantified(parts)),
             Rule::record_expr => {
                 let path = self.path(parts.need());
-                ExprKind::Record {
-                    path,
-                    fields: parts.rest().map(|field| self.record_init(field)).collect(),
-                }
+                ExprKind::Record { path, fields: parts.rest().map(|field| self.record_init(field)).collect() }
             }
             other => unreachable!("the grammar has no operand {other:?}"),
         };
@@ -312,29 +263,16 @@ impl Builder<'_> {
         let sorted = parts.take_if(Rule::sorted).is_some();
         let (mut cond, mut value) = (None, None);
         for part in parts.rest() {
-            let is_condition = matches!(
-                part.as_rule(),
-                Rule::quantified_where | Rule::quantified_where_h
-            );
+            let is_condition = matches!(part.as_rule(), Rule::quantified_where | Rule::quantified_where_h);
             let slot = if is_condition { &mut cond } else { &mut value };
             *slot = Some(self.infix(only(part)));
         }
-        Quantified {
-            quantifier,
-            name,
-            over,
-            sorted,
-            cond,
-            value,
-        }
+        Quantified { quantifier, name, over, sorted, cond, value }
     }
 }
 
 fn is_comparison(op: BinaryOp) -> bool {
-    matches!(
-        op,
-        BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge
-    )
+    matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge)
 }
 
 fn binary_op(rule: Rule) -> BinaryOp {

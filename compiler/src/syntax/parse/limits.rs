@@ -36,10 +36,7 @@ pub(super) fn check(file: FileId, text: &str, tokens: &[Token]) -> Option<Diagno
             ")" | "]" | "}" => {
                 // What stood before the bracket on its level still counts, and the pair as one operator, unless a brace
                 // ended it.
-                here = Depth {
-                    nesting: base.nesting.saturating_sub(1),
-                    length: base.length,
-                };
+                here = Depth { nesting: base.nesting.saturating_sub(1), length: base.length };
                 base = outer.pop().unwrap_or_default();
                 let next = tokens.get(i + 1).map_or("", |next| next.text(text));
                 if word == "}" && !goes_on(next) {
@@ -48,13 +45,7 @@ pub(super) fn check(file: FileId, text: &str, tokens: &[Token]) -> Option<Diagno
             }
             "," | ";" | "=>" => here = base,
             "if" if before == "else" => here.length += 1,
-            "else"
-                if tokens
-                    .get(i + 1)
-                    .is_some_and(|next| next.text(text) == "if") =>
-            {
-                here.length += 1
-            }
+            "else" if tokens.get(i + 1).is_some_and(|next| next.text(text) == "if") => here.length += 1,
             "as" => here.length += 1,
             "->" => here.nesting += 1,
             _ if token.kind == Kind::Word && deepens(word) => here.nesting += 1,
@@ -62,14 +53,8 @@ pub(super) fn check(file: FileId, text: &str, tokens: &[Token]) -> Option<Diagno
             _ => {}
         }
         if here.nesting > NESTING_MAX || here.length + here.nesting > LENGTH_MAX {
-            let span = Span {
-                file,
-                start: token.start as u32,
-                end: token.end as u32,
-            };
-            let message = format!(
-                "expected at most {NESTING_MAX} levels and {LENGTH_MAX} operators, found more"
-            );
+            let span = Span { file, start: token.start as u32, end: token.end as u32 };
+            let message = format!("expected at most {NESTING_MAX} levels and {LENGTH_MAX} operators, found more");
             let error = Diagnostic::error("E0104", span, message, "nested too deeply");
             return Some(error.help("give a part of it a name: `let part = …;`"));
         }
@@ -80,9 +65,7 @@ pub(super) fn check(file: FileId, text: &str, tokens: &[Token]) -> Option<Diagno
 
 /// Whether the token behind a `}` goes on with the expression or statement that the brace is part of.
 pub(in crate::syntax) fn goes_on(next: &str) -> bool {
-    next == "else"
-        || next == "as"
-        || next.starts_with(|c: char| !c.is_ascii_alphanumeric() && !"_@}/\"'".contains(c))
+    next == "else" || next == "as" || next.starts_with(|c: char| !c.is_ascii_alphanumeric() && !"_@}/\"'".contains(c))
 }
 
 /// The words before a further expression or type.

@@ -28,11 +28,7 @@ impl<'a> Piece<'a> {
 
     /// A part of it; `from` and `to` count from the piece's start.
     pub(super) fn part(&self, from: usize, to: usize) -> Self {
-        Piece {
-            from: self.from + from,
-            to: self.from + to,
-            ..*self
-        }
+        Piece { from: self.from + from, to: self.from + to, ..*self }
     }
 
     /// Its first and last byte in the file.
@@ -48,11 +44,7 @@ impl<'a> Piece<'a> {
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
-        Span {
-            file: self.file,
-            start: start as u32,
-            end: end as u32,
-        }
+        Span { file: self.file, start: start as u32, end: end as u32 }
     }
 }
 
@@ -66,35 +58,22 @@ pub(super) fn place(piece: &Piece<'_>, error: &Error<Rule>) -> usize {
 pub(super) fn explain(piece: &Piece<'_>, error: &Error<Rule>) -> Diagnostic {
     let at = place(piece, error);
     // Inside a token pest may get beyond its start; people see tokens. What follows the piece is found at its end.
-    let index = piece
-        .all
-        .partition_point(|token| token.end <= at)
-        .min(piece.to);
+    let index = piece.all.partition_point(|token| token.end <= at).min(piece.to);
     let found = piece.all.get(index);
     let last = index.checked_sub(1).map(|index| piece.all[index]);
     let expected = expected(error);
-    let what = found.map_or("the end of the file".to_owned(), |token| {
-        name_of(*token, piece.text)
-    });
+    let what = found.map_or("the end of the file".to_owned(), |token| name_of(*token, piece.text));
     let list = listed(&expected);
     let message = format!("expected {list}, found {what}");
     // A missing `;` or `,` belongs behind what stands before it, not at the start of a later line.
-    let separates = expected
-        .iter()
-        .any(|word| matches!(word.text(), "`;`" | "`,`"));
+    let separates = expected.iter().any(|word| matches!(word.text(), "`;`" | "`,`"));
     let missing = last.filter(|last| match found {
         None => true,
         Some(found) => separates && piece.text[last.end..found.start].contains('\n'),
     });
     let (span, label) = match (missing, found) {
-        (Some(last), _) => (
-            piece.span(last.end, last.end),
-            format!("expected {list} here"),
-        ),
-        (None, Some(found)) => (
-            piece.span(found.start, found.end),
-            format!("expected {list}"),
-        ),
+        (Some(last), _) => (piece.span(last.end, last.end), format!("expected {list} here")),
+        (None, Some(found)) => (piece.span(found.start, found.end), format!("expected {list}")),
         (None, None) => (piece.span(at, at), format!("expected {list}")),
     };
     let mut diagnostic = Diagnostic::error("E0101", span, message, label);
@@ -241,12 +220,9 @@ fn word(rule: Rule) -> Option<Word> {
         Rule::langle => Word::Thing("`<`"),
         Rule::ident | Rule::path | Rule::use_names => Word::Thing("a name"),
         Rule::string => Word::Thing("a text in quotes"),
-        Rule::r#type
-        | Rule::named_type
-        | Rule::bytes_type
-        | Rule::sized_type
-        | Rule::seq_type
-        | Rule::array_type => Word::Thing("a type"),
+        Rule::r#type | Rule::named_type | Rule::bytes_type | Rule::sized_type | Rule::seq_type | Rule::array_type => {
+            Word::Thing("a type")
+        }
         Rule::one_declaration
         | Rule::item
         | Rule::use_decl
@@ -264,9 +240,7 @@ fn word(rule: Rule) -> Option<Word> {
         Rule::enum_item => Word::Thing("`NAME = VALUE`"),
         Rule::param => Word::Thing("`NAME: TYPE`"),
         Rule::bit_field => Word::Thing("`NAME: WIDTH`"),
-        Rule::type_arm | Rule::match_arm | Rule::pattern | Rule::value_pattern => {
-            Word::Thing("a pattern")
-        }
+        Rule::type_arm | Rule::match_arm | Rule::pattern | Rule::value_pattern => Word::Thing("a pattern"),
         Rule::record_init => Word::Thing("`NAME: VALUE`"),
         Rule::one_statement
         | Rule::let_stmt

@@ -75,34 +75,14 @@ pub(super) fn is_reserved(word: &str) -> bool {
 
 /// Parses a file. The module holds what could be parsed, which is everything if there is no diagnostic.
 pub fn parse(file: FileId, text: &str) -> (Module, Vec<Diagnostic>) {
-    let empty = Module {
-        file,
-        doc: String::new(),
-        uses: Vec::new(),
-        items: Vec::new(),
-    };
+    let empty = Module { file, doc: String::new(), uses: Vec::new(), items: Vec::new() };
     if text.len() > LENGTH_MAX {
-        let message = format!(
-            "expected a file of at most {LENGTH_MAX} bytes, found {}",
-            text.len()
-        );
-        let error = Diagnostic::error(
-            "E0105",
-            Span {
-                file,
-                start: 0,
-                end: 0,
-            },
-            message,
-            "in this file",
-        );
+        let message = format!("expected a file of at most {LENGTH_MAX} bytes, found {}", text.len());
+        let error = Diagnostic::error("E0105", Span { file, start: 0, end: 0 }, message, "in this file");
         return (empty, vec![error]);
     }
     let tokens = scan::scan(text);
-    let marks: Vec<Token> = tokens
-        .into_iter()
-        .filter(|token| token.kind != Kind::Comment)
-        .collect();
+    let marks: Vec<Token> = tokens.into_iter().filter(|token| token.kind != Kind::Comment).collect();
     if let Some(error) = limits::check(file, text, &marks) {
         return (empty, vec![error]);
     }

@@ -26,35 +26,15 @@ pub(super) fn recover(
     error: &Error<Rule>,
 ) -> (Module, Vec<Diagnostic>) {
     let file = module.file;
-    let docs = tokens
-        .iter()
-        .take_while(|token| token.kind == Kind::ModuleDoc)
-        .count();
-    module.doc = join_doc(
-        tokens[..docs]
-            .iter()
-            .map(|token| token.text(text).to_owned()),
-    );
-    let whole = Piece {
-        file,
-        text,
-        all: tokens,
-        from: 0,
-        to: tokens.len(),
-    };
-    let mut recovery = Recovery {
-        errors: lexical_errors(&whole),
-        budget: 4 * text.len() + (1 << 16),
-    };
+    let docs = tokens.iter().take_while(|token| token.kind == Kind::ModuleDoc).count();
+    module.doc = join_doc(tokens[..docs].iter().map(|token| token.text(text).to_owned()));
+    let whole = Piece { file, text, all: tokens, from: 0, to: tokens.len() };
+    let mut recovery = Recovery { errors: lexical_errors(&whole), budget: 4 * text.len() + (1 << 16) };
     for piece in declarations(whole.part(docs, tokens.len())) {
         if recovery.errors.len() >= ERRORS_MAX {
             break;
         }
-        if piece
-            .tokens()
-            .iter()
-            .any(|token| matches!(token.kind, Kind::Bad | Kind::Unterminated))
-        {
+        if piece.tokens().iter().any(|token| matches!(token.kind, Kind::Bad | Kind::Unterminated)) {
             continue;
         }
         recovery.declaration(piece, &mut module);
@@ -74,33 +54,20 @@ fn lexical_errors(piece: &Piece<'_>) -> Vec<Diagnostic> {
     let mut errors: Vec<Diagnostic> = Vec::new();
     let mut last_end = usize::MAX;
     for token in piece.tokens() {
-        let span = Span {
-            file: piece.file,
-            start: token.start as u32,
-            end: token.end as u32,
-        };
+        let span = Span { file: piece.file, start: token.start as u32, end: token.end as u32 };
         match token.kind {
             Kind::Unterminated => {
                 let message = "expected a quote before the end of the line, found none";
                 let error = Diagnostic::error("E0102", span, message, "this text does not end");
-                errors.push(error.help(
-                    "close it with the quote it begins with; a line break in it is written `\\n`",
-                ));
+                errors.push(error.help("close it with the quote it begins with; a line break in it is written `\\n`"));
             }
             // A run of strange characters is one error.
             Kind::Bad if token.start == last_end => last_end = token.end,
             Kind::Bad => {
                 last_end = token.end;
-                let message = format!(
-                    "expected a word, number or sign, found `{}`",
-                    token.text(piece.text).escape_debug()
-                );
-                errors.push(Diagnostic::error(
-                    "E0101",
-                    span,
-                    message,
-                    "no token begins with this",
-                ));
+                let message =
+                    format!("expected a word, number or sign, found `{}`", token.text(piece.text).escape_debug());
+                errors.push(Diagnostic::error("E0101", span, message, "no token begins with this"));
             }
             _ => {}
         }
@@ -112,18 +79,8 @@ fn lexical_errors(piece: &Piece<'_>) -> Vec<Diagnostic> {
 }
 
 /// The words that begin a declaration. The last three are names elsewhere.
-const DECLARATIONS: [&str; 10] = [
-    "const",
-    "enum",
-    "struct",
-    "record",
-    "fn",
-    "traversal",
-    "use",
-    "flags",
-    "source",
-    "test",
-];
+const DECLARATIONS: [&str; 10] =
+    ["const", "enum", "struct", "record", "fn", "traversal", "use", "flags", "source", "test"];
 
 /// Cuts a file into declarations: at a `;` or a closing brace outside all brackets, and before a declaring word at the
 /// very start of a line, whatever is still open there.
@@ -135,11 +92,7 @@ fn declarations(file: Piece<'_>) -> Vec<Piece<'_>> {
         let word = token.text(text);
         let first_of_line = token.start == 0 || text.as_bytes()[token.start - 1] == b'\n';
         if first_of_line && DECLARATIONS.contains(&word) {
-            let docs = file.tokens()[start..i]
-                .iter()
-                .rev()
-                .take_while(|token| token.kind == Kind::Doc)
-                .count();
+            let docs = file.tokens()[start..i].iter().rev().take_while(|token| token.kind == Kind::Doc).count();
             if start < i - docs {
                 pieces.push(file.part(start, i - docs));
                 start = i - docs;
@@ -188,10 +141,7 @@ impl Recovery {
         };
         let builder = Builder::new(piece.file, piece.ends().0, piece.all);
         let root = nodes.next().expect("a parse has one root");
-        let node = root
-            .into_inner()
-            .next()
-            .expect("a piece holds one declaration");
+        let node = root.into_inner().next().expect("a piece holds one declaration");
         match builder.declaration(node) {
             Declaration::Use(found) => module.uses.push(found),
             Declaration::Item(found) => module.items.push(found),
@@ -202,11 +152,8 @@ impl Recovery {
     /// The errors in the parts of a faulty piece, which pest could not parse beyond `at`; none if it cannot be cut, or
     /// if its parts are well.
     fn smaller(&mut self, piece: Piece<'_>, at: usize) -> Vec<Diagnostic> {
-        let mut words = piece
-            .tokens()
-            .iter()
-            .filter(|token| token.kind != Kind::Doc)
-            .map(|token| token.text(piece.text));
+        let mut words =
+            piece.tokens().iter().filter(|token| token.kind != Kind::Doc).map(|token| token.text(piece.text));
         let rule = match words.next() {
             Some("struct") => Rule::one_member,
             Some("record") => Rule::one_record_member,
@@ -215,10 +162,7 @@ impl Recovery {
         };
         let blocks = blocks(piece);
         // An error outside the blocks is the piece's own.
-        if !blocks
-            .iter()
-            .any(|block| block.ends().0 <= at && at <= block.ends().1)
-        {
+        if !blocks.iter().any(|block| block.ends().0 <= at && at <= block.ends().1) {
             return Vec::new();
         }
         let mut errors = Vec::new();
@@ -269,19 +213,13 @@ fn blocks(piece: Piece<'_>) -> Vec<Piece<'_>> {
 
 /// Cuts the inside of a block into members or statements.
 fn parts(block: Piece<'_>, rule: Rule) -> Vec<Piece<'_>> {
-    let end_sign = if rule == Rule::one_statement {
-        ";"
-    } else {
-        ","
-    };
+    let end_sign = if rule == Rule::one_statement { ";" } else { "," };
     let mut pieces = Vec::new();
     let (mut start, mut depth) = (0, 0);
     let (mut before, text) = ("", block.text);
     for (i, token) in block.tokens().iter().enumerate() {
         let word = token.text(text);
-        let begins = rule == Rule::one_statement
-            && begins_statement(word)
-            && !matches!(before, "else" | "=>" | "if");
+        let begins = rule == Rule::one_statement && begins_statement(word) && !matches!(before, "else" | "=>" | "if");
         if depth == 0 && begins && start < i {
             pieces.push(block.part(start, i));
             start = i;
@@ -304,16 +242,6 @@ fn parts(block: Piece<'_>, rule: Rule) -> Vec<Piece<'_>> {
 fn begins_statement(word: &str) -> bool {
     matches!(
         word,
-        "let"
-            | "var"
-            | "for"
-            | "loop"
-            | "require"
-            | "emit"
-            | "assert"
-            | "return"
-            | "break"
-            | "continue"
-            | "fail"
+        "let" | "var" | "for" | "loop" | "require" | "emit" | "assert" | "return" | "break" | "continue" | "fail"
     )
 }

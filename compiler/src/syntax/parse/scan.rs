@@ -47,8 +47,8 @@ impl Token {
 
 /// Signs of more than one character, longer ones before their prefixes.
 const SIGNS: [&str; 26] = [
-    "<<%", "<<=", ">>=", "..=", "..", "->", "=>", "==", "!=", "<=", ">=", "&&", "||", "<<", ">>",
-    "+%", "-%", "*%", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=",
+    "<<%", "<<=", ">>=", "..=", "..", "->", "=>", "==", "!=", "<=", ">=", "&&", "||", "<<", ">>", "+%", "-%", "*%",
+    "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=",
 ];
 
 /// All tokens of a text, in order.
@@ -62,11 +62,7 @@ pub fn scan(source: &str) -> Vec<Token> {
             continue;
         }
         let (kind, length) = token(rest, first);
-        tokens.push(Token {
-            kind,
-            start: at,
-            end: at + length,
-        });
+        tokens.push(Token { kind, start: at, end: at + length });
         at += length;
     }
     tokens
@@ -99,9 +95,7 @@ fn token(rest: &str, first: u8) -> (Kind, usize) {
 }
 
 fn word_length(rest: &str) -> usize {
-    rest.bytes()
-        .position(|b| !b.is_ascii_alphanumeric() && b != b'_')
-        .unwrap_or(rest.len())
+    rest.bytes().position(|b| !b.is_ascii_alphanumeric() && b != b'_').unwrap_or(rest.len())
 }
 
 /// A literal whose opening quote is at `open`.

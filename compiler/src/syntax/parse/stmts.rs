@@ -9,26 +9,16 @@ use crate::syntax::ast::*;
 impl Builder<'_> {
     pub(super) fn block(&self, node: Node<'_>) -> BlockExpr {
         let span = self.span(&node);
-        let mut block = BlockExpr {
-            stmts: Vec::new(),
-            value: None,
-            span,
-        };
+        let mut block = BlockExpr { stmts: Vec::new(), value: None, span };
         let mut parts = Parts::of(node);
         while let Some(part) = parts.take() {
             if part.as_rule() == Rule::expr_stmt || part.as_rule() == Rule::block_stmt {
-                let ended = part
-                    .clone()
-                    .into_inner()
-                    .any(|mark| mark.as_rule() == Rule::semi);
+                let ended = part.clone().into_inner().any(|mark| mark.as_rule() == Rule::semi);
                 if !ended && parts.peek().is_none() {
                     let value = self.expr_of(only(part));
                     match yields(&value) {
                         true => block.value = Some(value),
-                        false => block.stmts.push(Stmt {
-                            span: value.span,
-                            kind: StmtKind::Expr(value),
-                        }),
+                        false => block.stmts.push(Stmt { span: value.span, kind: StmtKind::Expr(value) }),
                     }
                     break;
                 }
@@ -60,20 +50,10 @@ impl Builder<'_> {
             }
             Rule::loop_stmt => {
                 let mut head = |rule| parts.take_if(rule).map(|part| self.infix(only(part)));
-                let (most, measure, cond) = (
-                    head(Rule::most),
-                    head(Rule::measure),
-                    head(Rule::loop_while),
-                );
+                let (most, measure, cond) = (head(Rule::most), head(Rule::measure), head(Rule::loop_while));
                 let body = self.block(parts.need());
                 let other = parts.take().map(|other| self.block(other));
-                StmtKind::Loop(Loop {
-                    most,
-                    measure,
-                    cond,
-                    body,
-                    other,
-                })
+                StmtKind::Loop(Loop { most, measure, cond, body, other })
             }
             Rule::jump_stmt => self.jump_stmt(only(parts.need())),
             Rule::require_stmt => {
@@ -108,10 +88,7 @@ impl Builder<'_> {
             "<<=" => Some(BinaryOp::Shl),
             _ => Some(BinaryOp::Shr),
         };
-        if !matches!(
-            *left.kind,
-            ExprKind::Name(_) | ExprKind::Field(..) | ExprKind::Index(..)
-        ) {
+        if !matches!(*left.kind, ExprKind::Name(_) | ExprKind::Field(..) | ExprKind::Index(..)) {
             let message = "expected a variable before `=`, found another expression";
             let error = Diagnostic::error("E0101", left.span, message, "cannot be assigned to");
             self.report(error.help("write `==` to compare"));
@@ -134,9 +111,7 @@ impl Builder<'_> {
     pub(super) fn jump(&self, node: Node<'_>) -> ElseBranch {
         let span = self.span(&node);
         match node.as_rule() {
-            Rule::return_jump => {
-                ElseBranch::Return(Parts::of(node).take().map(|value| self.expr(value)), span)
-            }
+            Rule::return_jump => ElseBranch::Return(Parts::of(node).take().map(|value| self.expr(value)), span),
             Rule::fail_jump => ElseBranch::Fail(self.text(&only(node)), span),
             Rule::break_jump => ElseBranch::Break(span),
             _ => ElseBranch::Continue(span),
@@ -145,11 +120,7 @@ impl Builder<'_> {
 
     /// An `expr` node, or one of the rules in `braced`.
     fn expr_of(&self, node: Node<'_>) -> Expr {
-        if node.as_rule() == Rule::expr {
-            self.expr(node)
-        } else {
-            self.braced(node)
-        }
+        if node.as_rule() == Rule::expr { self.expr(node) } else { self.braced(node) }
     }
 
     /// `if`, `match` or a block.
@@ -160,56 +131,33 @@ impl Builder<'_> {
             Rule::match_expr => {
                 let mut parts = Parts::of(node);
                 let scrutinee = self.infix(parts.need());
-                ExprKind::Match {
-                    scrutinee,
-                    arms: parts.rest().map(|arm| self.match_arm(arm)).collect(),
-                }
+                ExprKind::Match { scrutinee, arms: parts.rest().map(|arm| self.match_arm(arm)).collect() }
             }
             _ => ExprKind::Block(self.block(node)),
         };
-        Expr {
-            kind: Box::new(kind),
-            span,
-        }
+        Expr { kind: Box::new(kind), span }
     }
 
     /// `if a {} else if b {} else {}`: a list in the grammar, nested in the tree.
     fn if_expr(&self, node: Node<'_>) -> Expr {
         let span = self.span(&node);
         let mut parts = Parts::of(node);
-        let mut branches = vec![(
-            span.start,
-            self.cond(parts.need()),
-            self.block(parts.need()),
-        )];
+        let mut branches = vec![(span.start, self.cond(parts.need()), self.block(parts.need()))];
         let mut other = None;
         while let Some(part) = parts.take() {
             if part.as_rule() == Rule::else_if {
-                let word = part
-                    .clone()
-                    .into_inner()
-                    .find(|mark| mark.as_rule() == Rule::kw_if);
+                let word = part.clone().into_inner().find(|mark| mark.as_rule() == Rule::kw_if);
                 let start = self.span(&word.expect("`else if` has an `if`")).start;
                 let mut parts = Parts::of(part);
                 branches.push((start, self.cond(parts.need()), self.block(parts.need())));
             } else {
                 let block = self.block(part);
-                other = Some(Expr {
-                    span: block.span,
-                    kind: Box::new(ExprKind::Block(block)),
-                });
+                other = Some(Expr { span: block.span, kind: Box::new(ExprKind::Block(block)) });
             }
         }
         for (start, cond, then) in branches.into_iter().rev() {
-            let kind = Box::new(ExprKind::If(IfExpr {
-                cond,
-                then,
-                other: other.take(),
-            }));
-            other = Some(Expr {
-                kind,
-                span: Span { start, ..span },
-            });
+            let kind = Box::new(ExprKind::If(IfExpr { cond, then, other: other.take() }));
+            other = Some(Expr { kind, span: Span { start, ..span } });
         }
         other.expect("an `if` has at least one branch")
     }
@@ -241,27 +189,13 @@ impl Builder<'_> {
             },
             _ => self.braced(node),
         };
-        MatchArm {
-            patterns,
-            body,
-            span: Span {
-                end: span.end,
-                ..whole
-            },
-        }
+        MatchArm { patterns, body, span: Span { end: span.end, ..whole } }
     }
 
     /// An arm that does something and has no value is a block of one statement.
     fn effect(&self, kind: StmtKind, span: Span) -> Expr {
-        let block = BlockExpr {
-            stmts: vec![Stmt { kind, span }],
-            value: None,
-            span,
-        };
-        Expr {
-            kind: Box::new(ExprKind::Block(block)),
-            span,
-        }
+        let block = BlockExpr { stmts: vec![Stmt { kind, span }], value: None, span };
+        Expr { kind: Box::new(ExprKind::Block(block)), span }
     }
 
     fn pattern(&self, node: Node<'_>) -> Pattern {
@@ -272,12 +206,7 @@ impl Builder<'_> {
             None => Pattern::Value(start),
             Some(dots) => {
                 let inclusive = dots.as_str().starts_with("..=");
-                Pattern::Range(RangeExpr {
-                    start,
-                    end: self.infix(parts.need()),
-                    inclusive,
-                    span,
-                })
+                Pattern::Range(RangeExpr { start, end: self.infix(parts.need()), inclusive, span })
             }
         }
     }
@@ -288,9 +217,7 @@ impl Builder<'_> {
 fn yields(expr: &Expr) -> bool {
     match &*expr.kind {
         ExprKind::Block(block) => block.value.is_some(),
-        ExprKind::If(found) => {
-            found.then.value.is_some() || found.other.as_ref().is_some_and(yields)
-        }
+        ExprKind::If(found) => found.then.value.is_some() || found.other.as_ref().is_some_and(yields),
         ExprKind::Match { arms, .. } => arms.iter().any(|arm| yields(&arm.body)),
         _ => true,
     }

@@ -37,11 +37,7 @@ impl<'i> Parts<'i> {
 
     pub(super) fn peek(&mut self) -> Option<Rule> {
         // The grammar's last section holds the marks, and `Rule` has the grammar's order.
-        while self
-            .0
-            .next_if(|part| part.as_rule() >= Rule::semi)
-            .is_some()
-        {}
+        while self.0.next_if(|part| part.as_rule() >= Rule::semi).is_some() {}
         self.0.peek().map(|part| part.as_rule())
     }
 
@@ -51,11 +47,7 @@ impl<'i> Parts<'i> {
     }
 
     pub(super) fn take_if(&mut self, rule: Rule) -> Option<Node<'i>> {
-        if self.peek() == Some(rule) {
-            self.0.next()
-        } else {
-            None
-        }
+        if self.peek() == Some(rule) { self.0.next() } else { None }
     }
 
     /// A part that the grammar promises.
@@ -81,12 +73,7 @@ pub(super) enum Declaration {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(file: FileId, base: usize, tokens: &'a [Token]) -> Self {
-        Builder {
-            file,
-            base,
-            tokens,
-            diagnostics: RefCell::default(),
-        }
+        Builder { file, base, tokens, diagnostics: RefCell::default() }
     }
 
     pub(super) fn finish(self) -> Vec<Diagnostic> {
@@ -103,9 +90,7 @@ impl<'a> Builder<'a> {
         let span = node.as_span();
         let (start, mut end) = (span.start(), span.end());
         if span.as_str().ends_with([' ', '\n', '\t', '\r']) {
-            let behind = self
-                .tokens
-                .partition_point(|token| token.start < self.base + end);
+            let behind = self.tokens.partition_point(|token| token.start < self.base + end);
             end = self.tokens[behind - 1].end - self.base;
         }
         self.range(start, end)
@@ -113,18 +98,11 @@ impl<'a> Builder<'a> {
 
     /// A span by its ends within the piece.
     pub(super) fn range(&self, start: usize, end: usize) -> Span {
-        Span {
-            file: self.file,
-            start: (self.base + start) as u32,
-            end: (self.base + end) as u32,
-        }
+        Span { file: self.file, start: (self.base + start) as u32, end: (self.base + end) as u32 }
     }
 
     pub(super) fn path(&self, node: Node<'_>) -> Vec<Ident> {
-        Parts::of(node)
-            .rest()
-            .map(|part| self.ident(&part))
-            .collect()
+        Parts::of(node).rest().map(|part| self.ident(&part)).collect()
     }
 
     /// The `///` lines that come next, without their marks.
@@ -134,12 +112,7 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn module(&self, node: Node<'_>) -> Module {
-        let mut module = Module {
-            file: self.file,
-            doc: String::new(),
-            uses: Vec::new(),
-            items: Vec::new(),
-        };
+        let mut module = Module { file: self.file, doc: String::new(), uses: Vec::new(), items: Vec::new() };
         let mut parts = Parts::of(node);
         let lines = std::iter::from_fn(|| parts.take_if(Rule::module_doc));
         module.doc = join_doc(lines.map(|line| line.as_str().to_owned()));
@@ -163,23 +136,11 @@ impl<'a> Builder<'a> {
             Rule::const_decl => Item::Const(self.const_decl(doc, node)),
             Rule::enum_decl => {
                 let (name, repr, items, span) = self.enum_parts(node);
-                Item::Enum(Enum {
-                    doc,
-                    name,
-                    repr,
-                    items,
-                    span,
-                })
+                Item::Enum(Enum { doc, name, repr, items, span })
             }
             Rule::flags_decl => {
                 let (name, repr, items, span) = self.enum_parts(node);
-                Item::Flags(Flags {
-                    doc,
-                    name,
-                    repr,
-                    items,
-                    span,
-                })
+                Item::Flags(Flags { doc, name, repr, items, span })
             }
             Rule::struct_decl => Item::Struct(self.struct_decl(doc, node)),
             Rule::record_decl => Item::Record(self.record_decl(doc, node)),
@@ -204,13 +165,7 @@ impl<'a> Builder<'a> {
         let mut parts = Parts::of(node);
         let name = self.ident(&parts.need());
         let ty = parts.take_if(Rule::r#type).map(|ty| self.ty(ty));
-        Const {
-            doc,
-            name,
-            ty,
-            value: self.expr(parts.need()),
-            span,
-        }
+        Const { doc, name, ty, value: self.expr(parts.need()), span }
     }
 
     fn enum_parts(&self, node: Node<'_>) -> (Ident, Type, Vec<EnumItem>, Span) {
@@ -221,11 +176,7 @@ impl<'a> Builder<'a> {
         let items = Parts::of(parts.need()).rest().map(|item| {
             let mut parts = Parts::of(item);
             let doc = self.doc(&mut parts);
-            EnumItem {
-                doc,
-                name: self.ident(&parts.need()),
-                value: self.expr(parts.need()),
-            }
+            EnumItem { doc, name: self.ident(&parts.need()), value: self.expr(parts.need()) }
         });
         (name, repr, items.collect(), span)
     }
@@ -234,28 +185,16 @@ impl<'a> Builder<'a> {
         let span = self.span(&node);
         let mut parts = Parts::of(node);
         let name = self.ident(&parts.need());
-        let params = parts
-            .take_if(Rule::params)
-            .map_or(Vec::new(), |params| self.params(params));
+        let params = parts.take_if(Rule::params).map_or(Vec::new(), |params| self.params(params));
         // Order and size may stand in either order.
         let early_size = parts.take_if(Rule::size);
-        let order = parts
-            .take_if(Rule::order)
-            .map(|order| match order.as_str().trim_end() {
-                "big" => ByteOrder::Big,
-                _ => ByteOrder::Little,
-            });
+        let order = parts.take_if(Rule::order).map(|order| match order.as_str().trim_end() {
+            "big" => ByteOrder::Big,
+            _ => ByteOrder::Little,
+        });
         let size = early_size.or_else(|| parts.take_if(Rule::size)).map(|size| self.infix(only(size)));
         let members = parts.rest().map(|member| self.member(member)).collect();
-        Struct {
-            doc,
-            name,
-            params,
-            order,
-            size,
-            members,
-            span,
-        }
+        Struct { doc, name, params, order, size, members, span }
     }
 
     pub(super) fn member(&self, node: Node<'_>) -> Member {
@@ -273,14 +212,7 @@ impl<'a> Builder<'a> {
                 let name = self.ident(&parts.need());
                 let ty = parts.take_if(Rule::r#type).map(|ty| self.ty(ty));
                 let value = self.expr(parts.need());
-                Member::Let(LetMember {
-                    doc,
-                    name,
-                    ty,
-                    value,
-                    cond: self.condition(&mut parts),
-                    span,
-                })
+                Member::Let(LetMember { doc, name, ty, value, cond: self.condition(&mut parts), span })
             }
             Rule::align_member => Member::Align(self.infix(only(node))),
             Rule::where_member => Member::Where(self.expr(only(node))),
@@ -295,27 +227,15 @@ impl<'a> Builder<'a> {
         let name = self.ident(&parts.need());
         let ty = self.ty(parts.need());
         let magic = self.magic(&mut parts);
-        Field {
-            doc,
-            at,
-            name,
-            ty,
-            magic,
-            cond: self.condition(&mut parts),
-            span,
-        }
+        Field { doc, at, name, ty, magic, cond: self.condition(&mut parts), span }
     }
 
     fn magic(&self, parts: &mut Parts<'_>) -> Option<Expr> {
-        parts
-            .take_if(Rule::magic)
-            .map(|magic| self.expr(only(magic)))
+        parts.take_if(Rule::magic).map(|magic| self.expr(only(magic)))
     }
 
     fn condition(&self, parts: &mut Parts<'_>) -> Option<Expr> {
-        parts
-            .take_if(Rule::condition)
-            .map(|condition| self.expr(only(condition)))
+        parts.take_if(Rule::condition).map(|condition| self.expr(only(condition)))
     }
 
     fn bits(&self, at: Option<Expr>, node: Node<'_>, span: Span) -> Bits {
@@ -329,22 +249,9 @@ impl<'a> Builder<'a> {
             let width = self.infix(parts.need());
             let ty = parts.take_if(Rule::named_type).map(|ty| self.base_type(ty));
             let magic = self.magic(&mut parts);
-            BitField {
-                doc,
-                name,
-                width,
-                ty,
-                magic,
-                cond: self.condition(&mut parts),
-            }
+            BitField { doc, name, width, ty, magic, cond: self.condition(&mut parts) }
         });
-        Bits {
-            at,
-            repr,
-            from_high,
-            fields: fields.collect(),
-            span,
-        }
+        Bits { at, repr, from_high, fields: fields.collect(), span }
     }
 
     fn record_decl(&self, doc: String, node: Node<'_>) -> Record {
@@ -364,24 +271,14 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        Record {
-            doc,
-            name,
-            fields,
-            fns,
-            span,
-        }
+        Record { doc, name, fields, fns, span }
     }
 
     fn params(&self, node: Node<'_>) -> Vec<Param> {
         let param = |node| {
             let mut parts = Parts::of(node);
             let name = self.ident(&parts.need());
-            Param {
-                name,
-                ty: self.ty(parts.need()),
-                default: parts.take().map(|value| self.expr(value)),
-            }
+            Param { name, ty: self.ty(parts.need()), default: parts.take().map(|value| self.expr(value)) }
         };
         Parts::of(node).rest().map(param).collect()
     }
@@ -392,14 +289,7 @@ impl<'a> Builder<'a> {
         let name = self.ident(&parts.need());
         let params = self.params(parts.need());
         let result = self.ty(parts.need());
-        Fn {
-            doc,
-            name,
-            params,
-            result,
-            body: self.block(parts.need()),
-            span,
-        }
+        Fn { doc, name, params, result, body: self.block(parts.need()), span }
     }
 
     fn traversal_decl(&self, doc: String, node: Node<'_>) -> Traversal {
@@ -408,24 +298,13 @@ impl<'a> Builder<'a> {
         let name = self.ident(&parts.need());
         let params = self.params(parts.need());
         let result = parts.take_if(Rule::r#type).map(|ty| self.ty(ty));
-        Traversal {
-            doc,
-            name,
-            params,
-            result,
-            body: self.block(parts.need()),
-            span,
-        }
+        Traversal { doc, name, params, result, body: self.block(parts.need()), span }
     }
 
     fn source_decl(&self, node: Node<'_>) -> Source {
         let span = self.span(&node);
         let mut parts = Parts::of(node);
-        Source {
-            name: self.ident(&parts.need()),
-            count: parts.take().map(|count| self.expr(count)),
-            span,
-        }
+        Source { name: self.ident(&parts.need()), count: parts.take().map(|count| self.expr(count)), span }
     }
 
     fn test_decl(&self, node: Node<'_>) -> Test {
@@ -433,12 +312,7 @@ impl<'a> Builder<'a> {
         let mut parts = Parts::of(node);
         let name = self.text(&parts.need());
         let image = self.text(&parts.need());
-        Test {
-            name,
-            image,
-            body: self.block(parts.need()),
-            span,
-        }
+        Test { name, image, body: self.block(parts.need()), span }
     }
 }
 

@@ -15,20 +15,10 @@ impl Builder<'_> {
             let mut parts = Parts::of(pointer);
             let target = Box::new(self.base_type(parts.need()));
             let scale = parts.take().map(|scale| Box::new(self.infix(scale)));
-            ty = Type {
-                kind: TypeKind::Pointer {
-                    repr: Box::new(ty),
-                    target,
-                    scale,
-                },
-                span,
-            };
+            ty = Type { kind: TypeKind::Pointer { repr: Box::new(ty), target, scale }, span };
         }
         if parts.take_if(Rule::optional).is_some() {
-            ty = Type {
-                kind: TypeKind::Optional(Box::new(ty)),
-                span,
-            };
+            ty = Type { kind: TypeKind::Optional(Box::new(ty)), span };
         }
         ty
     }
@@ -41,9 +31,7 @@ impl Builder<'_> {
         let kind = match rule {
             Rule::bytes_type => match parts.need() {
                 part if part.as_rule() == Rule::to_end => TypeKind::BytesToEnd,
-                part if part.as_rule() == Rule::up_to => {
-                    TypeKind::BytesUpTo(Box::new(self.infix(only(part))))
-                }
+                part if part.as_rule() == Rule::up_to => TypeKind::BytesUpTo(Box::new(self.infix(only(part)))),
                 part => TypeKind::Bytes(Box::new(self.expr_or_infix(part))),
             },
             Rule::sized_type => {
@@ -66,10 +54,7 @@ impl Builder<'_> {
             Rule::stream_type => TypeKind::Stream(Box::new(self.base_type(parts.need()))),
             Rule::match_type => {
                 let tag = Box::new(self.infix(parts.need()));
-                TypeKind::Match {
-                    tag,
-                    arms: parts.rest().map(|arm| self.type_arm(arm)).collect(),
-                }
+                TypeKind::Match { tag, arms: parts.rest().map(|arm| self.type_arm(arm)).collect() }
             }
             Rule::array_type => {
                 let element = Box::new(self.ty(parts.need()));
@@ -97,10 +82,6 @@ impl Builder<'_> {
                 patterns.push(self.infix(pattern));
             }
         }
-        TypeArm {
-            patterns,
-            ty: self.ty(parts.need()),
-            span,
-        }
+        TypeArm { patterns, ty: self.ty(parts.need()), span }
     }
 }
