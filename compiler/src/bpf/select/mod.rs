@@ -16,7 +16,7 @@ use super::program::Symbol;
 use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
 use crate::ir::defs::Defs;
 use crate::ir::graph::Graph;
-use crate::ir::{Addr, Block, FaultRef, Function, Inst, Op, Region, Target, Terminator, Value};
+use crate::ir::{Addr, Block, FaultRef, Function, Inst, LoopInfo, Op, Region, Target, Terminator, Value};
 use crate::source::Span;
 use std::collections::HashMap;
 use uses::Uses;
@@ -38,6 +38,7 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32]) -> VCode {
         block_size: u32::try_from(abi::block_area_size(abi::block_capacity(f))).unwrap_or(u32::MAX),
         code: VCode::default(),
         registers: vec![None; f.values.len()],
+        copies: HashMap::new(),
         blocks: Vec::new(),
         known: vec![Known::default(); f.blocks.len()],
         zero: VReg(0),
@@ -92,6 +93,8 @@ struct Selector<'a> {
     block_size: u32,
     code: VCode,
     registers: Vec<Option<VReg>>,
+    /// Widened copies of counters.
+    copies: HashMap<Value, VReg>,
     blocks: Vec<VBlock>,
     /// For each block what is known at its start, when one block alone leads to it.
     known: Vec<Known>,
@@ -175,12 +178,27 @@ impl Selector<'_> {
                 self.registers[param.index()] = Some(self.widen(register));
             }
         }
+        if let Some(info) = block.header {
+            self.header(id, info);
+        }
         for inst in &block.insts {
             self.span = inst.span;
             self.inst(inst);
         }
         self.span = block.span;
         self.terminator(&block.term);
+    }
+
+    fn header(&mut self, id: Block, LoopInfo { counter, most }: LoopInfo) {
+        let Some(register) = self.registers[counter.index()] else { return };
+        if let Some(most) = i32::try_from(most).ok().filter(|_| self.widening.is_uncounted(id)) {
+            // The bound is some value, of which the verifier may know nothing.
+            self.push(VInsn::ExitIf { cond: Cond::Gt, a: register, b: Rhs::Imm(most), exit: Exit::Trap });
+        }
+        if self.widening.copied_counter(counter).is_some() {
+            let copy = self.widen(register);
+            self.copies.insert(counter, copy);
+        }
     }
 
     fn terminator(&mut self, term: &Terminator) {
@@ -313,7 +331,7 @@ impl Selector<'_> {
             Op::Const(n) => self.imm(*n),
             Op::Arg(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
             Op::ArgLen(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
-            Op::Cast(a) | Op::Reinterpret(a) | Op::Refine { a, .. } => self.reg(*a),
+            Op::Cast(a) | Op::Reinterpret(a) | Op::Refine { a, .. } => self.counted(*a),
             Op::Extend { bits, a } => self.extend(self.f.value(result).ty, *bits, *a),
             Op::Compare { op, a, b } => self.compare_word(*op, *a, *b),
             Op::Select { cond, a, b } => self.select(*cond, *a, *b),
@@ -364,6 +382,10 @@ impl Selector<'_> {
         if let Some(n) = self.number(v) {
             return self.imm(n);
         }
+        let copy = self.widening.copied_counter(v).and_then(|counter| self.copies.get(&counter));
+        if let Some(copy) = copy {
+            return *copy;
+        }
         if let Some(register) = self.here.widened.get(&v) {
             return *register;
         }
@@ -376,6 +398,15 @@ impl Selector<'_> {
                 register
             }
             _ => register,
+        }
+    }
+
+    /// A register with the value; with the counter itself, where a copy stands for it otherwise.
+    fn counted(&mut self, v: Value) -> VReg {
+        let copied = self.number(v).is_none() && self.widening.copied_counter(v).is_some();
+        match self.registers[v.index()].filter(|_| copied) {
+            Some(register) => register,
+            None => self.reg(v),
         }
     }
 

@@ -9,19 +9,27 @@
 //! one turn to the next (never the counter, which shows that the loop ends); what is computed in a loop, where it leaves it. A loop
 //! that a hop or a row interrupts is none to the verifier.
 
+use super::uses::op_of;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::{Block, Function, Op, Size, Terminator, Value};
+use crate::ir::{Addr, BinOp, Block, Function, Op, Size, Terminator, Value};
+use std::collections::HashMap;
 
 /// The decisions for one function.
 pub struct Widening {
     loops: Vec<Loop>,
     /// Parameters that are widened at the start of their block.
     params: Vec<bool>,
+    /// Counters, and what they are refined to, that are used by a widened copy.
+    copied: HashMap<Value, Value>,
+    /// The counters' next values.
+    next: Vec<bool>,
 }
 
 struct Loop {
     header: Block,
+    /// Whether each turn compares the counter with a number.
+    counted: bool,
     /// For each block whether it belongs to the loop.
     blocks: Vec<bool>,
     /// For each value whether the verifier knows something else of it in each turn.
@@ -34,13 +42,22 @@ impl Widening {
         let mut loops: Vec<Loop> = f
             .blocks()
             .filter(|(b, data)| data.header.is_some() && graph.is_reached(*b))
-            .filter_map(|(h, _)| Loop::at(f, graph, h))
+            .filter_map(|(h, _)| Loop::at(f, graph, defs, h))
             .collect();
         loops.sort_by_key(|l| l.blocks.iter().filter(|b| **b).count());
-        let mut widening = Widening { loops: Vec::new(), params: joins_of_many(f, graph, defs) };
+        let mut widening = Widening {
+            loops: Vec::new(),
+            params: joins_of_many(f, graph, defs),
+            copied: HashMap::new(),
+            next: vec![false; f.values.len()],
+        };
         for mut l in loops {
             let header = f.block(l.header);
             let counter = header.header.map(|h| h.counter);
+            let counted = counter.map(|c| widening.computed_from(f, &l, &[c]));
+            if let Some(counter) = counter.filter(|_| counted.is_some_and(|counted| l.mixes(f, &counted))) {
+                widening.copy_counter(f, &l, counter);
+            }
             l.varies = widening.varying(f, &l);
             if l.branches_and_joins(f) {
                 for (i, param) in header.params.iter().enumerate() {
@@ -67,6 +84,42 @@ impl Widening {
         self.params[param.index()]
     }
 
+    /// Whether this is the header of a loop in which no comparison with a number shows that it ends.
+    pub fn is_uncounted(&self, header: Block) -> bool {
+        self.loops.iter().any(|l| l.header == header && !l.counted)
+    }
+
+    /// The counter of which a widened copy stands for this value, except where it is counted.
+    pub fn copied_counter(&self, v: Value) -> Option<Value> {
+        self.copied.get(&v).copied()
+    }
+
+    /// Whether the value is a counter's next one.
+    pub fn counts(&self, v: Value) -> bool {
+        self.next[v.index()]
+    }
+
+    fn copy_counter(&mut self, f: &Function, l: &Loop, counter: Value) {
+        self.copied.insert(counter, counter);
+        let position = f.block(l.header).params.iter().position(|p| *p == counter);
+        for (b, data) in f.blocks().filter(|(b, _)| l.contains(*b)) {
+            for t in data.term.targets().filter(|t| t.block == l.header && l.contains(b)) {
+                if let Some(i) = position {
+                    self.next[t.args[i].index()] = true;
+                }
+            }
+            for inst in &data.insts {
+                let (Op::Refine { a, .. } | Op::Cast(a) | Op::Reinterpret(a), Some(result)) = (&inst.op, inst.result)
+                else {
+                    continue;
+                };
+                if self.copied.get(a) == Some(&counter) {
+                    self.copied.insert(result, counter);
+                }
+            }
+        }
+    }
+
     /// Whether a loop is left on this way.
     pub fn leaves(&self, from: Block, to: Block) -> bool {
         self.loops.iter().any(|l| l.contains(from) && !l.contains(to))
@@ -80,11 +133,17 @@ impl Widening {
     /// The values that differ from turn to turn in what the verifier knows of them: the parameters of the loop's header and of the headers
     /// inside, and what is computed from them. What is loaded from memory is unknown in the same way each time.
     fn varying(&self, f: &Function, l: &Loop) -> Vec<bool> {
+        let headers = f.blocks().filter(|(b, data)| l.contains(*b) && data.header.is_some());
+        let params = headers.flat_map(|(_, data)| &data.params).copied();
+        let seeds: Vec<Value> = params.filter(|p| !self.at_start(*p) && !self.copied.contains_key(p)).collect();
+        self.computed_from(f, l, &seeds)
+    }
+
+    /// What a loop computes from some values, and they themselves.
+    fn computed_from(&self, f: &Function, l: &Loop, seeds: &[Value]) -> Vec<bool> {
         let mut varies = vec![false; f.values.len()];
+        seeds.iter().for_each(|v| varies[v.index()] = true);
         let blocks: Vec<Block> = f.blocks().map(|(b, _)| b).filter(|b| l.contains(*b)).collect();
-        for param in blocks.iter().filter(|b| f.block(**b).header.is_some()).flat_map(|b| &f.block(*b).params) {
-            varies[param.index()] = !self.at_start(*param);
-        }
         loop {
             let mut changed = false;
             let mut set =
@@ -92,7 +151,7 @@ impl Widening {
             for b in &blocks {
                 for inst in &f.block(*b).insts {
                     let Some(result) = inst.result else { continue };
-                    if operands(&inst.op).into_iter().flatten().any(|v| varies[v.index()]) {
+                    if operands(&inst.op).into_iter().flatten().any(|v| varies[v.index()]) || self.counts(result) {
                         set(&mut varies, result);
                     }
                 }
@@ -180,6 +239,15 @@ fn operands(op: &Op) -> [Option<Value>; 2] {
     }
 }
 
+/// What a value refines.
+fn refined(f: &Function, defs: &Defs, v: Value) -> Value {
+    let mut v = v;
+    while let Some(Op::Refine { a, .. } | Op::Cast(a) | Op::Reinterpret(a)) = op_of(f, defs, v) {
+        v = *a;
+    }
+    v
+}
+
 /// The targets that one run of the program reaches.
 fn targets(term: &Terminator) -> impl Iterator<Item = Block> {
     let suspends = matches!(term, Terminator::Hop { .. } | Terminator::Emit { .. });
@@ -188,16 +256,24 @@ fn targets(term: &Terminator) -> impl Iterator<Item = Block> {
 
 impl Loop {
     /// The loop of this header; none when each way back is interrupted.
-    fn at(f: &Function, graph: &Graph, header: Block) -> Option<Loop> {
+    fn at(f: &Function, graph: &Graph, defs: &Defs, header: Block) -> Option<Loop> {
+        let mut reached = vec![false; f.blocks.len()];
+        let mut work = vec![header];
+        while let Some(b) = work.pop() {
+            if !std::mem::replace(&mut reached[b.index()], true) {
+                work.extend(targets(&f.block(b).term));
+            }
+        }
         let before = |b: Block| {
             let edges = graph.predecessors[b.index()].iter().map(|(p, _)| *p);
-            edges.filter(|p| targets(&f.block(*p).term).any(|t| t == b)).collect::<Vec<_>>()
+            edges.filter(|p| reached[p.index()] && targets(&f.block(*p).term).any(|t| t == b)).collect::<Vec<_>>()
         };
         let mut work = before(header);
         work.retain(|p| graph.is_back(*p, header));
         if work.is_empty() {
             return None;
         }
+        let backs = work.clone();
         let mut blocks = vec![false; f.blocks.len()];
         blocks[header.index()] = true;
         while let Some(b) = work.pop() {
@@ -205,11 +281,39 @@ impl Loop {
                 work.extend(before(b));
             }
         }
-        Some(Loop { header, blocks, varies: Vec::new() })
+        let counter = f.block(header).header.map(|h| h.counter);
+        let compares = |b: Block| match &f.block(b).term {
+            Terminator::Branch { cond, .. } => match op_of(f, defs, *cond) {
+                Some(Op::Compare { a, b, .. }) => {
+                    let is_counter = |v: Value| Some(refined(f, defs, v)) == counter;
+                    let is_number = |v: Value| f.value(v).range.as_const().is_some();
+                    (is_counter(*a) && is_number(*b)) || (is_number(*a) && is_counter(*b))
+                }
+                _ => false,
+            },
+            _ => false,
+        };
+        let each_turn = |b: Block| backs.iter().all(|back| graph.dominates(b, *back));
+        let counted = graph.order.iter().any(|b| blocks[b.index()] && compares(*b) && each_turn(*b));
+        Some(Loop { header, counted, blocks, varies: Vec::new() })
     }
 
     fn contains(&self, b: Block) -> bool {
         self.blocks[b.index()]
+    }
+
+    /// Whether something computed from the counter is added to something that is not known: from kernel 6.10 on, the bounds of such a sum
+    /// tell the verifier about what it was added to, and so in each turn something else.
+    fn mixes(&self, f: &Function, counted: &[bool]) -> bool {
+        let known = |v: Value| f.value(v).range.as_const().is_some();
+        let mixed = |a: Value, b: Value| !known(a) && !known(b) && counted[a.index()] != counted[b.index()];
+        let place = |addr: &Addr| matches!((addr.base, addr.index), (Some(a), Some(b)) if mixed(a, b));
+        let inst = |op: &Op| match op {
+            Op::Binary { op: BinOp::Add | BinOp::Sub, a, b, .. } => mixed(*a, *b),
+            Op::Load { addr, .. } | Op::Store { addr, .. } => place(addr),
+            _ => false,
+        };
+        f.blocks().any(|(b, data)| self.contains(b) && data.insts.iter().any(|i| inst(&i.op)))
     }
 
     /// Whether more than one path leads around.
