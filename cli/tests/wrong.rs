@@ -80,7 +80,7 @@ fn codes_and_hooks() {
     let page = trav(&["explain", "e0501"]);
     assert_eq!(page.status, Some(0));
     assert!(page.out.starts_with("# E0501"), "{}", page.out);
-    refused(&["hooks", "xpr"], 2, &["no hook `xpr`", "did you mean `xrp`"]);
+    refused(&["hooks", "xrq"], 2, &["no hook `xrq`", "did you mean `xrp`"]);
     refused(&["build", LIST, "--hook", "nvme"], 2, &["no hook `nvme`"]);
     refused(&["disasm", LIST], 2, &["no little-endian 64-bit ELF"]);
 }

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Status};
 use clap::Args;
 use std::fs::File;
 use std::io::{Read, Write};
-use trav_compiler::bpf::disasm::disassemble;
+use trav_compiler::bpf::disassemble;
 
 /// The largest object that is read; the kernel takes a million instructions, which are 8 MiB.
 const OBJECT_BYTES_MAX: u64 = 256 << 20;

@@ -21,9 +21,9 @@ impl New {
             Ok(true) => {}
             Ok(false) => return Err(Failure::call(format!("`{shown}` is not empty; nothing was written"))),
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(&self.folder).map_err(|e| Failure::file("make", shown, &e))?;
+                fs::create_dir_all(&self.folder).map_err(|e| Failure::file("make", &shown, &e))?;
             }
-            Err(e) => return Err(Failure::file("use", shown, &e)),
+            Err(e) => return Err(Failure::file("use", &shown, &e)),
         }
         let files: [(&str, &[u8]); 3] = [
             ("list.trav", include_bytes!("../../template/list.trav")),
