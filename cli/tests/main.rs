@@ -3,6 +3,7 @@
 mod batch;
 mod build;
 mod check;
+mod examples;
 mod project;
 mod run;
 mod wrong;

@@ -8,6 +8,7 @@ use crate::query::Failure;
 use serde_json::Value as Json;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use trav_compiler::{Compilation, Loader, texts};
 use trav_runtime::call::{Answer, CallError, Caller, Images};
@@ -36,8 +37,9 @@ impl Loader for NoFiles {
 impl Library {
     /// Nothing is compiled yet.
     pub fn new(options: &Options) -> Self {
-        let modules = texts::standard_modules().map(|name| (name, OnceCell::new())).collect();
-        Library { options: options.clone(), modules }
+        let built_in = texts::standard_modules();
+        let modules = built_in.chain(options.specs.iter().flat_map(|folder| specs_in(folder)));
+        Library { options: options.clone(), modules: modules.map(|name| (name, OnceCell::new())).collect() }
     }
 
     /// A format, as `std.NAME`.
@@ -56,6 +58,12 @@ impl Library {
         let (_, text) = texts::standard_module(&path).expect("the names come from the table of texts");
         Ok(text.into())
     }
+}
+
+/// The files of a folder as standard modules; none where it cannot be read.
+fn specs_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|e| Some(format!("std.{}", e.file_name().to_str()?.strip_suffix(".trav")?))).collect()
 }
 
 fn compile(name: &str, text: String) -> Result<Compilation, String> {
