@@ -1,6 +1,6 @@
 //! Wrong calls and wrong specs: each has its exit status and says what is wrong.
 
-use super::{BPFKV, LIST, bpfkv, file, trav};
+use super::{BPFKV, LIST, bpfkv, file, list, trav};
 
 /// Calls, checks the status and that the message has these parts.
 #[track_caller]
@@ -58,6 +58,20 @@ fn arguments() {
     refused(&["run", BPFKV, "get", "key=3", "--image", &image, "--image", &image], 2, &["given twice"]);
     let journal = format!("journal={image}");
     refused(&["run", BPFKV, "get", "key=3", "--image", &image, "--image", &journal], 2, &["no source `journal`"]);
+}
+
+#[test]
+fn dumps() {
+    let image = file("dumps", "list.img", list::image());
+    let dump = |args: &[&str], parts: &[&str]| {
+        refused(&[&["dump", LIST], args, &["--image", &image]].concat(), 2, parts);
+    };
+    dump(&["Blok", "--at", "0"], &["no structure `Blok`", "did you mean `Block`"]);
+    dump(&["Block"], &["--at"]);
+    dump(&["Block", "--at", "x"], &["--at takes an integer", "found `x`"]);
+    dump(&["Block", "n=1", "--at", "0"], &["no parameter `n`"]);
+    let off = trav(&["dump", LIST, "Block", "--at", "1TiB", "--image", &image]);
+    assert!(off.status == Some(3) && off.err.starts_with("fault: "), "{off:?}");
 }
 
 #[test]
