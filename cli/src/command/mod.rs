@@ -3,10 +3,12 @@
 mod build;
 mod check;
 mod completions;
+mod disasm;
 mod dump;
 mod explain;
 mod fmt;
 mod hooks;
+mod new;
 mod run;
 mod test;
 
@@ -40,7 +42,9 @@ pub enum Command {
     Fmt(fmt::Fmt),
     Hooks(hooks::Hooks),
     Explain(explain::Explain),
+    Disasm(disasm::Disasm),
     Completions(completions::Completions),
+    New(new::New),
 }
 
 impl Command {
@@ -55,7 +59,9 @@ impl Command {
             Command::Fmt(command) => command.run(out),
             Command::Hooks(command) => command.run(out),
             Command::Explain(command) => command.run(out),
+            Command::Disasm(command) => command.run(out),
             Command::Completions(command) => command.run(out),
+            Command::New(command) => command.run(out),
         }
     }
 }
