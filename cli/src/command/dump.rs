@@ -3,6 +3,7 @@
 use crate::failure::{self, Failure, Status};
 use crate::load::{Spec, has_error};
 use crate::render;
+use crate::suggest::did_you_mean;
 use clap::Args;
 use serde_json::{Value as Json, json};
 use std::io::Write;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use trav_compiler::compile_dump;
 use trav_compiler::dump::Entry;
 use trav_compiler::ir::schema::{Display, Schema};
-use trav_runtime::exec::{Engine, ExecError, Outcome};
+use trav_runtime::exec::{Engine, Outcome};
 use trav_runtime::image::{self, Image, Sources};
 use trav_runtime::value::{Given, decode, encode, hex, parse_pair};
 
@@ -55,8 +56,12 @@ impl Dump {
         let spec = Spec::read(&self.file)?;
         let dump = compile_dump(&spec.name, &spec.text, &spec, &self.structure);
         render::tell(&dump.sources, &dump.diagnostics);
-        let Some((walk, entries)) = dump.walk.filter(|_| !has_error(&dump.diagnostics)) else {
+        if has_error(&dump.diagnostics) {
             return Err(Failure::Spec);
+        }
+        let Some((walk, entries)) = dump.walk else {
+            let near = did_you_mean(&self.structure, dump.structures.iter().map(String::as_str));
+            return Err(Failure::call(format!("there is no structure `{}`{near}", self.structure)));
         };
         let image = image::open(&self.image).map_err(|e| Failure::file("open", &self.image, &e))?;
         let mut given: Vec<(String, Given)> = Vec::new();
@@ -80,10 +85,9 @@ impl Dump {
             })?;
             args.extend(encode(&p.schema, value).map_err(|e| Failure::call(format!("argument `{}` {e}", p.name)))?);
         }
-        let refused = |e: ExecError| Failure::Refused(format!("{e:?}"));
-        let mut executor = Engine::Native.prepare(&walk).map_err(refused)?;
+        let mut executor = Engine::Native.prepare(&walk)?;
         let sources = Sources { images: walk.sources.iter().map(|_| image.clone()).collect() };
-        let trace = executor.run(&args, &sources).map_err(refused)?;
+        let trace = executor.run(&args, &sources)?;
         let rows: Vec<Row<'_>> = trace.rows.iter().map(|bytes| row(bytes, &entries)).collect();
         if self.json {
             let fields: Vec<Json> = rows.iter().map(|r| r.json(&image)).collect();

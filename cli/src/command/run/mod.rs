@@ -6,15 +6,12 @@ mod batch;
 use crate::failure::{Failure, Status};
 use crate::load;
 use clap::Args;
-use clap::builder::PossibleValuesParser;
-use clap::builder::TypedValueParser;
-use std::hint::black_box;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::io::Write;
-use std::time::Instant;
 use trav_compiler::Compilation;
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::call::{Answer, Arguments, CallError, Caller, Images};
-use trav_runtime::exec::{Engine, ExecError};
+use trav_runtime::exec::Engine;
 use trav_runtime::image;
 use trav_runtime::value::{Given, parse_pair};
 
@@ -122,11 +119,7 @@ impl<'a> Walks<'a> {
             return Err(Failure::call("no call was made that could be timed"));
         }
         let (executor, sources) = self.caller.executor(self.traversal).map_err(failure)?;
-        let start = Instant::now();
-        for args in self.timed.iter().cycle().take(usize::try_from(count).unwrap_or(usize::MAX)) {
-            black_box(executor.run(args, sources)).map_err(|e| failure(e.into()))?;
-        }
-        let nanoseconds = start.elapsed().as_nanos() as f64 / count as f64;
+        let nanoseconds = executor.time(&self.timed, count, sources)?.as_nanos() as f64 / count as f64;
         writeln!(out, r#"{{"lookups":{count},"ns_per_lookup":{nanoseconds:.1}}}"#)?;
         Ok(())
     }
@@ -165,12 +158,11 @@ fn check_sources(images: &Images, compilation: &Compilation) -> Result<(), Failu
 fn failure(error: CallError) -> Failure {
     match error {
         CallError::UnknownTraversal(name) => Failure::call(format!("there is no traversal `{name}`")),
-        CallError::Argument(message) | CallError::Exec(ExecError::Arguments(message)) => Failure::Call(message),
+        CallError::Argument(message) => Failure::Call(message),
+        CallError::Exec(error) => error.into(),
         CallError::NoImage { source, .. } if source == "image" => Failure::call("no image is given: --image FILE"),
         CallError::NoImage { traversal, source } => {
             Failure::call(format!("`{traversal}` reads from `{source}`: --image {source}=FILE"))
         }
-        CallError::Exec(ExecError::Io(error)) => Failure::call(format!("cannot read an image: {error}")),
-        CallError::Exec(ExecError::Refused(message)) => Failure::Refused(message),
     }
 }
