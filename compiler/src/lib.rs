@@ -55,8 +55,9 @@ pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
             }
         }
     }
-    diagnostics.sort_by_key(|d| d.label.span);
-    diagnostics.dedup();
+    diagnostics.sort_by_key(|d| (d.label.span, d.code));
+    // What several traversals inline is wrong once.
+    diagnostics.dedup_by_key(|d| (d.code, d.label.span));
     if !diagnostics.is_empty() {
         traversals.clear();
     }

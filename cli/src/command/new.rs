@@ -16,7 +16,7 @@ pub struct New {
 
 impl New {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
-        let shown = self.folder.display();
+        let shown = self.folder.display().to_string();
         match fs::read_dir(&self.folder).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}
             Ok(false) => return Err(Failure::call(format!("`{shown}` is not empty; nothing was written"))),

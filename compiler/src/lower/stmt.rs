@@ -370,6 +370,14 @@ impl Lowerer<'_> {
                 let val = self.coerce(val, &result, span);
                 if self.flow.reachable && !matches!(val, Val::Never) {
                     self.write_out(&val, &mut 0);
+                } else if self.flow.reachable && self.diagnostics.is_empty() {
+                    // Never silently: what has no value must have been an error.
+                    self.error(
+                        "E0310",
+                        span,
+                        "expected a result, found something that trav could not make a value of",
+                        "please report this",
+                    );
                 }
             }
             if self.flow.reachable {
@@ -548,13 +556,13 @@ impl Lowerer<'_> {
     }
 
     /// Whether an expression has two ways out by itself.
-    fn may_be_nothing(&self, e: &ast::Expr) -> bool {
+    fn may_be_nothing(&mut self, e: &ast::Expr) -> bool {
         match &*e.kind {
             ExprKind::Quantified(q) => matches!(
                 q.quantifier,
                 ast::Quantifier::First | ast::Quantifier::Last | ast::Quantifier::Min | ast::Quantifier::Max
             ),
-            ExprKind::Call { .. } => true,
+            ExprKind::Call { callee, .. } => matches!(self.result_of_call(callee), Some(Ty::Option(_))),
             _ => false,
         }
     }

@@ -482,7 +482,11 @@ impl Lowerer<'_> {
         let def = &program.structs[view.def.index()];
         let m = &def.members[i];
         let MemberKind::Stored { ty, .. } = &m.kind else { return Decoded { val: Val::Never, end: None } };
-        let Some(place) = self.place_of_member(view, i) else { return Decoded { val: Val::Never, end: None } };
+        let Some(place) = self.place_of_member(view, i) else {
+            let message = format!("expected `{}` at a place that is known here, found none", m.name);
+            self.error("E0406", span, message, "what stands before it has no known end");
+            return Decoded { val: Val::Never, end: None };
+        };
         let ctx = Context {
             view: Some(view.clone()),
             limit: view.limit,
@@ -617,14 +621,52 @@ impl Lowerer<'_> {
             return self.decode(&arms[one].ty, place, ctx, span);
         }
         let mut alternatives = Vec::new();
-        let mut ends = Vec::new();
-        for i in possible {
-            let d = self.scoped(|l| l.decode(&arms[i].ty, place, ctx, span));
-            ends.push(d.end);
-            alternatives.push((arms[i].label.clone(), d.val));
+        for i in &possible {
+            let d = self.scoped(|l| l.decode(&arms[*i].ty, place, ctx, span));
+            alternatives.push((arms[*i].label.clone(), d.val));
         }
-        let end = ends.first().copied().flatten().filter(|e| ends.iter().all(|x| x == &Some(*e)));
+        let end = self.end_of_arms(value, arms, &possible, place, ctx, module);
         Decoded { val: collapse(alternatives), end }
+    }
+
+    /// Where a field ends whose arms differ in size: the tag decides at run time.
+    fn end_of_arms(
+        &mut self,
+        tag: Value,
+        arms: &[FieldArm],
+        possible: &[usize],
+        place: Place,
+        ctx: &Context,
+        module: ModuleId,
+    ) -> Option<Value> {
+        let (first, rest) = possible.split_first()?;
+        let arm = &arms[*first];
+        let span = self.span;
+        let end_here = |l: &mut Self| match l.program.extent(module, &arm.ty) {
+            crate::check::layout::Extent::Const(n) => Some(l.offset_of(place.plus(n))),
+            crate::check::layout::Extent::AtLeast(_) => l.decode(&arm.ty, place, ctx, span).end,
+        };
+        if rest.is_empty() || arm.patterns.is_empty() {
+            return end_here(self);
+        }
+        let mut hit: Option<Value> = None;
+        for n in arm.patterns.iter().filter_map(|p| self.program.const_int(module, p).ok()).collect::<Vec<_>>() {
+            let n = self.number_as(n, self.ty(tag));
+            let one = self.compare(CmpOp::Eq, tag, n);
+            hit = Some(match hit {
+                Some(h) => self.exact(BinOp::Or, h, one),
+                None => one,
+            });
+        }
+        let split = self.split_value(hit);
+        let as_val = |end: Option<Value>| end.map_or(Val::Never, |v| Val::Int(v, IntTy::U64));
+        let end = self.both(
+            split,
+            span,
+            |l| as_val(end_here(l)),
+            |l| as_val(l.end_of_arms(tag, arms, rest, place, ctx, module)),
+        );
+        if let Val::Int(v, _) = end { Some(v) } else { None }
     }
 
     /// The arms that the tag's known range leaves possible.
