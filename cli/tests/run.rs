@@ -27,7 +27,8 @@ fn a_result_is_one_line_of_json() {
     on_each_engine(&["run", LIST, "total", "--image", &image, "--json"], |engine, ran| {
         let bytes = 4096 * blocks;
         let result = format!(r#"{{"blocks":{blocks},"values":{count},"sum":{sum}}}"#);
-        let line = format!(r#"{{"traversal":"total","engine":"{engine}","result":{result},"hops":{blocks},"bytes":{bytes}}}"#);
+        let line =
+            format!(r#"{{"traversal":"total","engine":"{engine}","result":{result},"hops":{blocks},"bytes":{bytes}}}"#);
         assert_eq!((ran.status, ran.out, ran.err.as_str()), (Some(0), line + "\n", ""));
     });
 }

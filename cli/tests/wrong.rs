@@ -1,6 +1,6 @@
 //! Wrong calls and wrong specs: each has its exit status and says what is wrong.
 
-use super::{BPFKV, LIST, bpfkv, file, trav};
+use super::{BPFKV, LIST, bpfkv, file, list, trav};
 
 /// Calls, checks the status and that the message has these parts.
 #[track_caller]
@@ -61,6 +61,20 @@ fn arguments() {
 }
 
 #[test]
+fn dumps() {
+    let image = file("dumps", "list.img", list::image());
+    let dump = |args: &[&str], parts: &[&str]| {
+        refused(&[&["dump", LIST], args, &["--image", &image]].concat(), 2, parts);
+    };
+    dump(&["Blok", "--at", "0"], &["no structure `Blok`", "did you mean `Block`"]);
+    dump(&["Block"], &["--at"]);
+    dump(&["Block", "--at", "x"], &["--at takes an integer", "found `x`"]);
+    dump(&["Block", "n=1", "--at", "0"], &["no parameter `n`"]);
+    let off = trav(&["dump", LIST, "Block", "--at", "1TiB", "--image", &image]);
+    assert!(off.status == Some(3) && off.err.starts_with("fault: "), "{off:?}");
+}
+
+#[test]
 fn specs() {
     let wrong = file("wrong-spec", "wrong.trav", "struct A { a: u99 }\n");
     refused(&["check", &wrong], 1, &["wrong.trav:1", "E0"]);
@@ -80,7 +94,7 @@ fn codes_and_hooks() {
     let page = trav(&["explain", "e0501"]);
     assert_eq!(page.status, Some(0));
     assert!(page.out.starts_with("# E0501"), "{}", page.out);
-    refused(&["hooks", "xpr"], 2, &["no hook `xpr`", "did you mean `xrp`"]);
+    refused(&["hooks", "xrq"], 2, &["no hook `xrq`", "did you mean `xrp`"]);
     refused(&["build", LIST, "--hook", "nvme"], 2, &["no hook `nvme`"]);
     refused(&["disasm", LIST], 2, &["no little-endian 64-bit ELF"]);
 }

@@ -55,8 +55,9 @@ pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
             }
         }
     }
-    diagnostics.sort_by_key(|d| d.label.span);
-    diagnostics.dedup();
+    diagnostics.sort_by_key(|d| (d.label.span, d.code));
+    // What several traversals inline is wrong once.
+    diagnostics.dedup_by_key(|d| (d.code, d.label.span));
     if !diagnostics.is_empty() {
         traversals.clear();
     }
@@ -114,7 +115,10 @@ pub struct Dump {
     pub sources: SourceMap,
     /// Errors and warnings.
     pub diagnostics: Vec<Diagnostic>,
-    /// The walk that gives the rows ([`dump::ROW`]), and what each row's `field` stands for; none after an error.
+    /// The structures that the module names.
+    pub structures: Vec<String>,
+    /// The walk that gives the rows ([`dump::ROW`]), and what each row's `field` stands for; none after an error, and where the
+    /// module has no such structure.
     pub walk: Option<(Verified, Vec<dump::Entry>)>,
 }
 
@@ -128,21 +132,9 @@ pub fn compile_dump(name: &str, text: &str, loader: &dyn Loader, structure: &str
     diagnostics.extend(checked.diagnostics);
     let names = &checked.program.modules[ModuleId(0).index()].names;
     let found = names.get(structure).map(|(d, _)| *d);
+    let structures = names.iter().filter(|(_, (d, _))| matches!(d, Def::Struct(_))).map(|(n, _)| n.clone()).collect();
     let Some(Def::Struct(id)) = found.filter(|_| diagnostics.is_empty()) else {
-        if diagnostics.is_empty() {
-            let structs = names.iter().filter(|(_, (d, _))| matches!(d, Def::Struct(_))).map(|(n, _)| n.as_str());
-            let like = check::nearest(structure, structs).map(String::from);
-            let at = source::Span { file, ..source::Span::default() };
-            let mut d = Diagnostic::error(
-                "E0201",
-                at,
-                format!("expected a structure of the module, found `{structure}`"),
-                "in this module",
-            );
-            d.help = like.map(|l| format!("did you mean `{l}`?"));
-            diagnostics.push(d);
-        }
-        return Dump { sources, diagnostics, walk: None };
+        return Dump { sources, diagnostics, structures, walk: None };
     };
     let (lowered, entries) = lower::dump::lower_dump(&checked.program, &sources, id);
     let walk = match finish(lowered, &sources) {
@@ -152,7 +144,7 @@ pub fn compile_dump(name: &str, text: &str, loader: &dyn Loader, structure: &str
             None
         }
     };
-    Dump { sources, diagnostics, walk }
+    Dump { sources, diagnostics, structures, walk }
 }
 
 /// Lowers, proves and verifies one traversal.

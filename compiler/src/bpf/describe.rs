@@ -77,6 +77,11 @@ pub fn state(btf: &mut Btf, scalars: &Scalars, f: &Function, layout: &StateLayou
         let ty = btf.array(scalars.word, scalars.int, layout.frame_words);
         add("frame", ty, layout.frame);
     }
+    let homes = layout.cuts.homes().count() as u32;
+    if homes > 0 {
+        let ty = btf.array(scalars.word, scalars.int, homes);
+        add("homes", ty, layout.homes);
+    }
     for (i, (slot, offset)) in f.slots.iter().zip(&layout.slots).enumerate().filter(|(_, (s, _))| s.size > 0) {
         let ty = scalars.bytes(btf, slot.size);
         add(&format!("slot{i}_{}", identifier(&slot.name)), ty, *offset);

@@ -179,10 +179,12 @@ impl Lowerer<'_> {
         };
         let text = self.text(span).to_string();
         let fault = self.fault(FaultKind::Corrupt, format!("`{text}` lies outside its bytes"), span);
-        for (a, b) in [(start, end), (end, len)] {
-            let ordered = self.compare(CmpOp::Le, a, b);
-            self.guard(ordered, fault);
-        }
+        let ordered = self.compare(CmpOp::Le, end, len);
+        self.guard(ordered, fault);
+        let end = self.shown(end, ordered);
+        let ordered = self.compare(CmpOp::Le, start, end);
+        self.guard(ordered, fault);
+        let start = self.shown(start, ordered);
         self.part(b, start, end)
     }
 
@@ -394,7 +396,8 @@ impl Lowerer<'_> {
     fn end_of_walk(&mut self, exits: Exits, span: Span, at_end: impl FnOnce(&mut Self) -> Value) -> Val {
         let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
         self.merge(ends, span);
-        let v = Val::Bool(at_end(self));
+        // This way does not dominate what follows: a difference found before leads there too.
+        let v = Val::Bool(self.scoped(at_end));
         let mut flows = exits.breaks;
         flows.push((self.flow.clone(), v));
         self.merge(flows, span)
@@ -508,7 +511,7 @@ impl Lowerer<'_> {
         );
         let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
         self.merge(ends, span);
-        let full = self.len_value(b.len);
+        let full = self.scoped(|l| l.len_value(b.len));
         let mut flows = exits.breaks;
         flows.push((self.flow.clone(), Val::Int(full, IntTy::plain(32, false))));
         let Val::Int(len, _) = self.merge(flows, span) else { return Decoded { val: Val::Never, end } };

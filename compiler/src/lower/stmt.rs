@@ -372,7 +372,12 @@ impl Lowerer<'_> {
                     self.write_out(&val, &mut 0);
                 } else if self.flow.reachable && self.diagnostics.is_empty() {
                     // Never silently: what has no value must have been an error.
-                    self.error("E0310", span, "expected a result, found something that trav could not make a value of", "please report this");
+                    self.error(
+                        "E0310",
+                        span,
+                        "expected a result, found something that trav could not make a value of",
+                        "please report this",
+                    );
                 }
             }
             if self.flow.reachable {

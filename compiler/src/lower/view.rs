@@ -630,7 +630,15 @@ impl Lowerer<'_> {
     }
 
     /// Where a field ends whose arms differ in size: the tag decides at run time.
-    fn end_of_arms(&mut self, tag: Value, arms: &[FieldArm], possible: &[usize], place: Place, ctx: &Context, module: ModuleId) -> Option<Value> {
+    fn end_of_arms(
+        &mut self,
+        tag: Value,
+        arms: &[FieldArm],
+        possible: &[usize],
+        place: Place,
+        ctx: &Context,
+        module: ModuleId,
+    ) -> Option<Value> {
         let (first, rest) = possible.split_first()?;
         let arm = &arms[*first];
         let span = self.span;

@@ -4,7 +4,10 @@
 //! `{"id", "result"}`, `{"id", "error"}` or `{"id", "unsupported": true}`. A family such as `read` or `walk` may combine several
 //! walks with plain reads of bytes that a walk named; what the bytes mean is known to the spec only.
 
+mod compose;
 mod format;
+mod inflate;
+mod parts;
 mod query;
 mod session;
 mod value;

@@ -10,14 +10,15 @@
 //! that a hop or a row interrupts is none to the verifier.
 
 use super::uses::op_of;
+use crate::bpf::loops::{Loop, loops, targets};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::{Addr, BinOp, Block, Function, Op, Size, Terminator, Value};
+use crate::ir::{Addr, BinOp, Block, BlockData, Function, Op, Size, Terminator, Value};
 use std::collections::HashMap;
 
 /// The decisions for one function.
 pub struct Widening {
-    loops: Vec<Loop>,
+    loops: Vec<Knowledge>,
     /// Parameters that are widened at the start of their block.
     params: Vec<bool>,
     /// Counters, and what they are refined to, that are used by a widened copy.
@@ -26,12 +27,11 @@ pub struct Widening {
     next: Vec<bool>,
 }
 
-struct Loop {
-    header: Block,
+/// A loop with what is known of it.
+struct Knowledge {
+    shape: Loop,
     /// Whether each turn compares the counter with a number.
     counted: bool,
-    /// For each block whether it belongs to the loop.
-    blocks: Vec<bool>,
     /// For each value whether the verifier knows something else of it in each turn.
     varies: Vec<bool>,
 }
@@ -39,37 +39,30 @@ struct Loop {
 impl Widening {
     /// Decides. Inner loops come before outer ones.
     pub fn of(f: &Function, graph: &Graph, defs: &Defs) -> Widening {
-        let mut loops: Vec<Loop> = f
-            .blocks()
-            .filter(|(b, data)| data.header.is_some() && graph.is_reached(*b))
-            .filter_map(|(h, _)| Loop::at(f, graph, defs, h))
-            .collect();
-        loops.sort_by_key(|l| l.blocks.iter().filter(|b| **b).count());
         let mut widening = Widening {
             loops: Vec::new(),
             params: joins_of_many(f, graph, defs),
             copied: HashMap::new(),
             next: vec![false; f.values.len()],
         };
-        for mut l in loops {
+        for l in loops(f, graph) {
             let header = f.block(l.header);
             let counter = header.header.map(|h| h.counter);
-            let counted = counter.map(|c| widening.computed_from(f, &l, &[c]));
-            if let Some(counter) = counter.filter(|_| counted.is_some_and(|counted| l.mixes(f, &counted))) {
+            if let Some(counter) = counter.filter(|c| mixes(f, &l, &widening.computed_from(f, &l, &[*c]))) {
                 widening.copy_counter(f, &l, counter);
             }
-            l.varies = widening.varying(f, &l);
-            if l.branches_and_joins(f) {
+            let mut varies = widening.varying(f, &l);
+            if branches_and_joins(f, &l) {
                 for (i, param) in header.params.iter().enumerate() {
-                    let again = |b: Block| {
-                        l.contains(b)
-                            && f.block(b).term.targets().any(|t| t.block == l.header && l.varies[t.args[i].index()])
-                    };
-                    widening.params[param.index()] |= Some(*param) != counter && f.blocks().any(|(b, _)| again(b));
+                    let to_header = |b: &Block| f.block(*b).term.targets().filter(|t| t.block == l.header);
+                    let mut again = l.backs.iter().flat_map(to_header);
+                    let computed = again.any(|t| varies[t.args[i].index()]);
+                    widening.params[param.index()] |= computed && Some(*param) != counter;
                 }
-                l.varies = widening.varying(f, &l);
+                varies = widening.varying(f, &l);
             }
-            widening.loops.push(l);
+            let counted = is_counted(f, graph, defs, &l);
+            widening.loops.push(Knowledge { shape: l, counted, varies });
         }
         widening
     }
@@ -86,7 +79,7 @@ impl Widening {
 
     /// Whether this is the header of a loop in which no comparison with a number shows that it ends.
     pub fn is_uncounted(&self, header: Block) -> bool {
-        self.loops.iter().any(|l| l.header == header && !l.counted)
+        self.loops.iter().any(|l| l.shape.header == header && !l.counted)
     }
 
     /// The counter of which a widened copy stands for this value, except where it is counted.
@@ -122,12 +115,12 @@ impl Widening {
 
     /// Whether a loop is left on this way.
     pub fn leaves(&self, from: Block, to: Block) -> bool {
-        self.loops.iter().any(|l| l.contains(from) && !l.contains(to))
+        self.loops.iter().any(|l| l.shape.contains(from) && !l.shape.contains(to))
     }
 
     /// Whether the value is widened when it goes from one block to another.
     pub fn on_way(&self, v: Value, from: Block, to: Block) -> bool {
-        self.loops.iter().any(|l| l.contains(from) && !l.contains(to) && l.varies[v.index()])
+        self.loops.iter().any(|l| l.shape.contains(from) && !l.shape.contains(to) && l.varies[v.index()])
     }
 
     /// The values that differ from turn to turn in what the verifier knows of them: the parameters of the loop's header and of the headers
@@ -248,81 +241,40 @@ fn refined(f: &Function, defs: &Defs, v: Value) -> Value {
     v
 }
 
-/// The targets that one run of the program reaches.
-fn targets(term: &Terminator) -> impl Iterator<Item = Block> {
-    let suspends = matches!(term, Terminator::Hop { .. } | Terminator::Emit { .. });
-    term.targets().map(|t| t.block).filter(move |_| !suspends)
+/// Whether each turn compares the counter with a number, which shows the verifier that the loop ends.
+fn is_counted(f: &Function, graph: &Graph, defs: &Defs, l: &Loop) -> bool {
+    let counter = f.block(l.header).header.map(|h| h.counter);
+    let compares = |b: Block| {
+        let Terminator::Branch { cond, .. } = &f.block(b).term else { return false };
+        let Some(Op::Compare { a, b, .. }) = op_of(f, defs, *cond) else { return false };
+        let is_counter = |v: Value| Some(refined(f, defs, v)) == counter;
+        let is_number = |v: Value| f.value(v).range.as_const().is_some();
+        (is_counter(*a) && is_number(*b)) || (is_number(*a) && is_counter(*b))
+    };
+    let each_turn = |b: Block| l.backs.iter().all(|back| graph.dominates(b, *back));
+    graph.order.iter().any(|b| l.contains(*b) && compares(*b) && each_turn(*b))
 }
 
-impl Loop {
-    /// The loop of this header; none when each way back is interrupted.
-    fn at(f: &Function, graph: &Graph, defs: &Defs, header: Block) -> Option<Loop> {
-        let mut reached = vec![false; f.blocks.len()];
-        let mut work = vec![header];
-        while let Some(b) = work.pop() {
-            if !std::mem::replace(&mut reached[b.index()], true) {
-                work.extend(targets(&f.block(b).term));
-            }
-        }
-        let before = |b: Block| {
-            let edges = graph.predecessors[b.index()].iter().map(|(p, _)| *p);
-            edges.filter(|p| reached[p.index()] && targets(&f.block(*p).term).any(|t| t == b)).collect::<Vec<_>>()
-        };
-        let mut work = before(header);
-        work.retain(|p| graph.is_back(*p, header));
-        if work.is_empty() {
-            return None;
-        }
-        let backs = work.clone();
-        let mut blocks = vec![false; f.blocks.len()];
-        blocks[header.index()] = true;
-        while let Some(b) = work.pop() {
-            if !std::mem::replace(&mut blocks[b.index()], true) {
-                work.extend(before(b));
-            }
-        }
-        let counter = f.block(header).header.map(|h| h.counter);
-        let compares = |b: Block| match &f.block(b).term {
-            Terminator::Branch { cond, .. } => match op_of(f, defs, *cond) {
-                Some(Op::Compare { a, b, .. }) => {
-                    let is_counter = |v: Value| Some(refined(f, defs, v)) == counter;
-                    let is_number = |v: Value| f.value(v).range.as_const().is_some();
-                    (is_counter(*a) && is_number(*b)) || (is_number(*a) && is_counter(*b))
-                }
-                _ => false,
-            },
-            _ => false,
-        };
-        let each_turn = |b: Block| backs.iter().all(|back| graph.dominates(b, *back));
-        let counted = graph.order.iter().any(|b| blocks[b.index()] && compares(*b) && each_turn(*b));
-        Some(Loop { header, counted, blocks, varies: Vec::new() })
-    }
+/// Whether something computed from the counter is added to something that is not known: from kernel 6.10 on, the bounds of such a sum
+/// tell the verifier about what it was added to, and so in each turn something else.
+fn mixes(f: &Function, l: &Loop, counted: &[bool]) -> bool {
+    let known = |v: Value| f.value(v).range.as_const().is_some();
+    let mixed = |a: Value, b: Value| !known(a) && !known(b) && counted[a.index()] != counted[b.index()];
+    let place = |addr: &Addr| matches!((addr.base, addr.index), (Some(a), Some(b)) if mixed(a, b));
+    let inst = |op: &Op| match op {
+        Op::Binary { op: BinOp::Add | BinOp::Sub, a, b, .. } => mixed(*a, *b),
+        Op::Load { addr, .. } | Op::Store { addr, .. } => place(addr),
+        _ => false,
+    };
+    f.blocks().any(|(b, data)| l.contains(b) && data.insts.iter().any(|i| inst(&i.op)))
+}
 
-    fn contains(&self, b: Block) -> bool {
-        self.blocks[b.index()]
-    }
-
-    /// Whether something computed from the counter is added to something that is not known: from kernel 6.10 on, the bounds of such a sum
-    /// tell the verifier about what it was added to, and so in each turn something else.
-    fn mixes(&self, f: &Function, counted: &[bool]) -> bool {
-        let known = |v: Value| f.value(v).range.as_const().is_some();
-        let mixed = |a: Value, b: Value| !known(a) && !known(b) && counted[a.index()] != counted[b.index()];
-        let place = |addr: &Addr| matches!((addr.base, addr.index), (Some(a), Some(b)) if mixed(a, b));
-        let inst = |op: &Op| match op {
-            Op::Binary { op: BinOp::Add | BinOp::Sub, a, b, .. } => mixed(*a, *b),
-            Op::Load { addr, .. } | Op::Store { addr, .. } => place(addr),
-            _ => false,
-        };
-        f.blocks().any(|(b, data)| self.contains(b) && data.insts.iter().any(|i| inst(&i.op)))
-    }
-
-    /// Whether more than one path leads around.
-    fn branches_and_joins(&self, f: &Function) -> bool {
-        let branches = |data: &crate::ir::BlockData| {
-            let inside = targets(&data.term).filter(|t| self.contains(*t)).count();
-            let copies = data.insts.iter().any(|i| matches!(&i.op, Op::Copy { len: Size::Value(_), .. }));
-            inside > 1 || copies
-        };
-        f.blocks().any(|(b, data)| self.contains(b) && branches(data))
-    }
+/// Whether more than one path leads around.
+fn branches_and_joins(f: &Function, l: &Loop) -> bool {
+    let branches = |data: &BlockData| {
+        let inside = targets(&data.term).filter(|t| l.contains(*t)).count();
+        let copies = data.insts.iter().any(|i| matches!(&i.op, Op::Copy { len: Size::Value(_), .. }));
+        inside > 1 || copies
+    };
+    f.blocks().any(|(b, data)| l.contains(b) && branches(data))
 }

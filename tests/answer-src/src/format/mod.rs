@@ -1,6 +1,13 @@
 //! The families of queries, one module a format.
 
+mod erofs;
+mod exfat;
 mod ext;
+mod fat;
+mod iso;
+mod partition;
+mod qcow2;
+mod squashfs;
 
 use crate::query::{Failure, Query, Reply};
 use crate::session::Session;
@@ -13,7 +20,17 @@ struct Family {
     answer: fn(&mut Session<'_>, &Query) -> Reply,
 }
 
-const FAMILIES: &[Family] = &[Family { prefix: "ext", answer: ext::answer }];
+const FAMILIES: &[Family] = &[
+    Family { prefix: "erofs", answer: erofs::answer },
+    Family { prefix: "exfat", answer: exfat::answer },
+    Family { prefix: "ext", answer: ext::answer },
+    Family { prefix: "fat", answer: fat::answer },
+    Family { prefix: "gpt", answer: partition::answer_gpt },
+    Family { prefix: "iso", answer: iso::answer },
+    Family { prefix: "mbr", answer: partition::answer_mbr },
+    Family { prefix: "qcow2", answer: qcow2::answer },
+    Family { prefix: "squashfs", answer: squashfs::answer },
+];
 
 /// Answers a query.
 pub fn answer(session: &mut Session<'_>, query: &Query) -> Reply {

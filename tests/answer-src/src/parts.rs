@@ -1,0 +1,83 @@
+//! Contents and lists put together from what walks gave.
+
+use crate::query::{Failure, Query};
+use crate::session::Session;
+use serde_json::{Value as Json, json};
+
+/// The most bytes of one answer's content.
+const CONTENT_BYTES_MAX: u64 = 512 << 20;
+
+/// A part of a file's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Where it begins in the file.
+    pub logical: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Where it begins on the image; none for zeros.
+    pub physical: Option<u64>,
+}
+
+/// The window that `offset` and `length` of a query ask for in a file of `size` bytes; all of it where they are left out.
+pub fn window(query: &Query, size: u64) -> Result<(u64, u64), Failure> {
+    let number = |name: &str, default: u64| match query.get(name) {
+        Some(_) => query.u64(name),
+        None => Ok(default),
+    };
+    let start = number("offset", 0)?.min(size);
+    let end = start.saturating_add(number("length", size)?).min(size);
+    match end - start {
+        0..=CONTENT_BYTES_MAX => Ok((start, end)),
+        length => Err(Failure::error(format!("{length} bytes are too many for one answer"))),
+    }
+}
+
+/// The bytes from `start` to `end` of a file. Its parts must cover them, in order.
+pub fn read(session: &Session<'_>, parts: &[Part], (start, end): (u64, u64)) -> Result<Vec<u8>, Failure> {
+    let mut out = Vec::with_capacity((end - start) as usize);
+    for part in parts {
+        let at = start + out.len() as u64;
+        let part_end = part.logical.saturating_add(part.length);
+        if part_end <= at || at >= end {
+            continue;
+        }
+        if part.logical > at {
+            break;
+        }
+        let (skip, count) = (at - part.logical, part_end.min(end) - at);
+        match part.physical {
+            Some(physical) => out.extend(session.read(physical.saturating_add(skip), count)?),
+            None => out.resize(out.len() + count as usize, 0),
+        }
+    }
+    match out.len() as u64 == end - start {
+        true => Ok(out),
+        false => Err(Failure::error("the file's parts do not cover its size")),
+    }
+}
+
+/// Numbers in a row as maximal runs `[start, count]`.
+pub fn runs(numbers: impl IntoIterator<Item = u64>) -> Vec<(u64, u64)> {
+    let mut out: Vec<(u64, u64)> = Vec::new();
+    for n in numbers {
+        match out.last_mut() {
+            Some((start, count)) if *start + *count == n => *count += 1,
+            _ => out.push((n, 1)),
+        }
+    }
+    out
+}
+
+/// A list as answers give it: its length, all of it, and its first and last four.
+pub fn list(name: &str, items: Vec<Json>) -> Json {
+    let (head, tail) = (&items[..items.len().min(4)], &items[items.len().saturating_sub(4)..]);
+    json!({ format!("n_{name}"): items.len(), "head": head, "tail": tail, name: items })
+}
+
+/// Adds the members of another object.
+pub fn with(mut json: Json, more: Json) -> Json {
+    if let (Json::Object(members), Json::Object(more)) = (&mut json, more) {
+        members.extend(more);
+    }
+    json
+}
