@@ -172,7 +172,7 @@ fn quoted(language: Language, text: &str) -> String {
             let escape = |b: u8| match b {
                 b'"' | b'\\' => format!("\\{}", b as char),
                 // Octal, which ends after three digits, and `?`, which might begin a trigraph.
-                b if b < b' ' || b >= 0x7f || b == b'?' => format!("\\{b:03o}"),
+                b if !(b' '..0x7f).contains(&b) || b == b'?' => format!("\\{b:03o}"),
                 b => (b as char).to_string(),
             };
             format!("\"{}\"", text.bytes().map(escape).collect::<String>())
