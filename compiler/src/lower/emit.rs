@@ -14,6 +14,8 @@ pub(super) struct Scope {
     ops: HashMap<(u32, ir::Ty, Op), Value>,
     /// What conditions say about values here.
     facts: HashMap<Value, Range>,
+    /// Numbers that conditions say values are not.
+    excluded: HashMap<Value, Vec<i128>>,
     /// Members of views already decoded, by view and member, with their ends where the size is dynamic.
     pub members: HashMap<(u32, usize), (u32, Val, Option<Value>)>,
 }
@@ -27,6 +29,9 @@ impl Scope {
         for (k, r) in &other.facts {
             let known = self.facts.entry(*k).or_insert(*r);
             *known = known.meet(*r);
+        }
+        for (k, numbers) in &other.excluded {
+            self.excluded.entry(*k).or_default().extend(numbers);
         }
         for (k, v) in &other.members {
             self.members.entry(*k).or_insert_with(|| v.clone());
@@ -104,6 +109,11 @@ impl Lowerer<'_> {
     pub(super) fn learn(&mut self, v: Value, range: Range) {
         let known = self.range(v).meet(range);
         self.scopes.last_mut().expect("a scope is open").facts.insert(v, known);
+    }
+
+    /// Whether conditions say that a value is not this number.
+    pub(super) fn is_excluded(&self, v: Value, n: i128) -> bool {
+        self.scopes.iter().any(|s| s.excluded.get(&v).is_some_and(|numbers| numbers.contains(&n)))
     }
 
     /// The constant that a value is, by its claim.
@@ -266,6 +276,13 @@ impl Lowerer<'_> {
                 let nb = range::refine(op, sense, false, rb, ra);
                 self.learn(a, na);
                 self.learn(b, nb);
+                if matches!((op, sense), (CmpOp::Eq, false) | (CmpOp::Ne, true)) {
+                    for (v, other) in [(a, b), (b, a)] {
+                        if let Some(n) = self.as_const(other) {
+                            self.scopes.last_mut().expect("a scope is open").excluded.entry(v).or_default().push(n);
+                        }
+                    }
+                }
             }
             Some(Op::Binary { op: BinOp::Xor, a, b, .. }) if self.as_const(b) == Some(1) => self.learn_from(a, !sense),
             Some(Op::Binary { op: BinOp::And, a, b, .. }) if sense => {
