@@ -15,6 +15,7 @@ mod test;
 use crate::failure::{Failure, Status};
 use clap::{Parser, Subcommand};
 use std::io::Write;
+use trav_runtime::value::{Given, parse_pair};
 
 /// Walks over on-disk structures: checked, proved, run, and built as eBPF objects.
 #[derive(Debug, Parser)]
@@ -64,4 +65,15 @@ impl Command {
             Command::New(command) => command.run(out),
         }
     }
+}
+
+/// Arguments by name, as given.
+type Pairs = Vec<(String, Given)>;
+
+/// Takes `NAME=VALUE` texts apart.
+fn pairs(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Pairs, Failure> {
+    let pair = |text: &str| {
+        parse_pair(text).ok_or_else(|| Failure::call(format!("expected an argument NAME=VALUE, found `{text}`")))
+    };
+    texts.into_iter().map(|text| pair(text.as_ref())).collect()
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod batch;
 
+use super::pairs;
 use crate::failure::{Failure, Status};
 use crate::load;
 use clap::Args;
@@ -13,7 +14,7 @@ use trav_compiler::ir::verify::Verified;
 use trav_runtime::call::{Answer, Arguments, CallError, Caller, Images};
 use trav_runtime::exec::Engine;
 use trav_runtime::image;
-use trav_runtime::value::{Given, parse_pair};
+use trav_runtime::value::Given;
 
 /// Run a traversal on an image
 #[derive(Debug, Args)]
@@ -50,15 +51,9 @@ fn engine() -> impl TypedValueParser<Value = Engine> {
     PossibleValuesParser::new(Engine::ALL.map(Engine::name)).map(move |name| named(name).expect("clap took only these"))
 }
 
-/// Arguments by name, as given.
-type Pairs = Vec<(String, Given)>;
-
 impl Run {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
-        let given = self.args.iter().map(|text| {
-            parse_pair(text).ok_or_else(|| Failure::call(format!("expected an argument NAME=VALUE, found `{text}`")))
-        });
-        let given: Pairs = given.collect::<Result<_, _>>()?;
+        let given = pairs(&self.args)?;
         let compilation = load::compile(&self.file)?;
         let traversal = load::traversal(&compilation, &self.traversal)?;
         let images = open_images(&self.images)?;
