@@ -22,8 +22,8 @@ impl Lowerer<'_> {
         match over {
             Over::Range(r) => match self.range_ends(r) {
                 // A body that emits rows computes the end anew after each: what bounds the index is said in its own terms.
-                Some((start, end)) if plan.hops && !plan.reads && self.as_const(end).is_none() && !r.inclusive => {
-                    self.iterate_range(start, end, name, plan, |l, i| {
+                Some((start, end)) if plan.hops && !plan.reads && self.as_const(end).is_none() && !r.inclusive => self
+                    .iterate_range(start, end, name, plan, |l, i| {
                         let now = l.expr(&r.end);
                         if let (Some(now), Val::Int(i, _)) = (l.unsigned(now, r.end.span), &i) {
                             let below = l.compare(CmpOp::Lt, *i, now);
@@ -31,8 +31,7 @@ impl Lowerer<'_> {
                             l.guard(below, fault);
                         }
                         body(l, i);
-                    })
-                }
+                    }),
                 Some((start, end)) => self.iterate_range(start, end, name, plan, body),
                 None => self.iterate_nothing(plan, body),
             },

@@ -8,8 +8,10 @@ mod iso;
 mod nested;
 mod partition;
 mod qcow2;
+mod sqlite;
 mod squashfs;
 mod volumes;
+mod xfs;
 
 use crate::query::{Failure, Query, Reply};
 use crate::session::Session;
@@ -34,8 +36,10 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "mbr", answer: partition::answer_mbr },
     Family { prefix: "nested", answer: nested::answer },
     Family { prefix: "qcow2", answer: qcow2::answer },
+    Family { prefix: "sqlite", answer: sqlite::answer },
     Family { prefix: "squashfs", answer: squashfs::answer },
     Family { prefix: "swap", answer: volumes::answer_swap },
+    Family { prefix: "xfs", answer: xfs::answer },
 ];
 
 /// Answers a query.
