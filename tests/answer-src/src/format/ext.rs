@@ -251,7 +251,11 @@ pub fn file(session: &mut Session<'_>, inode: u64) -> Result<(u64, Vec<Part>), F
         if logical > at {
             parts.push(Part { logical: at, length: logical - at, physical: None });
         }
-        parts.push(Part { logical, length, physical: run.bool("written").then(|| run.u64("start").saturating_mul(block)) });
+        parts.push(Part {
+            logical,
+            length,
+            physical: run.bool("written").then(|| run.u64("start").saturating_mul(block)),
+        });
         at = logical + length;
     }
     if at < size {
