@@ -4,7 +4,7 @@ use super::{answer as answer_any, ext, fat, partition, qcow2};
 use crate::compose::Composed;
 use crate::query::{Failure, Query, Reply, not_found};
 use crate::session::Session;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use std::path::Path;
 
 /// Answers one query: peels `container`, `label` with `partition`, and, for a table's row, the file at `path` in `fs`; what is left is a
