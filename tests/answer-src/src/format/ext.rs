@@ -177,8 +177,8 @@ fn indirect(session: &mut Session<'_>, query: &Query) -> Reply {
     let runs = session.rows(EXT, "extents", &ino(query)?)?;
     let (leaves, nodes): (Vec<_>, Vec<_>) = runs.iter().partition(|r| r.u64("level") == 0);
     let blocks: u64 = leaves.iter().map(|r| r.u64("count")).sum();
-    let words = ["", "IND", "DIND", "TIND"];
-    let level = |r: &&Value| json!([words[r.u64("level").min(3) as usize], r.u64("start")]);
+    const LEVELS: [&str; 4] = ["", "IND", "DIND", "TIND"];
+    let level = |r: &&Value| json!([LEVELS[r.u64("level").min(3) as usize], r.u64("start")]);
     let json = list("meta", nodes.iter().map(level).collect());
     Ok(parts::with(json, json!({ "n_blocks": blocks })))
 }
