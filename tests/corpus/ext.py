@@ -1,0 +1,387 @@
+#!/usr/bin/env python3
+"""Makes ext2, ext3 and ext4 images in many variants, and queries with answers by debugfs, dumpe2fs and the files put in.
+
+    ext.py DIR        makes DIR/images/ext_*.img and DIR/queries.ext.jsonl; needs e2fsprogs 1.46 or later
+
+No answer comes from this project. Variants: block sizes 1 to 64 KiB, inode sizes 128 to 1024, revision 0, every hash, signed and
+unsigned, extents and pointers, 32 and 64 bits, meta_bg, flex_bg, bigalloc, inline data, attributes in inode, block and inode."""
+import hashlib, json, os, re, shutil, subprocess, sys, tempfile
+
+SEED = "a5a5a5a5-0123-4567-89ab-cdef00112233"
+UUID = "e4e4e4e4-0000-4000-8000-0000000000%02x"
+BASE = "none,filetype,sparse_super,large_file,dir_index,ext_attr"
+EXT4 = BASE + ",extent,flex_bg,64bit,metadata_csum,huge_file,dir_nlink,extra_isize,has_journal"
+
+# name: (features, block size, inode size, size in KiB, more options, what else)
+VARIANTS = {
+    "1k": (EXT4, 1024, 256, 16384, [], {}),
+    "2k": (EXT4, 2048, 256, 16384, [], {}),
+    "4k": (EXT4, 4096, 256, 32768, [], {}),
+    "8k": (EXT4, 8192, 256, 32768, [], {}),
+    "16k": (EXT4, 16384, 256, 65536, [], {}),
+    "32k": (EXT4, 32768, 512, 65536, [], {}),
+    "64k": (EXT4, 65536, 1024, 98304, [], {}),
+    "64k_no_csum": (BASE + ",extent,flex_bg", 65536, 256, 98304, [], {}),
+    "ext2_1k": (BASE, 1024, 128, 16384, [], {}),
+    "ext2_4k": (BASE, 4096, 128, 32768, [], {}),
+    "ext2_64k": (BASE, 65536, 128, 98304, [], {}),
+    "ext2_big_inodes": (BASE, 1024, 1024, 16384, [], {}),
+    "ext3": (BASE + ",has_journal", 2048, 256, 16384, [], {}),
+    "rev0": ("none", 1024, 128, 8192, ["-r", "0"], {"plain": True}),
+    "no_filetype": ("none,sparse_super,extent", 1024, 256, 8192, [], {}),
+    "no_sparse": ("none,filetype,extent,dir_index", 1024, 256, 32768, ["-g", "2048"], {}),
+    "32bit_csum": (EXT4.replace(",64bit", ""), 1024, 256, 16384, [], {}),
+    "csum_seed": (EXT4 + ",metadata_csum_seed", 1024, 256, 16384, [], {"new_uuid": True}),
+    "csum_128": (EXT4.replace(",extra_isize", ""), 1024, 128, 16384, [], {}),
+    "uninit_bg": (BASE + ",extent,flex_bg,uninit_bg", 1024, 256, 65536, ["-g", "8192"], {}),
+    "uninit_bg_64": (BASE + ",extent,flex_bg,uninit_bg,64bit", 1024, 256, 65536, ["-g", "8192"], {}),
+    "meta_bg": (EXT4 + ",meta_bg", 1024, 256, 65536, ["-g", "1024"], {}),
+    "meta_bg_4k": (EXT4 + ",meta_bg", 4096, 256, 65536, ["-g", "256"], {}),
+    "many_groups": (EXT4.replace(",flex_bg", ""), 1024, 256, 65536, ["-g", "1024"], {}),
+    "sparse_super2": (EXT4.replace("sparse_super", "sparse_super,sparse_super2"), 1024, 256, 32768, ["-g", "2048"], {}),
+    "bigalloc": (EXT4 + ",bigalloc", 4096, 256, 65536, ["-C", "16384"], {}),
+    "bigalloc_1k": (EXT4 + ",bigalloc", 1024, 256, 65536, ["-C", "16384"], {}),
+    "inline": (EXT4 + ",inline_data", 1024, 256, 16384, [], {"inline": True}),
+    "inline_big": (EXT4 + ",inline_data", 4096, 1024, 32768, [], {"inline": True}),
+    "ea_inode": (EXT4 + ",ea_inode", 1024, 256, 16384, [], {"ea_inode": True}),
+    "inode512": (EXT4, 4096, 512, 32768, [], {}),
+    "legacy": (EXT4, 1024, 256, 16384, [], {"hash": "legacy"}),
+    "tea": (EXT4, 1024, 256, 16384, [], {"hash": "tea"}),
+    "unsigned": (EXT4, 1024, 256, 16384, [], {"unsigned": True}),
+    "tea_unsigned": (EXT4, 1024, 256, 16384, [], {"hash": "tea", "unsigned": True}),
+    "largedir": (EXT4 + ",large_dir", 1024, 256, 49152, ["-N", "12000"], {"large": 9000}),
+    "orphan_file": (EXT4 + ",orphan_file", 1024, 256, 16384, [], {}),
+    "quota": (EXT4 + ",quota,project", 1024, 256, 16384, [], {}),
+}
+
+
+def run(*command, ok=(0,), text=None):
+    p = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", errors="surrogateescape")
+    if p.returncode not in ok:
+        raise RuntimeError("%s: %s" % (" ".join(command), p.stderr[-500:]))
+    return p.stdout
+
+
+def debugfs(image, commands, write=False):
+    """The output of each command, run in one go."""
+    options = ["-w"] if write else []
+    out = run("debugfs", *options, "-f", "/dev/stdin", image, text="".join(c + "\n" for c in commands))
+    parts = re.split(r"(?m)^debugfs: (.*)\n", out)
+    assert len(parts) // 2 == len(commands), (image, len(parts), len(commands))
+    return parts[2::2]
+
+
+def pattern(size, salt):
+    block = b"".join(b"%s%08d\n" % (salt.encode(), i) for i in range(size // 9 + 1))
+    return block[:size]
+
+
+def tree(root, what):
+    """Files of all shapes; the same in every image but for what it cannot hold."""
+    def write(path, data):
+        path = os.path.join(root, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(data)
+    write("hello.txt", b"hello world\n")
+    for size in (0, 1, 59, 60, 61, 100, 130, 159, 160, 600, 1024, 4096, 5001):
+        write("sizes/s%d" % size, pattern(size, "s"))
+    write("big/300k.bin", pattern(300000, "b"))
+    write("big/2m.bin", pattern(2 << 20, "m"))
+    write("a/b/c/d/e/deep.dat", b"deep")
+    sparse = os.path.join(root, "big/sparse")
+    with open(sparse, "wb") as f:
+        for i in range(0, 420):
+            f.seek(i * 8192)
+            f.write(b"x%07d" % i * 128)
+        if not what.get("inline"):  # mke2fs cuts a hole at the end off then
+            f.truncate(5 << 20)
+    for n in (1, 5, 50, 59, 60, 61, 120, 155, 156, 157, 900):
+        os.symlink("t" * n, os.path.join(root, "link%d" % n))
+    os.symlink("hello.txt", os.path.join(root, "to_hello"))
+    os.symlink("/a/b/../b/c", os.path.join(root, "to_c"))
+    os.symlink("../to_hello", os.path.join(root, "a/up"))
+    os.symlink("loop", os.path.join(root, "loop"))
+    os.symlink("to_c/d/e", os.path.join(root, "to_e"))
+    os.link(os.path.join(root, "hello.txt"), os.path.join(root, "a/b/hard"))
+    write("names/name with spaces", b"1")
+    write("names/\u00fcml\u00e4ut-\u4f60\u597d", b"2")
+    write("names/" + "n" * 255, b"3")
+    for i in range(3):
+        write("small/f%d" % i, b"f%d" % i)
+    for i in range(12):
+        write("mid/entry%02d-with-some-length" % i, b"m%d" % i)
+    for i in range(what.get("large", 60 if what.get("plain") else 700)):
+        write("hashed/\u00e9ntry-%05d%s" % (i, "h" * (i % 7 * 20)), b"")
+
+
+def sample(items, most):
+    items = list(items)
+    return items if len(items) <= most else [items[i * len(items) // most] for i in range(most)]
+
+
+class Corpus:
+    def __init__(self, folder):
+        self.folder, self.out, self.count = folder, open(os.path.join(folder, "queries.ext.jsonl"), "w"), 0
+
+    def add(self, image, name, args, expect, oracle):
+        self.count += 1
+        row = {"id": "%s/%s/%05d" % (os.path.basename(image)[:-4], name, self.count), "image": "images/" + os.path.basename(image),
+               "format": "ext4", "traversal": "ext." + name, "args": args, "expect": expect, "oracle": oracle, "set": "made"}
+        self.out.write(json.dumps(row) + "\n")
+
+
+def make(path, source, number, features, block, inode, kib, options, what):
+    if os.path.exists(path):
+        os.remove(path)
+    flags = ["-E", "hash_seed=%s,root_owner=0:0%s" % (SEED, "" if "uninit_bg" not in features else ",lazy_itable_init=1"), "-U", UUID % number]
+    if "-r" in options:
+        flags = ["-U", UUID % number]
+    label = ["-L", "openlabel"]
+    count = [] if "-N" in options else ["-N", "2000"]
+    size = [] if "-r" in options else ["-I", str(inode)]
+    run("mke2fs", "-q", "-F", "-b", str(block), *size, "-O", features, *count, "-m", "5", *flags, *label, *options, "-d", source, path, "%dk" % kib)
+    setup = []
+    if "hash" in what:
+        version = {"legacy": 0, "half_md4": 1, "tea": 2}[what["hash"]]
+        setup.append("ssv def_hash_version %d" % version)
+    if what.get("unsigned"):
+        setup.append("ssv flags 2")
+    if setup:
+        debugfs(path, setup, write=True)
+    if "dir_index" in features:
+        run("e2fsck", "-fyD", path, ok=(0, 1))
+    if what.get("new_uuid"):
+        run("tune2fs", "-U", UUID % 0xff, path)
+    change = ["cd /a", "mknod fifo p", "mknod chr c 5 1", "mknod blk b 7 3", "cd /"]
+    if "extent" in features:
+        change.append("fallocate /big/300k.bin 400 420")
+    values = {"user.small": b"v", "user.mid": b"m" * 100, "trusted.t": b"trust", "security.s": b"sec"}
+    if "ext_attr" in features:
+        for name, value in values.items():
+            change.append('ea_set /hello.txt %s %s' % (name, value.decode()))
+            change.append('ea_set /a %s %s' % (name, value.decode()))
+        if what.get("ea_inode"):
+            # debugfs takes at most a block.
+            with open(path + ".value", "wb") as f:
+                f.write(pattern(1024, "e"))
+            change.append("ea_set -f %s.value /hello.txt user.large" % path)
+            values["user.large"] = pattern(1024, "e")
+    debugfs(path, change, write=True)
+    if os.path.exists(path + ".value"):
+        os.remove(path + ".value")
+    # debugfs leaves quotas and some counts to e2fsck.
+    run("e2fsck", "-fy", path, ok=(0, 1))
+    run("e2fsck", "-fn", path)
+    return values if "ext_attr" in features else {}
+
+
+def super_fields(image):
+    text = run("dumpe2fs", "-h", image)
+    get = lambda key, default=None: (m.group(1).strip() if (m := re.search(r"(?m)^%s:\s+(.*)$" % re.escape(key), text)) else default)
+    number = lambda key: int(get(key))
+    label = get("Filesystem volume name")
+    fields = {"inodes_count": number("Inode count"), "blocks_count": number("Block count"), "free_blocks": number("Free blocks"), "free_inodes": number("Free inodes"),
+              "first_data_block": number("First block"), "block_size": number("Block size"), "blocks_per_group": number("Blocks per group"),
+              "inodes_per_group": number("Inodes per group"), "uuid": get("Filesystem UUID"), "label": "" if label == "<none>" else label}
+    if get("Inode size"):
+        fields["inode_size"] = number("Inode size")
+    if get("Checksum"):
+        fields["checksum"] = int(get("Checksum"), 16)
+    return fields
+
+
+def inode_fields(text, high):
+    get = lambda pattern: re.search(pattern, text)
+    first = get(r"Inode: (\d+)\s+Type: (.*?)\s+Mode:\s+(\d+)\s+Flags: 0x([0-9a-f]+)")
+    owner = get(r"User:\s+(\d+)\s+Group:\s+(\d+).*?Size: (\d+)")
+    fields = {"type": first.group(2), "perm": int(first.group(3), 8), "flags": int(first.group(4), 16), "uid": int(owner.group(1)), "gid": int(owner.group(2)),
+              "size": int(owner.group(3)), "generation": int(get(r"Generation: (\d+)").group(1)), "file_acl": int(get(r"File ACL: (\d+)").group(1)),
+              "links": int(get(r"Links: (\d+)").group(1)), "blocks512": int(get(r"Blockcount: (\d+)").group(1))}
+    for name in ("ctime", "atime", "mtime", "crtime"):
+        if m := get(r"(?m)^\s*%s: 0x([0-9a-f]{8})(?::([0-9a-f]{8}))?" % name):
+            fields[name + "_raw"] = int(m.group(1), 16)
+            if m.group(2):
+                fields[name + "_extra_raw"] = int(m.group(2), 16)
+    if m := get(r"Inode checksum: 0x([0-9a-f]+)"):
+        fields["checksum"] = int(m.group(1), 16)
+    if m := get(r"Device major/minor number: (\d+):(\d+)"):
+        fields["dev"] = [int(m.group(1)), int(m.group(2))]
+    return fields
+
+
+def extent_fields(text):
+    rows = [(int(l), int(a), int(d), int(b), int(c), int(n or 0), "Uninit" in flags) for l, a, d, b, c, n, flags in
+            ((m[0], m[2], m[1], m[3], m[5], m[7], m[8]) for m in re.findall(r"(?m)^\s*(\d+)/\s*(\d+)\s+(\d+)/\s*\d+\s+(\d+)\s*-\s*(\d+)\s+(\d+)(\s*-\s*\d+)?\s+(\d+)?[ ]*(\w*)$", text))]
+    leaves = [[b, c, n, u] for l, a, d, b, c, n, u in rows if l == d]
+    return rows, leaves
+
+
+def ask(corpus, image, source, values, what, block):
+    fields = super_fields(image)
+    corpus.add(image, "super", {}, fields, "dumpe2fs -h")
+    names = {}
+    for folder, dirs, files in os.walk(source):
+        for name in dirs + files:
+            names["/" + os.path.relpath(os.path.join(folder, name), source)] = os.path.join(folder, name)
+    chosen = [n for n in names if not n.startswith("/hashed/")] + sample((n for n in names if n.startswith("/hashed/")), 40)
+    chosen += ["/", "/a/fifo", "/a/chr", "/a/blk", "/lost+found", "/no/such/name", "/a/b/none", "/hashed/none"]
+    numbers = {}
+    for path, text in zip(chosen, debugfs(image, ['stat "%s"' % p for p in chosen])):
+        m = re.search(r"Inode: (\d+)", text)
+        numbers[path] = int(m.group(1)) if m else None
+        corpus.add(image, "path", {"path": path}, {"inode": numbers[path]} if m else {"found": False}, "debugfs stat")
+        if m:
+            corpus.add(image, "inode", {"inode": numbers[path]}, inode_fields(text, True), "debugfs stat")
+            if "checksum" in fields:
+                corpus.add(image, "inode_csum", {"inode": numbers[path]}, {"valid": True}, "e2fsck -fn clean")
+    for path, real in (("/to_hello", "/hello.txt"), ("/to_c/d", "/a/b/c/d"), ("/a/up", "/hello.txt"), ("/to_e/deep.dat", "/a/b/c/d/e/deep.dat"), ("/to_e/", "/a/b/c/d/e")):
+        corpus.add(image, "resolve", {"path": path}, {"inode": numbers[real]}, "the same file under its name")
+    corpus.add(image, "resolve", {"path": "/loop"}, {"error": True}, "a link to itself")
+    corpus.add(image, "resolve", {"path": "/link5"}, {"found": False}, "a link to nothing")
+    contents(corpus, image, names, numbers, block)
+    directories(corpus, image, names, numbers, block, fields)
+    maps(corpus, image, names, numbers, block)
+    for name, value in values.items():
+        for path in ("/hello.txt", "/a"):
+            if name == "user.large" and path == "/a":
+                continue
+            corpus.add(image, "xattr", {"inode": numbers[path], "name": name}, {"length": len(value), "sha256": hashlib.sha256(value).hexdigest()}, "debugfs ea_set")
+    if values:
+        corpus.add(image, "xattr", {"inode": numbers["/hello.txt"], "name": "user.none"}, {"found": False}, "no such attribute")
+    groups(corpus, image, fields)
+
+
+def contents(corpus, image, names, numbers, block):
+    for path, real in names.items():
+        number = numbers.get(path)
+        if number is None:
+            continue
+        if os.path.islink(real):
+            corpus.add(image, "readlink", {"inode": number}, {"target": os.readlink(real)}, "the link put in")
+        elif os.path.isfile(real):
+            with open(real, "rb") as f:
+                data = f.read()
+            corpus.add(image, "read", {"inode": number, "offset": 0, "length": len(data) + 10}, {"length": len(data), "sha256": hashlib.sha256(data).hexdigest()}, "the file put in")
+            half = len(data) // 2
+            piece = data[half:half + 33]
+            corpus.add(image, "read", {"inode": number, "offset": half, "length": 33}, {"length": len(piece), "hex": piece.hex()}, "the file put in")
+
+
+def directories(corpus, image, names, numbers, block, fields):
+    dirs = [p for p, real in names.items() if os.path.isdir(real)] + ["/"]
+    for path, text in zip(dirs, debugfs(image, ['ls -p "%s"' % p for p in dirs])):
+        entries = [[m[1], int(m[0])] for m in re.findall(r"(?m)^/(\d+)/[0-7]+/\d+/\d+/([^/\n]+)/", text) if int(m[0])]
+        entries.sort(key=str)
+        expect = {"n_entries": len(entries)}
+        if len(entries) <= 40:
+            expect["entries"] = entries
+        else:
+            expect.update(head=entries[:4], tail=entries[-4:])
+        corpus.add(image, "readdir", {"inode": numbers[path]}, expect, "debugfs ls -p")
+    n_dirs = sum(os.path.isdir(r) and not os.path.islink(r) for r in names.values()) + 1
+    others = len(names) - n_dirs + 1 + 3
+    corpus.add(image, "walk", {"path": "/"}, {"n_dirs": n_dirs, "n_nondirs": others}, "the tree put in")
+    text = debugfs(image, ["htree_dump /hashed"])[0]
+    if "Root node dump" not in text:
+        return
+    number = numbers["/hashed"]
+    root = {k: int(re.search(p, text).group(1)) for k, p in (("hash_version", r"Hash Version: (\d+)"), ("indirect_levels", r"Indirect levels: (\d+)"), ("count", r"Number of entries \(count\): (\d+)"), ("limit", r"Number of entries \(limit\): (\d+)"))}
+    corpus.add(image, "htree_root", {"inode": number}, root, "debugfs htree_dump")
+    leaf, physical, found = None, None, []
+    for line in text.splitlines():
+        if m := re.match(r"Reading directory block (\d+), phys (\d+)", line):
+            leaf, physical = int(m.group(1)), int(m.group(2))
+        for m in re.finditer(r"(\d+) 0x([0-9a-f]+)-([0-9a-f]+) \(\d+\) (\S+)", line):
+            found.append((m.group(4), int(m.group(1)), int(m.group(2), 16), leaf, physical))
+    for name, inode, hash, leaf, physical in sample(found, 40):
+        corpus.add(image, "htree_lookup", {"inode": number, "name": name}, {"inode": inode, "hash": hash, "leaf_logical": leaf, "leaf_physical": physical}, "debugfs htree_dump")
+    corpus.add(image, "htree_lookup", {"inode": number, "name": "none"}, {"found": False}, "no such name")
+    if "checksum" in fields:
+        for logical in range(0, min(8, len({leaf for _, _, _, leaf, _ in found}) + 1)):
+            corpus.add(image, "dir_block_csum", {"inode": number, "logical": logical}, {"valid": True}, "e2fsck -fn clean")
+
+
+def maps(corpus, image, names, numbers, block):
+    files = [p for p in ("/big/300k.bin", "/big/2m.bin", "/big/sparse", "/hashed", "/", "/sizes/s5001", "/sizes/s0", "/link900") if numbers.get(p)]
+    for path, text in zip(files, debugfs(image, ['ex "%s"' % p for p in files])):
+        number = numbers[path]
+        if "does not use extent" in text or "Level Entries" not in text:
+            continue
+        rows, leaves = extent_fields(text)
+        depth = max((d for _, _, d, *_ in rows), default=0)
+        expect = {"n_extents": len(leaves), "head": leaves[:4], "tail": leaves[-4:], "n_nodes": sum(l < d for l, _, d, *_ in rows)}
+        if rows:
+            expect["depth"] = depth
+        corpus.add(image, "extents", {"inode": number}, expect, "debugfs ex")
+        for l, a, d, b, c, n, u in rows:
+            if l < d:
+                corpus.add(image, "extent_block_csum", {"inode": number, "block": c}, {"valid": True}, "e2fsck -fn clean") if "checksum" in super_fields(image) else None
+    for path, text in zip(files, debugfs(image, ['stat "%s"' % p for p in files])):
+        if "BLOCKS:" not in text:
+            continue
+        body = text.split("BLOCKS:", 1)[1]
+        meta = [[m[0], int(m[1])] for m in re.findall(r"\((IND|DIND|TIND)\):(\d+)", body)]
+        total = re.search(r"TOTAL: (\d+)", body)
+        expect = {"n_meta": len(meta), "head": meta[:4], "tail": meta[-4:]}
+        if total:
+            expect["n_blocks"] = int(total.group(1)) - len(meta)
+        corpus.add(image, "indirect", {"inode": numbers[path]}, expect, "debugfs stat")
+    asked = [(p, l) for p in files for l in (0, 1, 5, 11, 12, 13, 100, 267, 268, 269, 523, 1035, 2000, 1 << 20)]
+    for (path, logical), text in zip(asked, debugfs(image, ['bmap "%s" %d' % a for a in asked])):
+        m = re.match(r"(\d+)(?: \((\w+)\))?\s*$", text.strip())
+        if m:
+            corpus.add(image, "bmap", {"inode": numbers[path], "logical": logical}, {"physical": int(m.group(1)), "unwritten": m.group(2) is not None}, "debugfs bmap")
+
+
+def groups(corpus, image, fields):
+    text = run("dumpe2fs", image)
+    found = list(re.finditer(r"(?ms)^Group (\d+): \(Blocks (\d+)-(\d+)\)(?: csum 0x([0-9a-f]+))?(.*?)(?=^Group |\Z)", text))
+    for m in sample(found, 20):
+        body = m.group(5)
+        number = lambda p: int(re.search(p, body).group(1))
+        expect = {"first_block": int(m.group(2)), "last_block": int(m.group(3)), "block_bitmap": number(r"Block bitmap at (\d+)"), "inode_bitmap": number(r"Inode bitmap at (\d+)"),
+                  "inode_table": number(r"Inode table at (\d+)"), "free_blocks": number(r"(\d+) free (?:blocks|clusters)"), "free_inodes": number(r"(\d+) free inodes"), "used_dirs": number(r"(\d+) directories")}
+        if m.group(4):
+            expect["checksum"] = int(m.group(4), 16)
+            corpus.add(image, "group_csum", {"group": int(m.group(1))}, {"stored": expect["checksum"], "valid": True}, "dumpe2fs, e2fsck -fn clean")
+        if u := re.search(r"(\d+) unused inodes", body):
+            expect["itable_unused"] = int(u.group(1))
+        corpus.add(image, "group", {"group": int(m.group(1))}, expect, "dumpe2fs")
+    if "checksum" in fields:
+        corpus.add(image, "super_csum", {}, {"stored": fields["checksum"], "valid": True}, "dumpe2fs -h, e2fsck -fn clean")
+    for b in re.findall(r"Backup superblock at (\d+)", text)[:3]:
+        group = next(int(m.group(1)) for m in found if int(m.group(2)) <= int(b) <= int(m.group(3)))
+        corpus.add(image, "super_backup", {"block": int(b)}, {"uuid": fields["uuid"], "block_size": fields["block_size"], "block_group_nr": group}, "dumpe2fs")
+    last = fields["blocks_count"] - 1
+    blocks = sorted({max(1, last * i // 60) for i in range(61)} | {int(m.group(2)) + i for m in sample(found, 12) for i in range(0, 40, 3) if 0 < int(m.group(2)) + i <= last})
+    for b, text in zip(blocks, debugfs(image, ["testb %d" % b for b in blocks])):
+        corpus.add(image, "block_used", {"block": b}, {"used": "marked in use" in text}, "debugfs testb")
+    inodes = sorted({max(1, fields["inodes_count"] * i // 40) for i in range(41)} | set(range(1, 20)))
+    for i, text in zip(inodes, debugfs(image, ["testi <%d>" % i for i in inodes])):
+        corpus.add(image, "inode_used", {"inode": i}, {"used": "marked in use" in text}, "debugfs testi")
+    corpus.add(image, "inode", {"inode": fields["inodes_count"] + 1}, {"error": True}, "no such inode")
+
+
+def main():
+    folder = sys.argv[1]
+    only = sys.argv[2:]
+    os.makedirs(os.path.join(folder, "images"), exist_ok=True)
+    corpus = Corpus(folder)
+    for number, (name, (features, block, inode, kib, options, what)) in enumerate(VARIANTS.items(), 1):
+        if only and name not in only:
+            continue
+        image = os.path.join(folder, "images", "ext_%s.img" % name)
+        with tempfile.TemporaryDirectory() as source:
+            tree(source, what)
+            try:
+                values = make(image, source, number, features, block, inode, kib, options, what)
+            except RuntimeError as error:
+                print("%s: not made: %s" % (name, error), file=sys.stderr)
+                continue
+            ask(corpus, image, source, values, what, block)
+        print("%s: %d queries so far" % (name, corpus.count), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
