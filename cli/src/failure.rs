@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::panic::PanicHookInfo;
+use trav_runtime::exec::ExecError;
 
 /// How the command ends. The numbers are fixed; scripts depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +64,15 @@ impl Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Failure::Output(error)
+    }
+}
+
+impl From<ExecError> for Failure {
+    fn from(error: ExecError) -> Self {
+        match error {
+            ExecError::Refused(_) => Failure::Refused(error.to_string()),
+            ExecError::Io(_) | ExecError::Arguments(_) => Failure::Call(error.to_string()),
+        }
     }
 }
 

@@ -36,17 +36,24 @@ pub struct Compilation {
 
 /// Compiles a module with all that it uses.
 pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
+    compile_some(name, text, loader, None)
+}
+
+/// As [`compile`], but makes only the traversal that is wanted, and those that fill its parameters. When there is no such traversal, all are made.
+pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<&str>) -> Compilation {
     let mut sources = SourceMap::new();
     let file = sources.add(name, text);
     let (module, mut diagnostics) = syntax::parse(file, text);
     let checked = check::check(module, &mut sources, loader);
     diagnostics.extend(checked.diagnostics);
     let mut traversals = Vec::new();
+    let needed = wanted.and_then(|name| needed_for(&checked.program, name));
     if diagnostics.is_empty() {
         for i in 0..checked.program.traversals.len() {
             let id = check::types::TraversalId(i as u32);
             let is_root = checked.program.traversals[i].module == check::types::ModuleId(0);
-            if !is_root {
+            let is_wanted = needed.as_ref().is_none_or(|ids| ids.contains(&id));
+            if !is_root || !is_wanted {
                 continue;
             }
             match one_traversal(&checked.program, &sources, id) {
@@ -55,8 +62,9 @@ pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
             }
         }
     }
-    diagnostics.sort_by_key(|d| d.label.span);
-    diagnostics.dedup();
+    diagnostics.sort_by_key(|d| (d.label.span, d.code));
+    // What several traversals inline is wrong once.
+    diagnostics.dedup_by_key(|d| (d.code, d.label.span));
     if !diagnostics.is_empty() {
         traversals.clear();
     }
@@ -114,7 +122,10 @@ pub struct Dump {
     pub sources: SourceMap,
     /// Errors and warnings.
     pub diagnostics: Vec<Diagnostic>,
-    /// The walk that gives the rows ([`dump::ROW`]), and what each row's `field` stands for; none after an error.
+    /// The structures that the module names.
+    pub structures: Vec<String>,
+    /// The walk that gives the rows ([`dump::ROW`]), and what each row's `field` stands for; none after an error, and where the
+    /// module has no such structure.
     pub walk: Option<(Verified, Vec<dump::Entry>)>,
 }
 
@@ -128,21 +139,9 @@ pub fn compile_dump(name: &str, text: &str, loader: &dyn Loader, structure: &str
     diagnostics.extend(checked.diagnostics);
     let names = &checked.program.modules[ModuleId(0).index()].names;
     let found = names.get(structure).map(|(d, _)| *d);
+    let structures = names.iter().filter(|(_, (d, _))| matches!(d, Def::Struct(_))).map(|(n, _)| n.clone()).collect();
     let Some(Def::Struct(id)) = found.filter(|_| diagnostics.is_empty()) else {
-        if diagnostics.is_empty() {
-            let structs = names.iter().filter(|(_, (d, _))| matches!(d, Def::Struct(_))).map(|(n, _)| n.as_str());
-            let like = check::nearest(structure, structs).map(String::from);
-            let at = source::Span { file, ..source::Span::default() };
-            let mut d = Diagnostic::error(
-                "E0201",
-                at,
-                format!("expected a structure of the module, found `{structure}`"),
-                "in this module",
-            );
-            d.help = like.map(|l| format!("did you mean `{l}`?"));
-            diagnostics.push(d);
-        }
-        return Dump { sources, diagnostics, walk: None };
+        return Dump { sources, diagnostics, structures, walk: None };
     };
     let (lowered, entries) = lower::dump::lower_dump(&checked.program, &sources, id);
     let walk = match finish(lowered, &sources) {
@@ -152,7 +151,7 @@ pub fn compile_dump(name: &str, text: &str, loader: &dyn Loader, structure: &str
             None
         }
     };
-    Dump { sources, diagnostics, walk }
+    Dump { sources, diagnostics, structures, walk }
 }
 
 /// Lowers, proves and verifies one traversal.
@@ -162,6 +161,25 @@ fn one_traversal(
     id: check::types::TraversalId,
 ) -> Result<Verified, Vec<Diagnostic>> {
     finish(lower::lower(program, sources, id), sources)
+}
+
+/// A traversal of the root module and all that fill its parameters, and theirs.
+fn needed_for(program: &check::types::Program, name: &str) -> Option<Vec<check::types::TraversalId>> {
+    use check::types::{Def, ModuleId};
+    let (Def::Traversal(first), _) = program.modules[ModuleId(0).index()].names.get(name).copied()? else {
+        return None;
+    };
+    let mut needed = vec![first];
+    let mut at = 0;
+    while let Some(id) = needed.get(at).copied() {
+        for default in program.traversals[id.index()].defaults.iter().flatten() {
+            if !needed.contains(default) {
+                needed.push(*default);
+            }
+        }
+        at += 1;
+    }
+    Some(needed)
 }
 
 /// Proves and verifies what was lowered.

@@ -43,6 +43,10 @@ pub fn render(d: &Diagnostic, sources: &SourceMap) -> String {
         let _ = writeln!(out, "  known: {n}");
     }
     if let Some(h) = &d.help {
+        // The list grows with the library, and says nothing about the diagnostic.
+        let h = h
+            .split_once("the standard modules are")
+            .map_or(h.clone(), |(before, _)| format!("{before}the standard modules are …"));
         let _ = writeln!(out, "  help: {h}");
     }
     out

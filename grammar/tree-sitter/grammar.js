@@ -60,7 +60,7 @@ module.exports = grammar({
   rules: {
     source_file: ($) => seq(repeat($.module_doc), repeat(choice($.use, $._declaration))),
 
-    use: ($) => seq("use", $.path, optional(seq(".", "{", list1($._name), "}")), ";"),
+    use: ($) => seq("use", $._name, repeat(seq(".", $._name)), optional(seq(".", "{", list1($._name), "}")), ";"),
 
     _declaration: ($) =>
       choice($.const, $.enum, $.flags, $.struct, $.record, $.fn, $.traversal, $.source, $.test),
@@ -145,7 +145,7 @@ module.exports = grammar({
     for: ($) => seq("for", field("name", $._name), "in", $.over, $.block),
     loop: ($) =>
       seq(
-        "loop", choice(seq($.bound, optional($.measure)), $.measure), optional(seq("while", $._expression)), $.block,
+        "loop", optional($.bound), optional($.measure), optional(seq("while", $._expression)), $.block,
         optional(seq("else", $.block)),
       ),
     bound: ($) => seq("up", "to", $._expression),
@@ -179,8 +179,8 @@ module.exports = grammar({
     boolean: (_) => choice("true", "false"),
     none: (_) => "none",
     end: (_) => "end",
-    self: ($) =>
-      prec.right(seq("self", optional(seq("with", $.replacement, repeat(prec.dynamic(1, seq(",", $.replacement))))))),
+    // Further replacements behind commas are read as arguments of the call around them.
+    self: ($) => prec.right(seq("self", optional(seq("with", $.replacement)))),
     replacement: ($) => prec.right(seq($._name, "=", $._expression)),
     record_literal: ($) => prec.dynamic(-1, prec(PREC.record, seq($.path, "{", list($.field_init), "}"))),
     field_init: ($) => seq($._name, optional(seq(":", $._value))),
@@ -216,7 +216,7 @@ module.exports = grammar({
     cast: ($) => prec.right(PREC.cast, seq($._expression, "as", $.path, optional("wrapping"))),
     field_access: ($) => prec.left(PREC.postfix, seq($._expression, ".", field("field", $._name))),
     call: ($) => prec(PREC.postfix, seq(field("function", $._expression), "(", list($.arg), ")")),
-    arg: ($) => seq(optional(seq(field("name", $._name), ":")), $._value),
+    arg: ($) => choice(seq(optional(seq(field("name", $._name), ":")), $._value), $.replacement),
     index: ($) =>
       prec(PREC.postfix, seq($._expression, "[", choice($._value, $.range, $.slice), "]")),
     slice: ($) => choice("..", seq("..", $._expression), seq($._expression, "..")),
@@ -229,12 +229,12 @@ module.exports = grammar({
     match: ($) => seq("match", $._expression, "{", repeat($.match_arm), "}"),
     match_arm: ($) =>
       seq(
-        choice("else", $._pattern), "=>",
+        choice("else", $.pattern), "=>",
         choice(seq($._braced, optional(",")), seq(choice($._jump, $._value, $.arm_assignment), optional(","))),
       ),
     arm_assignment: ($) => seq($._expression, $._assign, $._value),
-    // `1 | 2` is the operator as far as an editor is concerned.
-    _pattern: ($) => seq(choice($._expression, $.range), repeat(seq("|", choice($._expression, $.range)))),
+    // `1..=2 | 4..=5`: the bar is the operator here, so that the bounds are grouped wrongly; the words are right.
+    pattern: ($) => seq($._expression, repeat(seq(choice("..", "..="), $._expression))),
 
     // A contextual word where none is asked for.
     _name: ($) => choice($.identifier, ...CONTEXTUAL.map((word) => alias(word, $.identifier))),

@@ -3,16 +3,19 @@
 mod build;
 mod check;
 mod completions;
+mod disasm;
 mod dump;
 mod explain;
 mod fmt;
 mod hooks;
+mod new;
 mod run;
 mod test;
 
 use crate::failure::{Failure, Status};
 use clap::{Parser, Subcommand};
 use std::io::Write;
+use trav_runtime::value::{Given, parse_pair};
 
 /// Walks over on-disk structures: checked, proved, run, and built as eBPF objects.
 #[derive(Debug, Parser)]
@@ -40,7 +43,9 @@ pub enum Command {
     Fmt(fmt::Fmt),
     Hooks(hooks::Hooks),
     Explain(explain::Explain),
+    Disasm(disasm::Disasm),
     Completions(completions::Completions),
+    New(new::New),
 }
 
 impl Command {
@@ -55,7 +60,20 @@ impl Command {
             Command::Fmt(command) => command.run(out),
             Command::Hooks(command) => command.run(out),
             Command::Explain(command) => command.run(out),
+            Command::Disasm(command) => command.run(out),
             Command::Completions(command) => command.run(out),
+            Command::New(command) => command.run(out),
         }
     }
+}
+
+/// Arguments by name, as given.
+type Pairs = Vec<(String, Given)>;
+
+/// Takes `NAME=VALUE` texts apart.
+fn pairs(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Pairs, Failure> {
+    let pair = |text: &str| {
+        parse_pair(text).ok_or_else(|| Failure::call(format!("expected an argument NAME=VALUE, found `{text}`")))
+    };
+    texts.into_iter().map(|text| pair(text.as_ref())).collect()
 }

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use trav_compiler::source::SourceMap;
 use trav_compiler::{TestWalk, compile_tests};
-use trav_runtime::exec::{Engine, ExecError, Outcome};
+use trav_runtime::exec::{Engine, Outcome};
 use trav_runtime::image::{self, Sources};
 
 /// Run the test items of specs
@@ -58,10 +58,9 @@ impl Test {
 fn one(test: &TestWalk, folder: &Path, sources: &SourceMap) -> Result<Option<String>, Failure> {
     let path = folder.join(&test.image);
     let image = image::open(&path).map_err(|e| Failure::file("open", path.display(), &e))?;
-    let refused = |e: ExecError| Failure::Refused(format!("{e:?}"));
-    let mut executor = Engine::Native.prepare(&test.walk).map_err(refused)?;
+    let mut executor = Engine::Native.prepare(&test.walk)?;
     let images = Sources { images: test.walk.sources.iter().map(|_| image.clone()).collect() };
-    let trace = executor.run(&[], &images).map_err(refused)?;
+    let trace = executor.run(&[], &images)?;
     let Outcome::Fault(report) = trace.outcome else { return Ok(None) };
     let fault = &test.walk.faults[report.fault.index()];
     let place = sources.place(fault.span);

@@ -1,18 +1,20 @@
 //! The contract between a step program and its harness: what lies where in the state area, and who writes it when.
 //!
 //! One walk has one *state area*, all 64-bit words in the host's order (little endian on every target that is supported):
-//! the header words below, then the arguments, the frame, the slots and the result. One run of the program is one step.
+//! the header words below, then the arguments, the frame, homes of values, the slots and the result. One run of the program is one step.
 //!
 //! 1. The harness zeroes the state, writes the arguments at [`StateLayout::args`], and runs the program: `step` is 0.
 //! 2. The program returns its [`Status`], which also stands in the word `status`.
 //! 3. On [`Status::Hop`] the harness reads `len` bytes at `offset` of `source` into the block area, from its start, and runs the
 //!    program again. When they do not lie in the source the walk has ended in the fault that the word `fault` names.
 //! 4. On [`Status::Emit`] it takes a row from [`StateLayout::out`] and runs the program again, with the block area untouched.
-//! 5. On [`Status::Done`] the result is at [`StateLayout::out`]. On [`Status::Fault`] the words `fault`, `found`, `at` and
+//! 5. On [`Status::Again`] it runs the program again, with nothing changed.
+//! 6. On [`Status::Done`] the result is at [`StateLayout::out`]. On [`Status::Fault`] the words `fault`, `found`, `at` and
 //!    `flags` say which and with what.
 //!
 //! The harness changes nothing else between runs; bytes of the block area past `len` may hold anything.
 
+use super::cut::Cuts;
 use crate::ir::{Block, Function, Terminator};
 
 /// The header words of the state area, by their position.
@@ -62,12 +64,14 @@ pub enum Status {
     Fault = 3,
     /// A row is ready.
     Emit = 4,
+    /// It wants to be run again at once, with all as it is: a long loop has made its share of turns.
+    Again = 5,
 }
 
 impl Status {
     /// The status with this number.
     pub fn from_word(word: u64) -> Option<Status> {
-        [Status::Hop, Status::Done, Status::Fault, Status::Emit].into_iter().find(|s| *s as u64 == word)
+        [Status::Hop, Status::Done, Status::Fault, Status::Emit, Status::Again].into_iter().find(|s| *s as u64 == word)
     }
 }
 
@@ -110,11 +114,13 @@ pub enum Resume {
     Hop(Block),
     /// After a row: all parameters come from the frame.
     Emit(Block),
+    /// In a loop that was cut: all parameters of its header come from the frame.
+    Turn(Block),
 }
 
-/// All resume points, without repetition, in the order of their first use; their steps count from 1.
-pub fn resume_points(f: &Function) -> Vec<Resume> {
-    let mut points = Vec::new();
+/// All resume points, without repetition; their steps count from 1.
+pub fn resume_points(f: &Function, cuts: &Cuts) -> Vec<Resume> {
+    let mut points: Vec<Resume> = cuts.headers().map(Resume::Turn).collect();
     for point in f.blocks.iter().filter_map(|b| resume_point(&b.term)) {
         if !points.contains(&point) {
             points.push(point);
@@ -143,6 +149,10 @@ pub struct StateLayout {
     pub frame: u32,
     /// Words in the frame.
     pub frame_words: u32,
+    /// The loops that are cut, and the values that live in memory for it.
+    pub cuts: Cuts,
+    /// Those values, one word each, in the order of [`Cuts::homes`].
+    pub homes: u32,
     /// The slots, by [`Slot`](crate::ir::Slot).
     pub slots: Vec<u32>,
     /// The result or row, laid out by the function's result schema.
@@ -160,8 +170,12 @@ impl StateLayout {
         let args_size = f.args.last().map_or(0, |leaf| leaf.offset + leaf.kind.size());
         let frame = args.checked_add(args_size)?;
         let suspends = f.blocks.iter().filter(|b| resume_point(&b.term).is_some());
-        let frame_words = suspends.flat_map(|b| b.term.targets()).map(|t| t.args.len()).max().unwrap_or(0) as u32;
-        let mut end = frame.checked_add(frame_words.checked_mul(8)?)?;
+        let args_of = suspends.flat_map(|b| b.term.targets()).map(|t| t.args.len());
+        let cuts = Cuts::of(f);
+        let params_of = cuts.headers().map(|h| f.block(h).params.len());
+        let frame_words = args_of.chain(params_of).max().unwrap_or(0) as u32;
+        let homes = frame.checked_add(frame_words.checked_mul(8)?)?;
+        let mut end = homes.checked_add(8 * cuts.homes().count() as u32)?;
         let mut slots = Vec::new();
         for slot in &f.slots {
             slots.push(end);
@@ -169,7 +183,7 @@ impl StateLayout {
         }
         let (out, out_size) = (end, f.out_size());
         let size = out.checked_add(out_size)?;
-        let layout = StateLayout { args, args_size, frame, frame_words, slots, out, out_size, size };
+        let layout = StateLayout { args, args_size, frame, frame_words, cuts, homes, slots, out, out_size, size };
         (size <= i32::MAX as u32).then_some(layout)
     }
 }

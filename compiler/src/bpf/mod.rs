@@ -5,7 +5,9 @@
 
 pub mod abi;
 pub mod asm;
+pub mod bindings;
 pub mod btf;
+pub mod cut;
 mod describe;
 mod disasm;
 mod elf;
@@ -13,6 +15,7 @@ mod emit;
 pub mod error;
 pub mod insn;
 pub mod listing;
+mod loops;
 pub mod print;
 pub mod profile;
 pub mod program;

@@ -91,7 +91,7 @@ impl Lowerer<'_> {
     }
 
     /// The same number, claimed to be what a guard on `cond` has shown.
-    fn shown(&mut self, v: Value, cond: Value) -> Value {
+    pub(super) fn shown(&mut self, v: Value, cond: Value) -> Value {
         match self.def_of(cond) {
             Some(Op::Compare { .. }) => self.pure(Op::Refine { a: v, cond, sense: true }, self.ty(v)),
             _ => v,

@@ -149,6 +149,7 @@ impl Lowerer<'_> {
         let val = self.expr(base);
         let b = match val {
             Val::Bytes(b) | Val::Buffer(b) => b,
+            Val::View(v) => self.bytes_of_view(&v),
             other => return self.mismatch(base.span, "bytes", &other),
         };
         let (val, ends) = self.holding(Val::Bytes(b), |l| {
@@ -179,10 +180,12 @@ impl Lowerer<'_> {
         };
         let text = self.text(span).to_string();
         let fault = self.fault(FaultKind::Corrupt, format!("`{text}` lies outside its bytes"), span);
-        for (a, b) in [(start, end), (end, len)] {
-            let ordered = self.compare(CmpOp::Le, a, b);
-            self.guard(ordered, fault);
-        }
+        let ordered = self.compare(CmpOp::Le, end, len);
+        self.guard(ordered, fault);
+        let end = self.shown(end, ordered);
+        let ordered = self.compare(CmpOp::Le, start, end);
+        self.guard(ordered, fault);
+        let start = self.shown(start, ordered);
         self.part(b, start, end)
     }
 
@@ -394,7 +397,8 @@ impl Lowerer<'_> {
     fn end_of_walk(&mut self, exits: Exits, span: Span, at_end: impl FnOnce(&mut Self) -> Value) -> Val {
         let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
         self.merge(ends, span);
-        let v = Val::Bool(at_end(self));
+        // This way does not dominate what follows: a difference found before leads there too.
+        let v = Val::Bool(self.scoped(at_end));
         let mut flows = exits.breaks;
         flows.push((self.flow.clone(), v));
         self.merge(flows, span)
@@ -508,7 +512,7 @@ impl Lowerer<'_> {
         );
         let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
         self.merge(ends, span);
-        let full = self.len_value(b.len);
+        let full = self.scoped(|l| l.len_value(b.len));
         let mut flows = exits.breaks;
         flows.push((self.flow.clone(), Val::Int(full, IntTy::plain(32, false))));
         let Val::Int(len, _) = self.merge(flows, span) else { return Decoded { val: Val::Never, end } };
@@ -734,7 +738,7 @@ impl Lowerer<'_> {
         )
     }
 
-    fn change_buffer(&mut self, b: Bytes, method: &str, given: &[(Val, Span)], span: Span) -> Option<Bytes> {
+    pub(super) fn change_buffer(&mut self, b: Bytes, method: &str, given: &[(Val, Span)], span: Span) -> Option<Bytes> {
         let len = self.len_value(b.len);
         let Region::Slot(slot) = b.place.region else { return None };
         match (method, given) {

@@ -331,19 +331,23 @@ impl Lowerer<'_> {
         args: &[(Option<ast::Ident>, ast::Expr)],
         span: Span,
     ) -> Option<OptSplit> {
-        let target = self.callee(callee)?;
-        let result = match target {
-            Target::Fn(id, _) => &self.program.fns[id.index()].result,
-            Target::Traversal(id) => &self.program.traversals[id.index()].result,
-        };
-        if !matches!(result, Ty::Option(_)) {
+        if !matches!(self.result_of_call(callee), Some(Ty::Option(_))) {
             return None;
         }
+        let target = self.callee(callee)?;
         let (returns, nones) = self.inline(target, callee, args, span)?;
         let val = self.merge(returns, span);
         let some = self.flow.clone();
         self.merge(nones.into_iter().map(|f| (f, Val::Unit)).collect(), span);
         Some(OptSplit { some: (some, val, Scope::default()), none: (self.flow.clone(), Scope::default()) })
+    }
+
+    /// What a call gives back, if it calls a fn, a method or a traversal.
+    pub(super) fn result_of_call(&mut self, callee: &ast::Expr) -> Option<Ty> {
+        Some(match self.callee(callee)? {
+            Target::Fn(id, _) => self.program.fns[id.index()].result.clone(),
+            Target::Traversal(id) => self.program.traversals[id.index()].result.clone(),
+        })
     }
 
     fn call_value(&mut self, callee: &ast::Expr, args: &[(Option<ast::Ident>, ast::Expr)], span: Span) -> Val {
@@ -372,8 +376,6 @@ impl Lowerer<'_> {
                 Some(Target::Fn(self.method_of(&this, &name.name)?, Some(this)))
             }
             ExprKind::Field(base, name) => {
-                let known = self.b.function().values.len();
-                let _ = known;
                 let this = self.receiver(base)?;
                 Some(Target::Fn(self.method_of(&this, &name.name)?, Some(this)))
             }

@@ -422,6 +422,7 @@ impl Lowerer<'_> {
             (Val::Record(id, f), Ty::Record(wanted)) if id == *wanted => Val::Record(id, f),
             (Val::View(v), Ty::View(s)) if v.def == *s => Val::View(v),
             (val @ (Val::Bytes(_) | Val::Buffer(_)), Ty::AnyBytes) => val,
+            (Val::View(v), Ty::AnyBytes) => Val::Bytes(self.bytes_of_view(&v)),
             (Val::Bytes(b) | Val::Buffer(b), Ty::Bytes { max, fixed, display }) => {
                 self.fit_bytes(b, *max, *fixed, *display, span)
             }

@@ -201,6 +201,7 @@ impl Lowerer<'_> {
             }
         }
         let mut params = Vec::new();
+        let mut same: HashMap<Value, Value> = HashMap::new();
         let mut at = 0;
         let old = self.flow.clone();
         self.b.switch_to(block);
@@ -214,14 +215,19 @@ impl Lowerer<'_> {
                 let bound = local.and_then(|l| l.bound);
                 let mut column = at;
                 new.map_parts(&mut |v| {
-                    let made = match self.again(&[v]).filter(|_| !assigned) {
-                        Some(op) => self.make_again(op, v),
-                        None => {
+                    // Two variables that hold one value go on holding one: relations between them stay known.
+                    let made = match (same.get(&v).filter(|_| !assigned), self.again(&[v]).filter(|_| !assigned)) {
+                        (Some(made), _) => *made,
+                        (None, Some(op)) => self.make_again(op, v),
+                        (None, None) => {
                             params.push(column);
                             args.push(v);
                             self.header_param(block, v, assigned, ty.as_ref(), bound)
                         }
                     };
+                    if !assigned {
+                        same.insert(v, made);
+                    }
                     column += 1;
                     made
                 });
@@ -429,7 +435,10 @@ impl Lowerer<'_> {
         let (nl, nt) = (header.flow.locals.len(), header.flow.temps.len());
         self.flow.locals[..nl].iter().for_each(|l| alive.extend(l.val.parts()));
         self.flow.temps[..nt].iter().for_each(|v| alive.extend(v.parts()));
-        args.extend(header.params.iter().map(|i| alive[*i]));
+        // After an error that was reported, shapes may differ; nothing that is emitted then is used.
+        let there = header.params.iter().all(|i| *i < alive.len());
+        assert!(there || !self.diagnostics.is_empty(), "what is alive in the header is alive at the end of a turn");
+        args.extend(header.params.iter().filter_map(|i| alive.get(*i)));
         self.b.jump(header.block, &args);
         self.flow.reachable = false;
     }

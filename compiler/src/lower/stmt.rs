@@ -132,6 +132,11 @@ impl Lowerer<'_> {
         let ty = self.flow.locals[i].ty.clone();
         let old = self.flow.locals[i].val.clone();
         let new = match (&ty, &old) {
+            (Some(Ty::Buffer(_)), Val::Buffer(b)) => {
+                let empty = self.change_buffer(*b, "clear", &[], span);
+                let full = empty.and_then(|b| self.change_buffer(b, "append", &[(value, e.span)], span));
+                full.map_or(Val::Never, Val::Buffer)
+            }
             (Some(ty), _) => self.coerce(value, ty, e.span),
             (None, Val::View(w)) => self.coerce(value, &Ty::View(w.def), e.span),
             (None, _) => value,
@@ -370,6 +375,14 @@ impl Lowerer<'_> {
                 let val = self.coerce(val, &result, span);
                 if self.flow.reachable && !matches!(val, Val::Never) {
                     self.write_out(&val, &mut 0);
+                } else if self.flow.reachable && self.diagnostics.is_empty() {
+                    // Never silently: what has no value must have been an error.
+                    self.error(
+                        "E0310",
+                        span,
+                        "expected a result, found something that trav could not make a value of",
+                        "please report this",
+                    );
                 }
             }
             if self.flow.reachable {
@@ -548,13 +561,13 @@ impl Lowerer<'_> {
     }
 
     /// Whether an expression has two ways out by itself.
-    fn may_be_nothing(&self, e: &ast::Expr) -> bool {
+    fn may_be_nothing(&mut self, e: &ast::Expr) -> bool {
         match &*e.kind {
             ExprKind::Quantified(q) => matches!(
                 q.quantifier,
                 ast::Quantifier::First | ast::Quantifier::Last | ast::Quantifier::Min | ast::Quantifier::Max
             ),
-            ExprKind::Call { .. } => true,
+            ExprKind::Call { callee, .. } => matches!(self.result_of_call(callee), Some(Ty::Option(_))),
             _ => false,
         }
     }

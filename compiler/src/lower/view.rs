@@ -434,6 +434,11 @@ impl Lowerer<'_> {
 
     /// Tests the conditions on a member again, so that they are known here. They cannot fail: they held when the view was made.
     fn test_again(&mut self, view: &View, i: usize, span: Span) {
+        // A condition names the member that is being tested, and perhaps others of the same view.
+        if self.testing.contains(&view.id) {
+            return;
+        }
+        self.testing.push(view.id);
         let program = self.program;
         let def = &program.structs[view.def.index()];
         let name = &def.members[i].name;
@@ -442,6 +447,7 @@ impl Lowerer<'_> {
             let subject = if m.name == "_" { None } else { Some((j, format!("{}.{}", def.name, m.name))) };
             self.check_condition(view, subject, cond);
         }
+        self.testing.pop();
         self.span = span;
     }
 
@@ -482,7 +488,11 @@ impl Lowerer<'_> {
         let def = &program.structs[view.def.index()];
         let m = &def.members[i];
         let MemberKind::Stored { ty, .. } = &m.kind else { return Decoded { val: Val::Never, end: None } };
-        let Some(place) = self.place_of_member(view, i) else { return Decoded { val: Val::Never, end: None } };
+        let Some(place) = self.place_of_member(view, i) else {
+            let message = format!("expected `{}` at a place that is known here, found none", m.name);
+            self.error("E0406", span, message, "what stands before it has no known end");
+            return Decoded { val: Val::Never, end: None };
+        };
         let ctx = Context {
             view: Some(view.clone()),
             limit: view.limit,
@@ -617,14 +627,52 @@ impl Lowerer<'_> {
             return self.decode(&arms[one].ty, place, ctx, span);
         }
         let mut alternatives = Vec::new();
-        let mut ends = Vec::new();
-        for i in possible {
-            let d = self.scoped(|l| l.decode(&arms[i].ty, place, ctx, span));
-            ends.push(d.end);
-            alternatives.push((arms[i].label.clone(), d.val));
+        for i in &possible {
+            let d = self.scoped(|l| l.decode(&arms[*i].ty, place, ctx, span));
+            alternatives.push((arms[*i].label.clone(), d.val));
         }
-        let end = ends.first().copied().flatten().filter(|e| ends.iter().all(|x| x == &Some(*e)));
+        let end = self.end_of_arms(value, arms, &possible, place, ctx, module);
         Decoded { val: collapse(alternatives), end }
+    }
+
+    /// Where a field ends whose arms differ in size: the tag decides at run time.
+    fn end_of_arms(
+        &mut self,
+        tag: Value,
+        arms: &[FieldArm],
+        possible: &[usize],
+        place: Place,
+        ctx: &Context,
+        module: ModuleId,
+    ) -> Option<Value> {
+        let (first, rest) = possible.split_first()?;
+        let arm = &arms[*first];
+        let span = self.span;
+        let end_here = |l: &mut Self| match l.program.extent(module, &arm.ty) {
+            crate::check::layout::Extent::Const(n) => Some(l.offset_of(place.plus(n))),
+            crate::check::layout::Extent::AtLeast(_) => l.decode(&arm.ty, place, ctx, span).end,
+        };
+        if rest.is_empty() || arm.patterns.is_empty() {
+            return end_here(self);
+        }
+        let mut hit: Option<Value> = None;
+        for n in arm.patterns.iter().filter_map(|p| self.program.const_int(module, p).ok()).collect::<Vec<_>>() {
+            let n = self.number_as(n, self.ty(tag));
+            let one = self.compare(CmpOp::Eq, tag, n);
+            hit = Some(match hit {
+                Some(h) => self.exact(BinOp::Or, h, one),
+                None => one,
+            });
+        }
+        let split = self.split_value(hit);
+        let as_val = |end: Option<Value>| end.map_or(Val::Never, |v| Val::Int(v, IntTy::U64));
+        let end = self.both(
+            split,
+            span,
+            |l| as_val(end_here(l)),
+            |l| as_val(l.end_of_arms(tag, arms, rest, place, ctx, module)),
+        );
+        if let Val::Int(v, _) = end { Some(v) } else { None }
     }
 
     /// The arms that the tag's known range leaves possible.
@@ -640,7 +688,9 @@ impl Lowerer<'_> {
                 }
                 continue;
             }
-            let hit = values.iter().any(|n| range.contains(Range::just(*n)) && !range.is_empty());
+            let hit = values
+                .iter()
+                .any(|n| range.contains(Range::just(*n)) && !range.is_empty() && !self.is_excluded(tag, *n));
             if hit {
                 possible.push(i);
             }

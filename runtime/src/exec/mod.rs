@@ -13,6 +13,8 @@ pub mod steps;
 pub mod vm;
 
 use crate::image::Sources;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::ir::{FaultId, FaultKind, FoundAs, Function, SourceId};
 
@@ -125,10 +127,31 @@ pub enum ExecError {
     Arguments(String),
 }
 
+impl std::fmt::Display for ExecError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ExecError::Io(error) => write!(f, "cannot read an image: {error}"),
+            ExecError::Refused(message) | ExecError::Arguments(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for ExecError {}
+
 /// A traversal that is ready to run.
 pub trait Executor {
     /// `interp`, `native`, `vm`, `kernel`.
     fn name(&self) -> &'static str;
     /// Runs one call. `args` is laid out by the function's argument leaves (`trav_compiler::ir::schema`).
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError>;
+
+    /// How long `count` calls take that go round `calls`, each laid out as for [`run`](Self::run). An executor that can run without
+    /// keeping a trace does so.
+    fn time(&mut self, calls: &[Vec<u8>], count: u64, sources: &Sources) -> Result<Duration, ExecError> {
+        let start = Instant::now();
+        for (args, _) in calls.iter().cycle().zip(0..count) {
+            black_box(self.run(args, sources)?);
+        }
+        Ok(start.elapsed())
+    }
 }

@@ -49,6 +49,7 @@ pub fn walk(
                 }
             }
             Some(Status::Emit) => rows.push(out(machine)),
+            Some(Status::Again) => {}
             Some(Status::Done) if f.stream => break Outcome::Done(Vec::new()),
             Some(Status::Done) => break Outcome::Done(out(machine)),
             Some(Status::Fault) => break Outcome::Fault(fault(machine)?),

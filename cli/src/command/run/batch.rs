@@ -1,11 +1,12 @@
 //! `--batch`: one call a line.
 
-use super::{Pairs, Walks, answer, failure};
+use super::{Walks, answer, failure};
+use crate::command::{Pairs, pairs};
 use crate::failure::{Failure, Status};
 use serde_json::{Value as Json, json};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use trav_runtime::value::{Given, parse_pair};
+use trav_runtime::value::Given;
 
 impl Walks<'_> {
     /// Runs the calls of a file in order and prints one JSON line each. A line that is no right call gives a line with `error`, and
@@ -60,8 +61,5 @@ fn parse(line: &str) -> Result<Pairs, Failure> {
             other => Err(Failure::call(format!("expected a JSON object, found `{other}`"))),
         };
     }
-    let pair = |text: &str| {
-        parse_pair(text).ok_or_else(|| Failure::call(format!("expected an argument NAME=VALUE, found `{text}`")))
-    };
-    line.split_whitespace().map(pair).collect()
+    pairs(line.split_whitespace())
 }

@@ -3,20 +3,18 @@
 mod answer;
 mod batch;
 
+use super::pairs;
 use crate::failure::{Failure, Status};
 use crate::load;
 use clap::Args;
-use clap::builder::PossibleValuesParser;
-use clap::builder::TypedValueParser;
-use std::hint::black_box;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::io::Write;
-use std::time::Instant;
 use trav_compiler::Compilation;
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::call::{Answer, Arguments, CallError, Caller, Images};
-use trav_runtime::exec::{Engine, ExecError};
+use trav_runtime::exec::Engine;
 use trav_runtime::image;
-use trav_runtime::value::{Given, parse_pair};
+use trav_runtime::value::Given;
 
 /// Run a traversal on an image
 #[derive(Debug, Args)]
@@ -53,16 +51,10 @@ fn engine() -> impl TypedValueParser<Value = Engine> {
     PossibleValuesParser::new(Engine::ALL.map(Engine::name)).map(move |name| named(name).expect("clap took only these"))
 }
 
-/// Arguments by name, as given.
-type Pairs = Vec<(String, Given)>;
-
 impl Run {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
-        let given = self.args.iter().map(|text| {
-            parse_pair(text).ok_or_else(|| Failure::call(format!("expected an argument NAME=VALUE, found `{text}`")))
-        });
-        let given: Pairs = given.collect::<Result<_, _>>()?;
-        let compilation = load::compile(&self.file)?;
+        let given = pairs(&self.args)?;
+        let compilation = load::compile_for(&self.file, &self.traversal)?;
         let traversal = load::traversal(&compilation, &self.traversal)?;
         let images = open_images(&self.images)?;
         check_sources(&images, &compilation)?;
@@ -122,11 +114,7 @@ impl<'a> Walks<'a> {
             return Err(Failure::call("no call was made that could be timed"));
         }
         let (executor, sources) = self.caller.executor(self.traversal).map_err(failure)?;
-        let start = Instant::now();
-        for args in self.timed.iter().cycle().take(usize::try_from(count).unwrap_or(usize::MAX)) {
-            black_box(executor.run(args, sources)).map_err(|e| failure(e.into()))?;
-        }
-        let nanoseconds = start.elapsed().as_nanos() as f64 / count as f64;
+        let nanoseconds = executor.time(&self.timed, count, sources)?.as_nanos() as f64 / count as f64;
         writeln!(out, r#"{{"lookups":{count},"ns_per_lookup":{nanoseconds:.1}}}"#)?;
         Ok(())
     }
@@ -165,12 +153,11 @@ fn check_sources(images: &Images, compilation: &Compilation) -> Result<(), Failu
 fn failure(error: CallError) -> Failure {
     match error {
         CallError::UnknownTraversal(name) => Failure::call(format!("there is no traversal `{name}`")),
-        CallError::Argument(message) | CallError::Exec(ExecError::Arguments(message)) => Failure::Call(message),
+        CallError::Argument(message) => Failure::Call(message),
+        CallError::Exec(error) => error.into(),
         CallError::NoImage { source, .. } if source == "image" => Failure::call("no image is given: --image FILE"),
         CallError::NoImage { traversal, source } => {
             Failure::call(format!("`{traversal}` reads from `{source}`: --image {source}=FILE"))
         }
-        CallError::Exec(ExecError::Io(error)) => Failure::call(format!("cannot read an image: {error}")),
-        CallError::Exec(ExecError::Refused(message)) => Failure::Refused(message),
     }
 }

@@ -10,6 +10,10 @@ impl Selector<'_> {
     pub(super) fn binary(&mut self, result: Value, op: BinOp, mode: &Mode, a: Value, b: Value) {
         let register = match mode {
             Mode::Checked(fault) => self.checked(op, a, b, fault),
+            Mode::Exact | Mode::Wrap if self.widening.counts(result) && op == BinOp::Add => {
+                let (a, b) = (self.counted(a), self.rhs(b));
+                self.alu(AluOp::Add, a, b)
+            }
             Mode::Exact | Mode::Wrap if self.uses.is_needed(result) && !self.uses.is_tested(result) => {
                 self.plain(op, self.f.value(result).ty, a, b)
             }

@@ -88,9 +88,11 @@ impl Selector<'_> {
     pub(super) fn jump_on(&mut self, cond: Cond, a: Value, b: Value) -> Test {
         match self.number(a) {
             Some(n) => {
-                let (b, a) = (self.reg(b), self.rhs_number(n));
+                let (b, a) = (self.counted(b), self.rhs_number(n));
                 Test::Jump(cond.swapped(), b, a)
             }
+            // With a number the counter itself is compared: that is what shows that the loop ends.
+            None if self.number(b).is_some() => Test::Jump(cond, self.counted(a), self.rhs(b)),
             None => Test::Jump(cond, self.reg(a), self.rhs(b)),
         }
     }

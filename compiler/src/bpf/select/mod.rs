@@ -14,9 +14,9 @@ use super::abi::{self, Resume, StateLayout, Status, word};
 use super::insn::{AluOp, Cond, Rhs};
 use super::program::Symbol;
 use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
-use crate::ir::defs::Defs;
+use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::{Addr, Block, FaultRef, Function, Inst, Op, Region, Target, Terminator, Value};
+use crate::ir::{Addr, Block, FaultRef, Function, Inst, LoopInfo, Op, Region, Target, Terminator, Value};
 use crate::source::Span;
 use std::collections::HashMap;
 use uses::Uses;
@@ -34,10 +34,12 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32]) -> VCode {
         constants,
         uses,
         defs,
+        graph,
         widening,
         block_size: u32::try_from(abi::block_area_size(abi::block_capacity(f))).unwrap_or(u32::MAX),
         code: VCode::default(),
         registers: vec![None; f.values.len()],
+        copies: HashMap::new(),
         blocks: Vec::new(),
         known: vec![Known::default(); f.blocks.len()],
         zero: VReg(0),
@@ -46,7 +48,7 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32]) -> VCode {
         here: Known::default(),
         span: f.span,
     };
-    selector.function(&graph);
+    selector.function();
     selector.code.ordered()
 }
 
@@ -75,6 +77,8 @@ struct Known {
     areas: HashMap<Symbol, VReg>,
     pointers: HashMap<AddrKey, VReg>,
     masks: HashMap<Value, VReg>,
+    /// Values that live in memory.
+    loaded: HashMap<Value, VReg>,
     /// Values that have been widened.
     widened: HashMap<Value, VReg>,
     /// The block that led here, if that was a way out of a loop.
@@ -87,11 +91,14 @@ struct Selector<'a> {
     constants: &'a [u32],
     uses: Uses,
     defs: Defs,
+    graph: Graph,
     widening: Widening,
     /// Bytes of the block area that this program may touch.
     block_size: u32,
     code: VCode,
     registers: Vec<Option<VReg>>,
+    /// Widened copies of counters.
+    copies: HashMap<Value, VReg>,
     blocks: Vec<VBlock>,
     /// For each block what is known at its start, when one block alone leads to it.
     known: Vec<Known>,
@@ -105,7 +112,7 @@ struct Selector<'a> {
 }
 
 impl Selector<'_> {
-    fn function(&mut self, graph: &Graph) {
+    fn function(&mut self) {
         let entry = self.code.block();
         self.blocks = self.f.blocks.iter().map(|_| self.code.block()).collect();
         for (id, block) in self.f.blocks() {
@@ -115,17 +122,20 @@ impl Selector<'_> {
                     params.push(self.define(*param));
                 }
             }
+            if self.layout.cuts.turns(id).is_some_and(|turns| turns > 0) {
+                params.push(self.code.vreg());
+            }
             self.code.blocks[self.blocks[id.index()].0 as usize].params = params;
         }
         self.dispatch(entry);
-        for block in &graph.order {
-            self.block(*block);
+        for block in self.graph.order.clone() {
+            self.block(block);
         }
     }
 
     fn dispatch(&mut self, entry: VBlock) {
         self.current = entry;
-        let points = abi::resume_points(self.f);
+        let points = abi::resume_points(self.f, &self.layout.cuts);
         let copies = |f: &Function| f.blocks.iter().flat_map(|b| &b.insts).any(|i| matches!(i.op, Op::Copy { .. }));
         if self.widening.any() || copies(self.f) {
             self.zero = self.load_state(8 * word::ZERO as u32);
@@ -148,7 +158,7 @@ impl Selector<'_> {
     fn resume(&mut self, point: Resume) {
         let (block, hop) = match point {
             Resume::Hop(block) => (block, true),
-            Resume::Emit(block) => (block, false),
+            Resume::Emit(block) | Resume::Turn(block) => (block, false),
         };
         let mut args = Vec::new();
         for (i, param) in self.f.block(block).params.iter().enumerate() {
@@ -160,8 +170,18 @@ impl Selector<'_> {
                 args.push(self.load_state(off));
             }
         }
+        if self.turn_counter(block).is_some() {
+            args.push(self.imm(0));
+        }
         self.inherit(block);
         self.push(VInsn::Jump { to: self.blocks[block.index()], args });
+    }
+
+    /// The parameter that counts the turns of a loop that is cut after some.
+    fn turn_counter(&self, header: Block) -> Option<(VReg, u32)> {
+        let turns = self.layout.cuts.turns(header).filter(|turns| *turns > 0)?;
+        let last = self.code.blocks[self.blocks[header.index()].0 as usize].params.last();
+        Some((*last.expect("such a header has this parameter"), turns))
     }
 
     fn block(&mut self, id: Block) {
@@ -175,12 +195,58 @@ impl Selector<'_> {
                 self.registers[param.index()] = Some(self.widen(register));
             }
         }
+        if let Some(info) = block.header {
+            self.header(id, info);
+        }
+        for param in &block.params {
+            self.keep_home(*param);
+        }
         for inst in &block.insts {
             self.span = inst.span;
             self.inst(inst);
+            inst.result.into_iter().for_each(|v| self.keep_home(v));
         }
         self.span = block.span;
         self.terminator(&block.term);
+    }
+
+    /// Stores a value that lives in memory, once it is made.
+    fn keep_home(&mut self, v: Value) {
+        let Some(register) = self.registers[v.index()].filter(|_| self.layout.cuts.is_home(v)) else { return };
+        self.store_state(self.home(v), Rhs::Reg(register));
+    }
+
+    fn home(&self, v: Value) -> u32 {
+        let before = self.layout.cuts.homes().take_while(|home| *home < v).count();
+        self.layout.homes + 8 * before as u32
+    }
+
+    fn header(&mut self, id: Block, LoopInfo { counter, most }: LoopInfo) {
+        if let Some((turn, turns)) = self.turn_counter(id) {
+            self.cut(id, turn, turns);
+        }
+        let Some(register) = self.registers[counter.index()] else { return };
+        let uncounted = self.widening.is_uncounted(id) && self.layout.cuts.turns(id).is_none();
+        if let Some(most) = i32::try_from(most).ok().filter(|_| uncounted) {
+            // The bound is some value, of which the verifier may know nothing.
+            self.push(VInsn::ExitIf { cond: Cond::Gt, a: register, b: Rhs::Imm(most), exit: Exit::Trap });
+        }
+        if self.widening.copied_counter(counter).is_some() {
+            let copy = self.widen(register);
+            self.copies.insert(counter, copy);
+        }
+    }
+
+    /// Leaves the loop for another run once its turns are made.
+    fn cut(&mut self, header: Block, turn: VReg, turns: u32) {
+        let (again, on) = (self.code.block(), self.code.block());
+        self.push(VInsn::Branch { cond: Cond::Ge, a: turn, b: Rhs::Imm(turns as i32), then: again, other: on });
+        self.current = again;
+        let here = self.here.clone();
+        let params = self.f.block(header).params.clone();
+        self.suspend_in(Resume::Turn(header), &params, &params, Status::Again);
+        self.here = here;
+        self.current = on;
     }
 
     fn terminator(&mut self, term: &Terminator) {
@@ -213,6 +279,9 @@ impl Selector<'_> {
     }
 
     fn jump(&mut self, target: &Target) {
+        if self.is_cut(target) {
+            return self.suspend(Resume::Turn(target.block), target, Status::Again);
+        }
         self.inherit(target.block);
         let args = self.arguments(target);
         self.push(VInsn::Jump { to: self.blocks[target.block.index()], args });
@@ -220,6 +289,15 @@ impl Selector<'_> {
 
     /// The block to which a branch goes: the target itself, or a block that passes the arguments.
     fn edge(&mut self, target: &Target) -> VBlock {
+        if self.is_cut(target) {
+            let (edge, current) = (self.code.block(), self.current);
+            let here = self.here.clone();
+            self.current = edge;
+            self.suspend(Resume::Turn(target.block), target, Status::Again);
+            self.current = current;
+            self.here = here;
+            return edge;
+        }
         self.inherit(target.block);
         let to = self.blocks[target.block.index()];
         let args = self.arguments(target);
@@ -229,6 +307,15 @@ impl Selector<'_> {
         let edge = self.code.block();
         self.code.blocks[edge.0 as usize].insns.push((VInsn::Jump { to, args }, self.span));
         edge
+    }
+
+    /// Whether this is a way back on which the loop is always cut.
+    fn is_cut(&self, target: &Target) -> bool {
+        self.layout.cuts.turns(target.block) == Some(0) && self.goes_back(target.block)
+    }
+
+    fn goes_back(&self, to: Block) -> bool {
+        self.graph.is_back(self.at, to)
     }
 
     fn inherit(&mut self, to: Block) {
@@ -255,20 +342,31 @@ impl Selector<'_> {
                 args.push(if known { self.widen(register) } else { register });
             }
         }
+        if let Some((turn, _)) = self.turn_counter(target.block) {
+            args.push(if self.goes_back(target.block) { self.alu(AluOp::Add, turn, 1) } else { self.imm(0) });
+        }
         args
     }
 
     fn suspend(&mut self, point: Resume, next: &Target, status: Status) {
         let params = &self.f.block(next.block).params;
-        let skip = params.len() - next.args.len();
-        for (i, arg) in next.args.iter().enumerate() {
-            if self.uses.is_needed(params[i + skip]) {
-                let value = self.rhs(*arg);
+        self.suspend_in(point, &params[params.len() - next.args.len()..], &next.args, status);
+    }
+
+    /// Saves the arguments whose parameters are needed, and returns.
+    fn suspend_in(&mut self, point: Resume, params: &[Value], args: &[Value], status: Status) {
+        for (i, (param, arg)) in params.iter().zip(args).enumerate() {
+            if self.uses.is_needed(*param) {
+                let value = match self.number(*arg) {
+                    Some(n) => self.rhs_number(n),
+                    None => Rhs::Reg(self.counted(*arg)),
+                };
                 self.store_state(self.layout.frame + 8 * i as u32, value);
             }
         }
-        let step = abi::resume_points(self.f).iter().position(|p| *p == point);
-        let step = step.expect("every terminator that suspends has a resume point") as i32 + 1;
+        let points = abi::resume_points(self.f, &self.layout.cuts);
+        let step = points.iter().position(|p| *p == point);
+        let step = step.expect("every place that suspends has a resume point") as i32 + 1;
         self.store_state(8 * word::STEP as u32, Rhs::Imm(step));
         self.finish(status);
     }
@@ -313,7 +411,7 @@ impl Selector<'_> {
             Op::Const(n) => self.imm(*n),
             Op::Arg(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
             Op::ArgLen(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
-            Op::Cast(a) | Op::Reinterpret(a) | Op::Refine { a, .. } => self.reg(*a),
+            Op::Cast(a) | Op::Reinterpret(a) | Op::Refine { a, .. } => self.counted(*a),
             Op::Extend { bits, a } => self.extend(self.f.value(result).ty, *bits, *a),
             Op::Compare { op, a, b } => self.compare_word(*op, *a, *b),
             Op::Select { cond, a, b } => self.select(*cond, *a, *b),
@@ -364,6 +462,13 @@ impl Selector<'_> {
         if let Some(n) = self.number(v) {
             return self.imm(n);
         }
+        if self.layout.cuts.is_home(v) && self.defs.get(v).map(Def::block) != Some(self.at) {
+            return self.load_home(v);
+        }
+        let copy = self.widening.copied_counter(v).and_then(|counter| self.copies.get(&counter));
+        if let Some(copy) = copy {
+            return *copy;
+        }
         if let Some(register) = self.here.widened.get(&v) {
             return *register;
         }
@@ -376,6 +481,25 @@ impl Selector<'_> {
                 register
             }
             _ => register,
+        }
+    }
+
+    fn load_home(&mut self, v: Value) -> VReg {
+        if let Some(register) = self.here.loaded.get(&v) {
+            return *register;
+        }
+        let register = self.load_state(self.home(v));
+        self.here.loaded.insert(v, register);
+        register
+    }
+
+    /// A register with the value; with the counter itself, where a copy stands for it otherwise.
+    fn counted(&mut self, v: Value) -> VReg {
+        let away = self.layout.cuts.is_home(v) && self.defs.get(v).map(Def::block) != Some(self.at);
+        let copied = self.number(v).is_none() && self.widening.copied_counter(v).is_some() && !away;
+        match self.registers[v.index()].filter(|_| copied) {
+            Some(register) => register,
+            None => self.reg(v),
         }
     }
 

@@ -9,21 +9,29 @@
 //! one turn to the next (never the counter, which shows that the loop ends); what is computed in a loop, where it leaves it. A loop
 //! that a hop or a row interrupts is none to the verifier.
 
+use super::uses::op_of;
+use crate::bpf::loops::{Loop, loops, targets};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::{Block, Function, Op, Size, Terminator, Value};
+use crate::ir::{Addr, BinOp, Block, BlockData, Function, Op, Size, Terminator, Value};
+use std::collections::HashMap;
 
 /// The decisions for one function.
 pub struct Widening {
-    loops: Vec<Loop>,
+    loops: Vec<Knowledge>,
     /// Parameters that are widened at the start of their block.
     params: Vec<bool>,
+    /// Counters, and what they are refined to, that are used by a widened copy.
+    copied: HashMap<Value, Value>,
+    /// The counters' next values.
+    next: Vec<bool>,
 }
 
-struct Loop {
-    header: Block,
-    /// For each block whether it belongs to the loop.
-    blocks: Vec<bool>,
+/// A loop with what is known of it.
+struct Knowledge {
+    shape: Loop,
+    /// Whether each turn compares the counter with a number.
+    counted: bool,
     /// For each value whether the verifier knows something else of it in each turn.
     varies: Vec<bool>,
 }
@@ -31,28 +39,30 @@ struct Loop {
 impl Widening {
     /// Decides. Inner loops come before outer ones.
     pub fn of(f: &Function, graph: &Graph, defs: &Defs) -> Widening {
-        let mut loops: Vec<Loop> = f
-            .blocks()
-            .filter(|(b, data)| data.header.is_some() && graph.is_reached(*b))
-            .filter_map(|(h, _)| Loop::at(f, graph, h))
-            .collect();
-        loops.sort_by_key(|l| l.blocks.iter().filter(|b| **b).count());
-        let mut widening = Widening { loops: Vec::new(), params: joins_of_many(f, graph, defs) };
-        for mut l in loops {
+        let mut widening = Widening {
+            loops: Vec::new(),
+            params: joins_of_many(f, graph, defs),
+            copied: HashMap::new(),
+            next: vec![false; f.values.len()],
+        };
+        for l in loops(f, graph) {
             let header = f.block(l.header);
             let counter = header.header.map(|h| h.counter);
-            l.varies = widening.varying(f, &l);
-            if l.branches_and_joins(f) {
-                for (i, param) in header.params.iter().enumerate() {
-                    let again = |b: Block| {
-                        l.contains(b)
-                            && f.block(b).term.targets().any(|t| t.block == l.header && l.varies[t.args[i].index()])
-                    };
-                    widening.params[param.index()] |= Some(*param) != counter && f.blocks().any(|(b, _)| again(b));
-                }
-                l.varies = widening.varying(f, &l);
+            if let Some(counter) = counter.filter(|c| mixes(f, &l, &widening.computed_from(f, &l, &[*c]))) {
+                widening.copy_counter(f, &l, counter);
             }
-            widening.loops.push(l);
+            let mut varies = widening.varying(f, &l);
+            if branches_and_joins(f, &l) {
+                for (i, param) in header.params.iter().enumerate() {
+                    let to_header = |b: &Block| f.block(*b).term.targets().filter(|t| t.block == l.header);
+                    let mut again = l.backs.iter().flat_map(to_header);
+                    let computed = again.any(|t| varies[t.args[i].index()]);
+                    widening.params[param.index()] |= computed && Some(*param) != counter;
+                }
+                varies = widening.varying(f, &l);
+            }
+            let counted = is_counted(f, graph, defs, &l);
+            widening.loops.push(Knowledge { shape: l, counted, varies });
         }
         widening
     }
@@ -67,24 +77,66 @@ impl Widening {
         self.params[param.index()]
     }
 
+    /// Whether this is the header of a loop in which no comparison with a number shows that it ends.
+    pub fn is_uncounted(&self, header: Block) -> bool {
+        self.loops.iter().any(|l| l.shape.header == header && !l.counted)
+    }
+
+    /// The counter of which a widened copy stands for this value, except where it is counted.
+    pub fn copied_counter(&self, v: Value) -> Option<Value> {
+        self.copied.get(&v).copied()
+    }
+
+    /// Whether the value is a counter's next one.
+    pub fn counts(&self, v: Value) -> bool {
+        self.next[v.index()]
+    }
+
+    fn copy_counter(&mut self, f: &Function, l: &Loop, counter: Value) {
+        self.copied.insert(counter, counter);
+        let position = f.block(l.header).params.iter().position(|p| *p == counter);
+        for (b, data) in f.blocks().filter(|(b, _)| l.contains(*b)) {
+            for t in data.term.targets().filter(|t| t.block == l.header && l.contains(b)) {
+                if let Some(i) = position {
+                    self.next[t.args[i].index()] = true;
+                }
+            }
+            for inst in &data.insts {
+                let (Op::Refine { a, .. } | Op::Cast(a) | Op::Reinterpret(a), Some(result)) = (&inst.op, inst.result)
+                else {
+                    continue;
+                };
+                if self.copied.get(a) == Some(&counter) {
+                    self.copied.insert(result, counter);
+                }
+            }
+        }
+    }
+
     /// Whether a loop is left on this way.
     pub fn leaves(&self, from: Block, to: Block) -> bool {
-        self.loops.iter().any(|l| l.contains(from) && !l.contains(to))
+        self.loops.iter().any(|l| l.shape.contains(from) && !l.shape.contains(to))
     }
 
     /// Whether the value is widened when it goes from one block to another.
     pub fn on_way(&self, v: Value, from: Block, to: Block) -> bool {
-        self.loops.iter().any(|l| l.contains(from) && !l.contains(to) && l.varies[v.index()])
+        self.loops.iter().any(|l| l.shape.contains(from) && !l.shape.contains(to) && l.varies[v.index()])
     }
 
     /// The values that differ from turn to turn in what the verifier knows of them: the parameters of the loop's header and of the headers
     /// inside, and what is computed from them. What is loaded from memory is unknown in the same way each time.
     fn varying(&self, f: &Function, l: &Loop) -> Vec<bool> {
+        let headers = f.blocks().filter(|(b, data)| l.contains(*b) && data.header.is_some());
+        let params = headers.flat_map(|(_, data)| &data.params).copied();
+        let seeds: Vec<Value> = params.filter(|p| !self.at_start(*p) && !self.copied.contains_key(p)).collect();
+        self.computed_from(f, l, &seeds)
+    }
+
+    /// What a loop computes from some values, and they themselves.
+    fn computed_from(&self, f: &Function, l: &Loop, seeds: &[Value]) -> Vec<bool> {
         let mut varies = vec![false; f.values.len()];
+        seeds.iter().for_each(|v| varies[v.index()] = true);
         let blocks: Vec<Block> = f.blocks().map(|(b, _)| b).filter(|b| l.contains(*b)).collect();
-        for param in blocks.iter().filter(|b| f.block(**b).header.is_some()).flat_map(|b| &f.block(*b).params) {
-            varies[param.index()] = !self.at_start(*param);
-        }
         loop {
             let mut changed = false;
             let mut set =
@@ -92,7 +144,7 @@ impl Widening {
             for b in &blocks {
                 for inst in &f.block(*b).insts {
                     let Some(result) = inst.result else { continue };
-                    if operands(&inst.op).into_iter().flatten().any(|v| varies[v.index()]) {
+                    if operands(&inst.op).into_iter().flatten().any(|v| varies[v.index()]) || self.counts(result) {
                         set(&mut varies, result);
                     }
                 }
@@ -180,45 +232,49 @@ fn operands(op: &Op) -> [Option<Value>; 2] {
     }
 }
 
-/// The targets that one run of the program reaches.
-fn targets(term: &Terminator) -> impl Iterator<Item = Block> {
-    let suspends = matches!(term, Terminator::Hop { .. } | Terminator::Emit { .. });
-    term.targets().map(|t| t.block).filter(move |_| !suspends)
+/// What a value refines.
+fn refined(f: &Function, defs: &Defs, v: Value) -> Value {
+    let mut v = v;
+    while let Some(Op::Refine { a, .. } | Op::Cast(a) | Op::Reinterpret(a)) = op_of(f, defs, v) {
+        v = *a;
+    }
+    v
 }
 
-impl Loop {
-    /// The loop of this header; none when each way back is interrupted.
-    fn at(f: &Function, graph: &Graph, header: Block) -> Option<Loop> {
-        let before = |b: Block| {
-            let edges = graph.predecessors[b.index()].iter().map(|(p, _)| *p);
-            edges.filter(|p| targets(&f.block(*p).term).any(|t| t == b)).collect::<Vec<_>>()
-        };
-        let mut work = before(header);
-        work.retain(|p| graph.is_back(*p, header));
-        if work.is_empty() {
-            return None;
-        }
-        let mut blocks = vec![false; f.blocks.len()];
-        blocks[header.index()] = true;
-        while let Some(b) = work.pop() {
-            if !std::mem::replace(&mut blocks[b.index()], true) {
-                work.extend(before(b));
-            }
-        }
-        Some(Loop { header, blocks, varies: Vec::new() })
-    }
+/// Whether each turn compares the counter with a number, which shows the verifier that the loop ends.
+fn is_counted(f: &Function, graph: &Graph, defs: &Defs, l: &Loop) -> bool {
+    let counter = f.block(l.header).header.map(|h| h.counter);
+    let compares = |b: Block| {
+        let Terminator::Branch { cond, .. } = &f.block(b).term else { return false };
+        let Some(Op::Compare { a, b, .. }) = op_of(f, defs, *cond) else { return false };
+        let is_counter = |v: Value| Some(refined(f, defs, v)) == counter;
+        let is_number = |v: Value| f.value(v).range.as_const().is_some();
+        (is_counter(*a) && is_number(*b)) || (is_number(*a) && is_counter(*b))
+    };
+    let each_turn = |b: Block| l.backs.iter().all(|back| graph.dominates(b, *back));
+    graph.order.iter().any(|b| l.contains(*b) && compares(*b) && each_turn(*b))
+}
 
-    fn contains(&self, b: Block) -> bool {
-        self.blocks[b.index()]
-    }
+/// Whether something computed from the counter is added to something that is not known: from kernel 6.10 on, the bounds of such a sum
+/// tell the verifier about what it was added to, and so in each turn something else.
+fn mixes(f: &Function, l: &Loop, counted: &[bool]) -> bool {
+    let known = |v: Value| f.value(v).range.as_const().is_some();
+    let mixed = |a: Value, b: Value| !known(a) && !known(b) && counted[a.index()] != counted[b.index()];
+    let place = |addr: &Addr| matches!((addr.base, addr.index), (Some(a), Some(b)) if mixed(a, b));
+    let inst = |op: &Op| match op {
+        Op::Binary { op: BinOp::Add | BinOp::Sub, a, b, .. } => mixed(*a, *b),
+        Op::Load { addr, .. } | Op::Store { addr, .. } => place(addr),
+        _ => false,
+    };
+    f.blocks().any(|(b, data)| l.contains(b) && data.insts.iter().any(|i| inst(&i.op)))
+}
 
-    /// Whether more than one path leads around.
-    fn branches_and_joins(&self, f: &Function) -> bool {
-        let branches = |data: &crate::ir::BlockData| {
-            let inside = targets(&data.term).filter(|t| self.contains(*t)).count();
-            let copies = data.insts.iter().any(|i| matches!(&i.op, Op::Copy { len: Size::Value(_), .. }));
-            inside > 1 || copies
-        };
-        f.blocks().any(|(b, data)| self.contains(b) && branches(data))
-    }
+/// Whether more than one path leads around.
+fn branches_and_joins(f: &Function, l: &Loop) -> bool {
+    let branches = |data: &BlockData| {
+        let inside = targets(&data.term).filter(|t| l.contains(*t)).count();
+        let copies = data.insts.iter().any(|i| matches!(&i.op, Op::Copy { len: Size::Value(_), .. }));
+        inside > 1 || copies
+    };
+    f.blocks().any(|(b, data)| l.contains(b) && branches(data))
 }

@@ -173,7 +173,7 @@ impl<'a> Layout<'a> {
             return;
         }
         let outer = self.indent;
-        let open_all = self.is_choice(&element);
+        let open_all = self.opens_branches(&element);
         let mut i = element.start;
         while i < element.end {
             if self.is_comment(i) {
@@ -220,19 +220,18 @@ impl<'a> Layout<'a> {
         self.new_line(outer + 1);
     }
 
-    /// Whether an element is or holds an `if` with an `else`: of its branches all are set on one line or none.
-    fn is_choice(&self, element: &Range<usize>) -> bool {
-        let (mut i, mut before) = (element.start, "");
-        while i < element.end {
-            if self.word(i) == "else" && before == "if" {
-                return true;
-            }
+    /// Whether the element is or holds an `if` with an `else` that does not fit on the line, perhaps without the `where`
+    /// behind it: of its branches all are set on one line or none.
+    fn opens_branches(&self, element: &Range<usize>) -> bool {
+        let (mut i, mut before, mut choice) = (element.start, "", false);
+        while i < element.end && !(choice && self.word(i) == "where") {
+            choice |= self.word(i) == "else" && before == "if";
             if matches!(self.word(i), "if" | "loop") {
                 before = self.word(i);
             }
             i = self.roles.partner[i].max(i) + 1;
         }
-        false
+        choice && !self.fits(element.start..i)
     }
 
     /// Writes a bracket and what it holds on this line, if that and what hangs on it fit.
@@ -262,7 +261,9 @@ impl<'a> Layout<'a> {
             self.indent = outer;
         }
         self.out.push_str(self.word(all.start));
-        if !inner.is_empty() {
+        if holds == Holds::Parens && self.ends_in_bracket(&inner) {
+            self.element(inner);
+        } else if !inner.is_empty() {
             self.indent += 1;
             self.lines(inner, holds);
             self.indent -= 1;
@@ -270,6 +271,15 @@ impl<'a> Layout<'a> {
         }
         self.out.push_str(self.word(all.end - 1));
         self.indent = indent;
+    }
+
+    /// Whether what a parenthesis holds is one element that ends in a bracket of its own, which then is opened in its
+    /// place: `f(Row {` has its fields on the next lines.
+    fn ends_in_bracket(&self, inner: &Range<usize>) -> bool {
+        let Some(last) = inner.clone().next_back() else { return false };
+        let open = self.roles.partner[last];
+        let plain = (inner.start..open).all(|i| !self.is_comment(i) && self.word(i) != ",");
+        open > inner.start && open < last && plain && self.fits(inner.start..open + 1)
     }
 
     /// Whether a line may be broken before a token that is outside of the element's brackets.

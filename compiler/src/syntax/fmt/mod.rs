@@ -13,8 +13,8 @@ use super::parse::scan::scan;
 use crate::diag::Diagnostic;
 use crate::source::FileId;
 
-/// Lines are broken so that they end before this column, where a break is possible.
-const COLUMNS: usize = 100;
+/// The longest line, where a break is possible: as wide as the lines of the compiler itself.
+const COLUMNS: usize = 120;
 
 /// The text in the one style, or its syntax errors.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {

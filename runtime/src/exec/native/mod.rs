@@ -15,7 +15,9 @@ use super::{ExecError, Executor, FaultReport, Outcome, Trace};
 use crate::image::Sources;
 use code::{Call, Code, Context, Reads, View};
 use lower::{Status, Variant};
+use std::hint::black_box;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::ir::{FaultId, Function};
 
@@ -179,6 +181,20 @@ impl Executor for Native {
             None => Outcome::Done(out),
         };
         Ok(Trace { hops, rows, outcome })
+    }
+
+    fn time(&mut self, calls: &[Vec<u8>], count: u64, sources: &Sources) -> Result<Duration, ExecError> {
+        let bound = self.bind(sources)?;
+        let mut walker = bound.walker();
+        let mut row = |row: &[u8]| {
+            black_box(row);
+        };
+        let start = Instant::now();
+        for (args, _) in calls.iter().cycle().zip(0..count) {
+            walker.call(args, &mut row)?;
+            black_box(walker.result());
+        }
+        Ok(start.elapsed())
     }
 }
 

@@ -100,7 +100,11 @@ fn read(session: &mut Session<'_>, query: &Query) -> Reply {
     }
     let part = |(i, c): (usize, &u64)| {
         let logical = (i as u64) << shift;
-        Part { logical, length: (1 << shift).min(valid.saturating_sub(logical)), physical: Some(heap + ((c - 2) << shift)) }
+        Part {
+            logical,
+            length: (1 << shift).min(valid.saturating_sub(logical)),
+            physical: Some(heap + ((c - 2) << shift)),
+        }
     };
     let mut parts: Vec<Part> = clusters.iter().enumerate().map(part).collect();
     parts.push(Part { logical: valid, length: size - valid, physical: None });

@@ -61,7 +61,9 @@ fn fsinfo(session: &mut Session<'_>) -> Reply {
         return not_found();
     }
     let (free, next) = (info.u64("free_count"), info.u64("next_free"));
-    Ok(json!({ "free_count": free, "free_clusters": free, "free": free, "next_free": next, "next_cluster": next, "next": next }))
+    Ok(
+        json!({ "free_count": free, "free_clusters": free, "free": free, "next_free": next, "next_cluster": next, "next": next }),
+    )
 }
 
 fn next(session: &mut Session<'_>, query: &Query) -> Reply {

@@ -9,8 +9,10 @@ mod nested;
 mod partition;
 mod qcow2;
 mod romfs;
+mod sqlite;
 mod squashfs;
 mod volumes;
+mod xfs;
 
 use crate::query::{Failure, Query, Reply};
 use crate::session::Session;
@@ -36,8 +38,10 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "nested", answer: nested::answer },
     Family { prefix: "qcow2", answer: qcow2::answer },
     Family { prefix: "romfs", answer: romfs::answer },
+    Family { prefix: "sqlite", answer: sqlite::answer },
     Family { prefix: "squashfs", answer: squashfs::answer },
     Family { prefix: "swap", answer: volumes::answer_swap },
+    Family { prefix: "xfs", answer: xfs::answer },
 ];
 
 /// Answers a query.

@@ -61,7 +61,9 @@ pub fn answer_gpt(session: &mut Session<'_>, query: &Query) -> Reply {
 
 fn sector_size(query: &Query) -> Result<u64, Failure> {
     match query.get("sector_size") {
-        Some(_) => query.u64("sector_size").and_then(|n| if n == 0 { Err(Failure::error("sectors of no size")) } else { Ok(n) }),
+        Some(_) => query
+            .u64("sector_size")
+            .and_then(|n| if n == 0 { Err(Failure::error("sectors of no size")) } else { Ok(n) }),
         None => Ok(512),
     }
 }

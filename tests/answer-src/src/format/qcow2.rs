@@ -34,7 +34,8 @@ pub fn answer(session: &mut Session<'_>, query: &Query) -> Reply {
             let wanted = wanted.ok_or_else(|| Failure::error("`snapshot` is not text"))?;
             let rows = session.rows(QCOW2, "snapshots", &[])?;
             let named = |field| rows.iter().find(|r| r.bytes(field) == wanted.as_bytes());
-            let found = named("name").or_else(|| named("id")).ok_or_else(|| Failure::error("there is no such snapshot"))?;
+            let found =
+                named("name").or_else(|| named("id")).ok_or_else(|| Failure::error("there is no such snapshot"))?;
             read(session, query, Some(found.field("volume")))
         }
         _ => Err(Failure::Unsupported),

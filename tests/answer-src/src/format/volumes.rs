@@ -137,7 +137,8 @@ pub fn answer_lvm(session: &mut Session<'_>, query: &Query) -> Reply {
             }))
         }
         "map" => {
-            let lv = ["lv", "name", "volume"].iter().find_map(|n| query.get(n)).and_then(Json::as_str).unwrap_or_default();
+            let lv =
+                ["lv", "name", "volume"].iter().find_map(|n| query.get(n)).and_then(Json::as_str).unwrap_or_default();
             let args = [("lv", hex_arg(lv.as_bytes())), ("offset", query.u64("offset")?.into())];
             match session.call(LVM, "map", &args)? {
                 Value::None => Err(Failure::error("there is no such volume, or it has no such byte")),

@@ -1,0 +1,136 @@
+//! `trav run`: results and faults, for people and as JSON, on all engines.
+
+use super::{BPFKV, LIST, Ran, bpfkv, damaged_list, file, list, trav};
+use serde_json::Value as Json;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+/// Runs a call on each engine. The kernel may refuse where it has no BPF or the user no rights; then it says so.
+fn on_each_engine(args: &[&str], mut check: impl FnMut(&str, Ran)) {
+    for engine in ["native", "interp", "vm", "kernel"] {
+        let ran = trav(&[args, &["--engine", engine]].concat());
+        if engine == "kernel" && ran.status == Some(4) {
+            assert!(ran.err.starts_with("error: "), "{ran:?}");
+            println!("kernel: skipped, because {}", ran.err.trim_start_matches("error: ").trim_end());
+            continue;
+        }
+        check(engine, ran);
+    }
+}
+
+#[test]
+fn a_result_is_one_line_of_json() {
+    let image = file("json-result", "list.img", list::image());
+    let values: Vec<u32> = (0..list::BLOCKS).flat_map(list::values).collect();
+    let (blocks, count) = (list::BLOCKS, values.len());
+    let sum: u64 = values.iter().map(|v| u64::from(*v)).sum();
+    on_each_engine(&["run", LIST, "total", "--image", &image, "--json"], |engine, ran| {
+        let bytes = 4096 * blocks;
+        let result = format!(r#"{{"blocks":{blocks},"values":{count},"sum":{sum}}}"#);
+        let line =
+            format!(r#"{{"traversal":"total","engine":"{engine}","result":{result},"hops":{blocks},"bytes":{bytes}}}"#);
+        assert_eq!((ran.status, ran.out, ran.err.as_str()), (Some(0), line + "\n", ""));
+    });
+}
+
+#[test]
+fn a_fault_is_one_line_of_json() {
+    let second = list::place(1) * list::BLOCK;
+    let image = file("json-fault", "list.img", damaged_list(second, &[0; 4]));
+    let line_of_magic = 1 + std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/list/list.trav"))
+        .expect("the example is in the repository")
+        .lines()
+        .position(|l| l.contains("magic:"))
+        .expect("the list's blocks have a magic number");
+    on_each_engine(&["run", LIST, "total", "--image", &image, "--json"], |engine, ran| {
+        let message = "Block.magic is 0x00000000, expected 0x4c495354";
+        let fault = format!(
+            r#"{{"kind":"corrupt","message":"{message}","at":{{"file":"{LIST}","line":{line_of_magic}}},"block":{second},"offset":0}}"#
+        );
+        let line = format!(r#"{{"traversal":"total","engine":"{engine}","fault":{fault},"hops":2,"bytes":8192}}"#);
+        assert_eq!((ran.status, ran.out, ran.err.as_str()), (Some(3), line + "\n", ""));
+    });
+}
+
+#[test]
+fn a_fault_for_people_names_the_line_and_the_block() {
+    let second = list::place(1) * list::BLOCK;
+    let image = file("text-fault", "list.img", damaged_list(second, &[0; 4]));
+    let ran = trav(&["run", LIST, "total", "--image", &image]);
+    assert_eq!((ran.status, ran.out.as_str()), (Some(3), ""));
+    assert!(ran.err.starts_with("fault: corrupt: Block.magic is 0x00000000, expected 0x4c495354\n"), "{}", ran.err);
+    for part in [LIST, "magic: u32 = 0x4c49_5354", &format!("byte {second}, offset 0"), "after 2 hops, 8192 bytes"] {
+        assert!(ran.err.contains(part), "{part}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_read_off_the_device_is_counted_and_has_the_block_before_it() {
+    let next = u64::MAX - 8191;
+    let image = file("off-device", "list.img", damaged_list(8, &next.to_le_bytes()));
+    on_each_engine(&["run", LIST, "total", "--image", &image, "--json", "--trace"], |engine, ran| {
+        assert_eq!(ran.status, Some(3), "{engine}");
+        let json: Json = serde_json::from_str(&ran.out).expect("one object");
+        assert_eq!(json["fault"]["kind"], "out of device");
+        assert_eq!(json["fault"]["block"], 0, "the last block that was there");
+        assert_eq!(json["hops"], 2);
+        assert_eq!(json["trace"][1], serde_json::json!({ "source": "image", "offset": next, "len": 4096 }));
+    });
+    let empty = file("empty-device", "empty.img", "");
+    let ran = trav(&["run", LIST, "total", "--image", &empty, "--json"]);
+    let json: Json = serde_json::from_str(&ran.out).expect("one object");
+    assert_eq!((ran.status, &json["fault"]["block"]), (Some(3), &Json::Null));
+}
+
+#[test]
+fn a_chain_without_end_is_the_fault_limit() {
+    let image = file("limit", "list.img", damaged_list(8, &4096u64.to_le_bytes()));
+    let mut looped = std::fs::read(&image).expect("it was written above");
+    looped.copy_within(0..4096, 4096);
+    std::fs::write(&image, looped).expect("it can be written again");
+    on_each_engine(&["run", LIST, "total", "--image", &image, "--json"], |engine, ran| {
+        let json: Json = serde_json::from_str(&ran.out).expect("one object");
+        assert_eq!((ran.status, &json["fault"]["kind"]), (Some(3), &"limit".into()), "{engine}");
+        assert_eq!(json["hops"], 1001, "1 before the loop and 1 for each of its turns");
+    });
+}
+
+#[test]
+fn bytes_are_hex_and_text_and_none_is_null() {
+    let image = file("bytes", "kv.img", bpfkv::image());
+    let n = 4321;
+    let key = format!("key={}", bpfkv::key(n));
+    on_each_engine(&["run", BPFKV, "get", &key, "--image", &image, "--json"], |engine, ran| {
+        let json: Json = serde_json::from_str(&ran.out).expect("one object");
+        let hex: String = bpfkv::value(n).iter().map(|b| format!("{b:02x}")).collect();
+        let text = String::from_utf8(bpfkv::value(n).to_vec()).expect("the recipe's values are text");
+        assert_eq!(json["result"], serde_json::json!({ "hex": hex, "text": text }), "{engine}");
+        assert_eq!((&json["hops"], &json["bytes"]), (&4.into(), &2048.into()), "three levels and the log");
+    });
+    let none = trav(&["run", BPFKV, "get", &format!("key={}", bpfkv::key(n) + 1), "--image", &image, "--json"]);
+    let json: Json = serde_json::from_str(&none.out).expect("one object");
+    assert_eq!((none.status, &json["result"]), (Some(0), &Json::Null));
+    let text = trav(&["run", BPFKV, "get", &key, "--image", &image, "--trace"]);
+    assert_eq!(text.out, format!("\"the value of key {}\" in 64 bytes\n", bpfkv::key(n)));
+    assert_eq!(text.err.lines().count(), 4, "one line a read: {}", text.err);
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let image = file("pipe", "kv.img", bpfkv::image());
+    let calls: String = (0..bpfkv::KEYS).map(|n| format!("key={}\n", bpfkv::key(n))).collect();
+    let calls = file("pipe-calls", "calls", calls);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trav"))
+        .args(["run", BPFKV, "get", "--image", &image, "--batch", &calls])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut line = String::new();
+    // The reader is dropped at the end of this statement, and with it the pipe: as `| head -1` does.
+    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("there is a first line");
+    let output = child.wait_with_output().expect("the command ends");
+    assert!(line.starts_with(r#"{"traversal":"get""#), "{line}");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
