@@ -7,7 +7,9 @@ mod fat;
 mod iso;
 mod partition;
 mod qcow2;
+mod sqlite;
 mod squashfs;
+mod sst;
 
 use crate::query::{Failure, Query, Reply};
 use crate::session::Session;
@@ -29,7 +31,9 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "iso", answer: iso::answer },
     Family { prefix: "mbr", answer: partition::answer_mbr },
     Family { prefix: "qcow2", answer: qcow2::answer },
+    Family { prefix: "sqlite", answer: sqlite::answer },
     Family { prefix: "squashfs", answer: squashfs::answer },
+    Family { prefix: "sst", answer: sst::answer },
 ];
 
 /// Answers a query.
