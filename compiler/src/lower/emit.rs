@@ -97,6 +97,18 @@ impl Lowerer<'_> {
         self.scopes.iter().filter_map(|s| s.facts.get(&v)).fold(claim, |r, f| r.meet(*f))
     }
 
+    /// What is known of a value through what is known of its operands.
+    pub(super) fn range_by_parts(&self, v: Value, depth: u32) -> Range {
+        let known = self.range(v);
+        match self.def_of(v) {
+            Some(Op::Binary { op, mode, a, b }) if depth > 0 => {
+                let (ra, rb) = (self.range_by_parts(a, depth - 1), self.range_by_parts(b, depth - 1));
+                known.meet(range::binary(op, mode, self.ty(v), ra, rb))
+            }
+            _ => known,
+        }
+    }
+
     pub(super) fn claim(&self, v: Value) -> Range {
         self.b.function().value(v).range
     }

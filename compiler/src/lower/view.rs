@@ -688,7 +688,9 @@ impl Lowerer<'_> {
                 }
                 continue;
             }
-            let hit = values.iter().any(|n| range.contains(Range::just(*n)) && !range.is_empty() && !self.is_excluded(tag, *n));
+            let hit = values
+                .iter()
+                .any(|n| range.contains(Range::just(*n)) && !range.is_empty() && !self.is_excluded(tag, *n));
             if hit {
                 possible.push(i);
             }

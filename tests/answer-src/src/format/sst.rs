@@ -21,7 +21,6 @@ pub fn answer(session: &mut Session<'_>, query: &Query) -> Reply {
         "seek" => seek(session, query),
         "count" => count(session),
         "block_crc" => block_crc(session, query),
-        "properties" => properties(session),
         _ => Err(Failure::Unsupported),
     }
 }
@@ -114,16 +113,4 @@ fn block_crc(session: &mut Session<'_>, query: &Query) -> Reply {
     let args = [("table", table), ("block", block)];
     let checksum = session.call(spec, "verify", if spec == LEVELDB { &args[1..] } else { &args })?;
     Ok(json!({ "valid": checksum.bool("valid"), "stored": checksum.u64("stored") }))
-}
-
-/// Properties by name, with numbers read as their names say in RocksDB's tools.
-fn properties(session: &mut Session<'_>) -> Reply {
-    let (spec, table) = open(session)?;
-    if spec == LEVELDB {
-        return not_found();
-    }
-    let listed = |session: &mut Session<'_>, block: Json| session.rows(ROCKSDB, "properties", &[("block", block)]);
-    let metaindex = listed(session, table["metaindex"].clone())?;
-    let names = metaindex.iter().map(|row| String::from_utf8_lossy(row.bytes("name")).into_owned());
-    Ok(json!({ "metaindex": names.collect::<Vec<_>>() }))
 }
