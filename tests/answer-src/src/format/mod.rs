@@ -5,6 +5,7 @@ mod exfat;
 mod ext;
 mod fat;
 mod iso;
+mod lmdb;
 mod nested;
 mod partition;
 mod qcow2;
@@ -32,6 +33,7 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "fat", answer: fat::answer },
     Family { prefix: "gpt", answer: partition::answer_gpt },
     Family { prefix: "iso", answer: iso::answer },
+    Family { prefix: "lmdb", answer: lmdb::answer },
     Family { prefix: "luks", answer: volumes::answer_luks },
     Family { prefix: "lvm", answer: volumes::answer_lvm },
     Family { prefix: "mbr", answer: partition::answer_mbr },
