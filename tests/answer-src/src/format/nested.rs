@@ -1,11 +1,10 @@
 //! `nested.*`: a database in a file system in a partition in a virtual disk. Each layer is an image for the next one.
 
-use super::{answer as answer_any, fat, partition, qcow2};
+use super::{answer as answer_any, ext, fat, partition, qcow2};
 use crate::compose::Composed;
-use crate::parts::Part;
 use crate::query::{Failure, Query, Reply, not_found};
 use crate::session::Session;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use std::path::Path;
 
 /// Answers one query: peels `container`, `label` with `partition`, and, for a table's row, the file at `path` in `fs`; what is left is a
@@ -76,18 +75,7 @@ fn ext_inode(session: &mut Session<'_>, query: &Query) -> Result<Option<Json>, F
 
 /// A file of ext4 by its extents.
 fn ext_file(session: &mut Session<'_>, query: &Query) -> Result<Option<Composed>, Failure> {
-    let Some(inode) = ext_inode(session, query)? else { return Ok(None) };
-    let number = |json: &Json, key: &str| json[key].as_u64().ok_or_else(|| Failure::error(format!("no `{key}`")));
-    let block = number(&answer_any(session, &inner(query, "ext", "super", &[]))?, "block_size")?;
-    let set = [("inode", inode)];
-    let size = number(&answer_any(session, &inner(query, "ext", "inode", &set))?, "size")?;
-    let extents = answer_any(session, &inner(query, "ext", "extents", &set))?;
-    let extents = extents["extents"].as_array().cloned().unwrap_or_else(|| vec![json!([])]);
-    let part = |e: &Json| {
-        let field = |i: usize| e[i].as_u64().ok_or_else(|| Failure::error("the file has no list of extents"));
-        let physical = (e[3] != json!(true)).then_some(field(1)? * block);
-        Ok(Part { logical: field(0)? * block, length: field(2)? * block, physical })
-    };
-    let parts = extents.iter().map(part).collect::<Result<Vec<_>, Failure>>()?;
+    let Some(inode) = ext_inode(session, query)?.and_then(|inode| inode.as_u64()) else { return Ok(None) };
+    let (size, parts) = ext::file(session, inode)?;
     Composed::file(session.image(), size, &parts).map(Some)
 }
