@@ -71,6 +71,86 @@ def ask_pages(image, path, db):
         maps = {p for p in range(2, count + 1, per)}
     free = sorted(set(range(1, count + 1)) - used - maps - {pending})
     ask(image, "freelist", {}, {"pages": free}, "pages that dbstat does not name")
+    if maps:
+        ask_map(image, db, free, maps)
+
+
+def ask_map(image, db, free, maps):
+    """What the pointer map must say, from the tree that dbstat shows."""
+    by_path = {(name, path): page for name, path, page in db.execute("select name, path, pageno from dbstat")}
+    parents = {page: (2, 0) for page in free}
+    for (name, path), page in by_path.items():
+        if path == "/":
+            parents[page] = (1, 0)
+        elif "+" in path:
+            cell, number = path.split("+")
+            before = by_path[name, f"{cell}+{int(number, 16) - 1:06x}"] if int(number, 16) else by_path[name, cell[:cell.rindex("/") + 1]]
+            parents[page] = (4 if int(number, 16) else 3, before)
+        else:
+            parents[page] = (5, by_path[name, path[:path.rstrip("/").rindex("/") + 1]])
+    for page in sorted(random.sample(sorted(set(parents) - {1}), 40)):
+        kind, parent = parents[page]
+        ask(image, "ptrmap", {"page": page}, {"type": kind, "parent": parent}, "dbstat")
+
+
+def ask_damaged(image, db, change):
+    """A damaged copy: SQLite answers, or refuses."""
+    path = f"{DIR}/images/{image}.db"
+    data = bytearray(open(f"{DIR}/images/page_1024.db", "rb").read())
+    change(data)
+    open(path, "wb").write(data)
+
+    def answered(name, args, question):
+        try:
+            bad = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+            expect = question(bad)
+        except (sqlite3.Error, UnicodeDecodeError):
+            expect = {"error": True}
+        ask(image, name, args, expect, "sqlite3, or its error", ["corrupt"])
+
+    def row(table, columns, rowid):
+        def question(bad):
+            values = bad.execute(f"select {columns} from {table} where rowid=?", (rowid,)).fetchone()
+            return {"record": record(values, 0 if table != "plain" else None)} if values else {"found": False}
+        answered("row", {"table": table, "rowid": rowid}, question)
+
+    row("t", "a, b, c, d, e", 1)
+    row("t", "a, b, c, d, e", 898)
+    row("plain", "x, y", 0)
+    row("blobs", "id, body, note", 1)
+    answered("header", {}, lambda bad: bad.execute("select * from sqlite_schema").fetchone() and {"schema_cookie": bad.execute("pragma schema_version").fetchone()[0]})
+    answered("count", {"table": "plain"}, lambda bad: {"count": bad.execute("select count(*) from plain not indexed").fetchone()[0]})
+
+
+def make_damaged():
+    """Each kind of damage that SQLite itself sees, on a copy of one database."""
+    db = sqlite3.connect(f"{DIR}/images/page_1024.db")
+    size = 1024
+    roots = dict(db.execute("select name, rootpage from sqlite_schema where type = 'table'"))
+    at = lambda name: (roots[name] - 1) * size
+    leaf = db.execute("select pageno from dbstat where name='t' and pagetype='leaf' order by path limit 1").fetchone()[0]
+    chain = [r[0] for r in db.execute("select pageno from dbstat where name='blobs' and path glob '*000+*' order by path")]
+
+    def put(offset, data):
+        return lambda image: image.__setitem__(slice(offset, offset + len(data)), data)
+
+    number = lambda n: struct.pack(">I", n)
+    ask_damaged("bad_magic", db, put(0, b"sqlite format 3"))
+    ask_damaged("bad_page_size", db, put(16, b"\3\0"))
+    ask_damaged("bad_reserved", db, put(16, b"\2\0\1\1\xff"))
+    ask_damaged("bad_fractions", db, put(21, b"\x41"))
+    ask_damaged("bad_read_version", db, put(19, b"\3"))
+    ask_damaged("bad_format", db, put(44, number(9)))
+    ask_damaged("bad_root_kind", db, put(at("t"), b"\7"))
+    ask_damaged("bad_root_is_index", db, put(at("t"), b"\2"))
+    ask_damaged("bad_child_outside", db, put(at("t") + 8, number(99999999)))
+    ask_damaged("bad_child_zero", db, put(at("t") + 8, number(0)))
+    ask_damaged("bad_child_self", db, put(at("t") + 8, number(roots["t"])))
+    ask_damaged("bad_cells", db, put(at("t") + 3, b"\xff\xff"))
+    ask_damaged("bad_leaf_kind", db, put((leaf - 1) * size, b"\0"))
+    ask_damaged("bad_overflow_outside", db, put((chain[0] - 1) * size, number(88888888)))
+    ask_damaged("bad_truncated", db, lambda image: image.__delitem__(slice(len(image) // 2, None)))
+    db.close()
 
 
 def ask_rows(image, db, table, rowid_column=None, columns="*", location=True):
@@ -283,6 +363,7 @@ def main():
     make_reserved("reserved_32", 32)
     make_reserved("reserved_255", 255)
     make_special()
+    make_damaged()
 
 
 main()
