@@ -5,12 +5,14 @@ mod exfat;
 mod ext;
 mod fat;
 mod iso;
+mod lmdb;
 mod nested;
 mod partition;
 mod qcow2;
 mod romfs;
 mod sqlite;
 mod squashfs;
+mod sst;
 mod volumes;
 mod xfs;
 
@@ -32,6 +34,7 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "fat", answer: fat::answer },
     Family { prefix: "gpt", answer: partition::answer_gpt },
     Family { prefix: "iso", answer: iso::answer },
+    Family { prefix: "lmdb", answer: lmdb::answer },
     Family { prefix: "luks", answer: volumes::answer_luks },
     Family { prefix: "lvm", answer: volumes::answer_lvm },
     Family { prefix: "mbr", answer: partition::answer_mbr },
@@ -40,6 +43,7 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "romfs", answer: romfs::answer },
     Family { prefix: "sqlite", answer: sqlite::answer },
     Family { prefix: "squashfs", answer: squashfs::answer },
+    Family { prefix: "sst", answer: sst::answer },
     Family { prefix: "swap", answer: volumes::answer_swap },
     Family { prefix: "xfs", answer: xfs::answer },
 ];
