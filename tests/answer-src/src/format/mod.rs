@@ -8,6 +8,7 @@ mod iso;
 mod partition;
 mod qcow2;
 mod squashfs;
+mod xfs;
 
 use crate::query::{Failure, Query, Reply};
 use crate::session::Session;
@@ -30,6 +31,7 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "mbr", answer: partition::answer_mbr },
     Family { prefix: "qcow2", answer: qcow2::answer },
     Family { prefix: "squashfs", answer: squashfs::answer },
+    Family { prefix: "xfs", answer: xfs::answer },
 ];
 
 /// Answers a query.
