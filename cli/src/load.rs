@@ -47,6 +47,11 @@ impl Spec {
         Ok(Spec { name: file.into(), text, folder })
     }
 
+    /// Compiles one traversal of it, with what fills its parameters.
+    pub fn compile_for(&self, traversal: &str) -> Compilation {
+        trav_compiler::compile_some(&self.name, &self.text, self, Some(traversal))
+    }
+
     /// Compiles it.
     pub fn compile(&self) -> Compilation {
         trav_compiler::compile(&self.name, &self.text, self)
@@ -80,6 +85,13 @@ pub fn has_error(diagnostics: &[Diagnostic]) -> bool {
 /// Compiles `file` for use: prints what is wrong with it, and fails unless it is right.
 pub fn compile(file: &str) -> Result<Compilation, Failure> {
     let compilation = Spec::read(file)?.compile();
+    render::tell(&compilation.sources, &compilation.diagnostics);
+    if has_error(&compilation.diagnostics) { Err(Failure::Spec) } else { Ok(compilation) }
+}
+
+/// Compiles what one traversal of `file` needs, as [`compile`] does for all.
+pub fn compile_for(file: &str, traversal: &str) -> Result<Compilation, Failure> {
+    let compilation = Spec::read(file)?.compile_for(traversal);
     render::tell(&compilation.sources, &compilation.diagnostics);
     if has_error(&compilation.diagnostics) { Err(Failure::Spec) } else { Ok(compilation) }
 }

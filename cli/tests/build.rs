@@ -1,7 +1,8 @@
 //! `trav build` and `trav disasm`.
 
-use super::{BPFKV, folder, trav};
+use super::{BPFKV, file, folder, trav};
 use std::fs;
+use std::process::Command;
 
 #[test]
 fn an_object_for_each_hook_can_be_read_again() {
@@ -33,4 +34,35 @@ fn other_products_are_printed() {
     let ir = trav(&["build", BPFKV, "--traversal", "get", "--emit", "ir"]);
     assert!(ir.status == Some(0) && ir.out.contains("hop"), "{ir:?}");
     assert_eq!(trav(&["build", BPFKV, "--traversal", "got", "--emit", "ir"]).status, Some(2));
+}
+
+/// Names that are keywords, a message that has to be quoted, and results of each form.
+const AWKWARD: &str = r#"
+struct S size 64 { type: u8 where type < 7, int: u8, name: bytes<7>, fn_: i32 }
+record R { type: u8, int: i32, name: bytes<7> }
+traversal walk(at: u64, switch: u8, text: bytes up to 9) -> R? {
+    let s = read S at at;
+    if s.type == switch { return none; }
+    require s.int != 9 else fail "say \"why??/\\\" in µ";
+    return R { type: s.type, int: s.fn_, name: s.name };
+}
+"#;
+
+#[test]
+fn bindings_compile_and_have_the_objects_sizes() {
+    let spec = file("bindings", "awkward.trav", AWKWARD);
+    let folder = folder("bindings-out");
+    for (kind, name, compiler, flags) in [
+        ("header", "walk.h", "cc", &["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"][..]),
+        ("rust", "walk.rs", "rustc", &["--crate-type=lib", "--edition=2024", "--emit=metadata", "-Dwarnings"]),
+    ] {
+        let emitted = trav(&["build", &spec, "--emit", kind]);
+        assert_eq!((emitted.status, emitted.err.as_str()), (Some(0), ""), "{kind}");
+        assert!(emitted.out.contains("walk_state") && emitted.out.contains("\"corrupt\""), "{}", emitted.out);
+        fs::write(folder.join(name), &emitted.out).expect("the folder is writable");
+        // Only the sizes that the text itself asserts make this compile.
+        let compiled = Command::new(compiler).args(flags).arg(name).current_dir(&folder).output();
+        let compiled = compiled.unwrap_or_else(|e| panic!("{compiler}: {e}"));
+        assert!(compiled.status.success(), "{}\n{}", String::from_utf8_lossy(&compiled.stderr), emitted.out);
+    }
 }

@@ -36,17 +36,24 @@ pub struct Compilation {
 
 /// Compiles a module with all that it uses.
 pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
+    compile_some(name, text, loader, None)
+}
+
+/// As [`compile`], but makes only the traversal that is wanted, and those that fill its parameters. When there is no such traversal, all are made.
+pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<&str>) -> Compilation {
     let mut sources = SourceMap::new();
     let file = sources.add(name, text);
     let (module, mut diagnostics) = syntax::parse(file, text);
     let checked = check::check(module, &mut sources, loader);
     diagnostics.extend(checked.diagnostics);
     let mut traversals = Vec::new();
+    let needed = wanted.and_then(|name| needed_for(&checked.program, name));
     if diagnostics.is_empty() {
         for i in 0..checked.program.traversals.len() {
             let id = check::types::TraversalId(i as u32);
             let is_root = checked.program.traversals[i].module == check::types::ModuleId(0);
-            if !is_root {
+            let is_wanted = needed.as_ref().is_none_or(|ids| ids.contains(&id));
+            if !is_root || !is_wanted {
                 continue;
             }
             match one_traversal(&checked.program, &sources, id) {
@@ -154,6 +161,25 @@ fn one_traversal(
     id: check::types::TraversalId,
 ) -> Result<Verified, Vec<Diagnostic>> {
     finish(lower::lower(program, sources, id), sources)
+}
+
+/// A traversal of the root module and all that fill its parameters, and theirs.
+fn needed_for(program: &check::types::Program, name: &str) -> Option<Vec<check::types::TraversalId>> {
+    use check::types::{Def, ModuleId};
+    let (Def::Traversal(first), _) = program.modules[ModuleId(0).index()].names.get(name).copied()? else {
+        return None;
+    };
+    let mut needed = vec![first];
+    let mut at = 0;
+    while let Some(id) = needed.get(at).copied() {
+        for default in program.traversals[id.index()].defaults.iter().flatten() {
+            if !needed.contains(default) {
+                needed.push(*default);
+            }
+        }
+        at += 1;
+    }
+    Some(needed)
 }
 
 /// Proves and verifies what was lowered.

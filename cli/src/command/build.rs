@@ -8,8 +8,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use trav_compiler::bpf;
+use trav_compiler::bpf::bindings::{Language, bindings};
+use trav_compiler::bpf::error::BpfError;
 use trav_compiler::ir::print::print;
 use trav_compiler::ir::verify::Verified;
+use trav_compiler::source::SourceMap;
 
 /// Build an eBPF object
 #[derive(Debug, Args)]
@@ -37,6 +40,10 @@ enum Emit {
     Asm,
     /// The verified intermediate form
     Ir,
+    /// A C header for programs that use the object
+    Header,
+    /// A Rust module for programs that use the object
+    Rust,
 }
 
 impl Build {
@@ -53,16 +60,11 @@ impl Build {
         if chosen.is_empty() {
             return Err(Failure::call(format!("`{}` has no traversal to build", self.file)));
         }
-        let refused = |e: bpf::error::BpfError| Failure::Refused(format!("hook `{}`: {e}", profile.name));
+        let refused = |e: BpfError| Failure::Refused(format!("hook `{}`: {e}", profile.name));
         if !self.emit.is_empty() {
-            for (emit, f) in self.emit.iter().flat_map(|emit| chosen.iter().map(move |f| (emit, f))) {
-                match emit {
-                    Emit::Ir => writeln!(out, "{}", print(f))?,
-                    Emit::Asm => {
-                        let program = bpf::compile(f).map_err(refused)?;
-                        writeln!(out, "{}", bpf::listing::list(&program, &compilation.sources))?;
-                    }
-                }
+            for emit in &self.emit {
+                let text = emit.text(&chosen, &compilation.sources).map_err(refused)?;
+                out.write_all(text.as_bytes())?;
             }
             return Ok(Status::Good);
         }
@@ -70,6 +72,20 @@ impl Build {
         let path = self.output.unwrap_or_else(|| default_output(&self.file));
         fs::write(&path, object).map_err(|e| Failure::file("write", path.display(), &e))?;
         Ok(Status::Good)
+    }
+}
+
+impl Emit {
+    fn text(self, traversals: &[&Verified], sources: &SourceMap) -> Result<String, BpfError> {
+        match self {
+            Emit::Ir => Ok(traversals.iter().map(|f| print(f) + "\n").collect()),
+            Emit::Asm => {
+                let listing = |f: &&Verified| Ok(bpf::listing::list(&bpf::compile(f)?, sources) + "\n");
+                traversals.iter().map(listing).collect()
+            }
+            Emit::Header => bindings(Language::C, traversals, sources),
+            Emit::Rust => bindings(Language::Rust, traversals, sources),
+        }
     }
 }
 

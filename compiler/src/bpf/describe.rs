@@ -50,11 +50,83 @@ pub fn identifier(name: &str) -> String {
     out
 }
 
+/// A structure of words, byte areas and other structures, before it is BTF, C or Rust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Structure {
+    /// Its name.
+    pub name: String,
+    /// Its members in the order of their offsets. There may be gaps.
+    pub fields: Vec<Field>,
+    /// Bytes.
+    pub size: u32,
+}
+
+/// A member of a [`Structure`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name, alone in its structure.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Byte offset.
+    pub offset: u32,
+}
+
+/// What a member is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// 64 bits, unsigned.
+    Word,
+    /// 64 bits, signed.
+    Signed,
+    /// So many words.
+    Words(u32),
+    /// So many bytes.
+    Bytes(u32),
+    /// Another structure.
+    Structure(Structure),
+}
+
+impl Kind {
+    /// Bytes.
+    pub fn size(&self) -> u32 {
+        match self {
+            Kind::Word | Kind::Signed => 8,
+            Kind::Words(n) => 8 * n,
+            Kind::Bytes(n) => *n,
+            Kind::Structure(s) => s.size,
+        }
+    }
+}
+
+impl Structure {
+    fn add(&mut self, name: &str, kind: Kind, offset: u32) {
+        let taken = self.fields.iter().any(|f| f.name == name);
+        let name = if taken { format!("{name}_{offset}") } else { name.into() };
+        self.fields.push(Field { name, kind, offset });
+    }
+
+    /// The structure as a type of an object.
+    pub fn btf(&self, btf: &mut Btf, scalars: &Scalars) -> TypeId {
+        let member = |field: &Field| {
+            let ty = match &field.kind {
+                Kind::Word => scalars.word,
+                Kind::Signed => scalars.signed,
+                Kind::Words(n) => btf.array(scalars.word, scalars.int, *n),
+                Kind::Bytes(n) => scalars.bytes(btf, *n),
+                Kind::Structure(s) => s.btf(btf, scalars),
+            };
+            Member { name: field.name.clone(), ty, offset: field.offset }
+        };
+        let members: Vec<Member> = self.fields.iter().map(member).collect();
+        btf.structure(&self.name, self.size, &members)
+    }
+}
+
 /// `struct NAME_state`, laid out as [`StateLayout`] says.
-pub fn state(btf: &mut Btf, scalars: &Scalars, f: &Function, layout: &StateLayout) -> TypeId {
+pub fn state(f: &Function, layout: &StateLayout) -> Structure {
     let name = identifier(&f.name);
-    let mut members: Vec<Member> = Vec::new();
-    let mut add = |name: &str, ty: TypeId, offset: u32| members.push(Member { name: name.into(), ty, offset });
+    let mut state = Structure { name: format!("{name}_state"), fields: Vec::new(), size: layout.size };
     let header = [
         ("step", word::STEP),
         ("status", word::STATUS),
@@ -67,40 +139,31 @@ pub fn state(btf: &mut Btf, scalars: &Scalars, f: &Function, layout: &StateLayou
         ("flags", word::FLAGS),
     ];
     for (name, position) in header {
-        add(name, scalars.word, 8 * position as u32);
+        state.add(name, Kind::Word, 8 * position as u32);
     }
     if layout.args_size > 0 {
-        let ty = record(btf, scalars, &format!("{name}_args"), &f.args, layout.args_size);
-        add("args", ty, layout.args);
+        let args = record(format!("{name}_args"), &f.args, layout.args_size);
+        state.add("args", Kind::Structure(args), layout.args);
     }
     if layout.frame_words > 0 {
-        let ty = btf.array(scalars.word, scalars.int, layout.frame_words);
-        add("frame", ty, layout.frame);
+        state.add("frame", Kind::Words(layout.frame_words), layout.frame);
     }
     let homes = layout.cuts.homes().count() as u32;
     if homes > 0 {
-        let ty = btf.array(scalars.word, scalars.int, homes);
-        add("homes", ty, layout.homes);
+        state.add("homes", Kind::Words(homes), layout.homes);
     }
     for (i, (slot, offset)) in f.slots.iter().zip(&layout.slots).enumerate().filter(|(_, (s, _))| s.size > 0) {
-        let ty = scalars.bytes(btf, slot.size);
-        add(&format!("slot{i}_{}", identifier(&slot.name)), ty, *offset);
+        state.add(&format!("slot{i}_{}", identifier(&slot.name)), Kind::Bytes(slot.size), *offset);
     }
     if layout.out_size > 0 {
-        let leaves = f.result.leaves("", 0);
-        let ty = record(btf, scalars, &format!("{name}_result"), &leaves, layout.out_size);
-        add("result", ty, layout.out);
+        let result = record(format!("{name}_result"), &f.result.leaves("", 0), layout.out_size);
+        state.add("result", Kind::Structure(result), layout.out);
     }
-    btf.structure(&format!("{name}_state"), layout.size, &members)
+    state
 }
 
-fn record(btf: &mut Btf, scalars: &Scalars, name: &str, leaves: &[Leaf], size: u32) -> TypeId {
-    let mut members: Vec<Member> = Vec::new();
-    let mut add = |name: String, ty: TypeId, offset: u32| {
-        let taken = members.iter().any(|m| m.name == name);
-        let name = if taken { format!("{name}_{offset}") } else { name };
-        members.push(Member { name, ty, offset });
-    };
+fn record(name: String, leaves: &[Leaf], size: u32) -> Structure {
+    let mut record = Structure { name, fields: Vec::new(), size };
     for leaf in leaves {
         let name = match leaf.name.strip_suffix('?') {
             Some("") => "present".into(),
@@ -109,18 +172,17 @@ fn record(btf: &mut Btf, scalars: &Scalars, name: &str, leaves: &[Leaf], size: u
             None => identifier(&leaf.name),
         };
         match leaf.kind {
-            LeafKind::Scalar { ty: Ty::I64, .. } => add(name, scalars.signed, leaf.offset),
-            LeafKind::Scalar { ty: Ty::U64 | Ty::Bool, .. } => add(name, scalars.word, leaf.offset),
+            LeafKind::Scalar { ty: Ty::I64, .. } => record.add(&name, Kind::Signed, leaf.offset),
+            LeafKind::Scalar { ty: Ty::U64 | Ty::Bool, .. } => record.add(&name, Kind::Word, leaf.offset),
             LeafKind::Bytes { max, .. } => {
-                add(format!("{name}_len"), scalars.word, leaf.offset);
+                record.add(&format!("{name}_len"), Kind::Word, leaf.offset);
                 if max > 0 {
-                    let ty = scalars.bytes(btf, max);
-                    add(name, ty, leaf.offset + 8);
+                    record.add(&name, Kind::Bytes(max), leaf.offset + 8);
                 }
             }
         }
     }
-    btf.structure(name, size, &members)
+    record
 }
 
 /// Bytes of an entry of a fault table.

@@ -105,7 +105,7 @@ impl<'a> File<'a> {
     fn program(&mut self, f: &Verified, program: &Program, sources: &SourceMap) {
         let name = describe::identifier(&f.name);
         let layout = StateLayout::of(f).expect("the layout of a compiled function exists");
-        let ty = describe::state(&mut self.btf, &self.scalars, f, &layout);
+        let ty = describe::state(f, &layout).btf(&mut self.btf, &self.scalars);
         let offset = self.elf.append_section_bss(self.state.section, layout.size.into(), 8);
         let state =
             self.state.variable(&mut self.elf, &mut self.btf, &abi::state_symbol(&name), ty, offset, layout.size);

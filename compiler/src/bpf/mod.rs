@@ -5,6 +5,7 @@
 
 pub mod abi;
 pub mod asm;
+pub mod bindings;
 pub mod btf;
 pub mod cut;
 mod describe;

@@ -149,6 +149,7 @@ impl Lowerer<'_> {
         let val = self.expr(base);
         let b = match val {
             Val::Bytes(b) | Val::Buffer(b) => b,
+            Val::View(v) => self.bytes_of_view(&v),
             other => return self.mismatch(base.span, "bytes", &other),
         };
         let (val, ends) = self.holding(Val::Bytes(b), |l| {
@@ -737,7 +738,7 @@ impl Lowerer<'_> {
         )
     }
 
-    fn change_buffer(&mut self, b: Bytes, method: &str, given: &[(Val, Span)], span: Span) -> Option<Bytes> {
+    pub(super) fn change_buffer(&mut self, b: Bytes, method: &str, given: &[(Val, Span)], span: Span) -> Option<Bytes> {
         let len = self.len_value(b.len);
         let Region::Slot(slot) = b.place.region else { return None };
         match (method, given) {

@@ -14,6 +14,8 @@ pub(super) struct Scope {
     ops: HashMap<(u32, ir::Ty, Op), Value>,
     /// What conditions say about values here.
     facts: HashMap<Value, Range>,
+    /// Numbers that conditions say values are not.
+    excluded: HashMap<Value, Vec<i128>>,
     /// Members of views already decoded, by view and member, with their ends where the size is dynamic.
     pub members: HashMap<(u32, usize), (u32, Val, Option<Value>)>,
 }
@@ -27,6 +29,9 @@ impl Scope {
         for (k, r) in &other.facts {
             let known = self.facts.entry(*k).or_insert(*r);
             *known = known.meet(*r);
+        }
+        for (k, numbers) in &other.excluded {
+            self.excluded.entry(*k).or_default().extend(numbers);
         }
         for (k, v) in &other.members {
             self.members.entry(*k).or_insert_with(|| v.clone());
@@ -92,6 +97,18 @@ impl Lowerer<'_> {
         self.scopes.iter().filter_map(|s| s.facts.get(&v)).fold(claim, |r, f| r.meet(*f))
     }
 
+    /// What is known of a value through what is known of its operands.
+    pub(super) fn range_by_parts(&self, v: Value, depth: u32) -> Range {
+        let known = self.range(v);
+        match self.def_of(v) {
+            Some(Op::Binary { op, mode, a, b }) if depth > 0 => {
+                let (ra, rb) = (self.range_by_parts(a, depth - 1), self.range_by_parts(b, depth - 1));
+                known.meet(range::binary(op, mode, self.ty(v), ra, rb))
+            }
+            _ => known,
+        }
+    }
+
     pub(super) fn claim(&self, v: Value) -> Range {
         self.b.function().value(v).range
     }
@@ -104,6 +121,11 @@ impl Lowerer<'_> {
     pub(super) fn learn(&mut self, v: Value, range: Range) {
         let known = self.range(v).meet(range);
         self.scopes.last_mut().expect("a scope is open").facts.insert(v, known);
+    }
+
+    /// Whether conditions say that a value is not this number.
+    pub(super) fn is_excluded(&self, v: Value, n: i128) -> bool {
+        self.scopes.iter().any(|s| s.excluded.get(&v).is_some_and(|numbers| numbers.contains(&n)))
     }
 
     /// The constant that a value is, by its claim.
@@ -266,6 +288,13 @@ impl Lowerer<'_> {
                 let nb = range::refine(op, sense, false, rb, ra);
                 self.learn(a, na);
                 self.learn(b, nb);
+                if matches!((op, sense), (CmpOp::Eq, false) | (CmpOp::Ne, true)) {
+                    for (v, other) in [(a, b), (b, a)] {
+                        if let Some(n) = self.as_const(other) {
+                            self.scopes.last_mut().expect("a scope is open").excluded.entry(v).or_default().push(n);
+                        }
+                    }
+                }
             }
             Some(Op::Binary { op: BinOp::Xor, a, b, .. }) if self.as_const(b) == Some(1) => self.learn_from(a, !sense),
             Some(Op::Binary { op: BinOp::And, a, b, .. }) if sense => {

@@ -18,8 +18,20 @@ impl Lowerer<'_> {
         mut plan: Plan,
         body: impl FnOnce(&mut Self, Val),
     ) -> Exits {
+        let span = plan.span;
         match over {
             Over::Range(r) => match self.range_ends(r) {
+                // A body that emits rows computes the end anew after each: what bounds the index is said in its own terms.
+                Some((start, end)) if plan.hops && !plan.reads && self.as_const(end).is_none() && !r.inclusive => self
+                    .iterate_range(start, end, name, plan, |l, i| {
+                        let now = l.expr(&r.end);
+                        if let (Some(now), Val::Int(i, _)) = (l.unsigned(now, r.end.span), &i) {
+                            let below = l.compare(CmpOp::Lt, *i, now);
+                            let fault = l.fault(ir::FaultKind::Limit, format!("`{name}` left its range"), span);
+                            l.guard(below, fault);
+                        }
+                        body(l, i);
+                    }),
                 Some((start, end)) => self.iterate_range(start, end, name, plan, body),
                 None => self.iterate_nothing(plan, body),
             },
@@ -114,7 +126,7 @@ impl Lowerer<'_> {
 
     /// The most turns of a loop from `start` to `end`.
     pub(super) fn turns(&mut self, start: Value, end: Value, span: Span) -> u64 {
-        let most = self.range(end).hi - self.claim(start).lo;
+        let most = self.range_by_parts(end, 4).hi - self.claim(start).lo;
         if most > TURNS_MAX {
             let name = self.name_of(end, span);
             let hi = self.range(end).hi;

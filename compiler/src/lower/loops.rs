@@ -435,7 +435,10 @@ impl Lowerer<'_> {
         let (nl, nt) = (header.flow.locals.len(), header.flow.temps.len());
         self.flow.locals[..nl].iter().for_each(|l| alive.extend(l.val.parts()));
         self.flow.temps[..nt].iter().for_each(|v| alive.extend(v.parts()));
-        args.extend(header.params.iter().map(|i| alive[*i]));
+        // After an error that was reported, shapes may differ; nothing that is emitted then is used.
+        let there = header.params.iter().all(|i| *i < alive.len());
+        assert!(there || !self.diagnostics.is_empty(), "what is alive in the header is alive at the end of a turn");
+        args.extend(header.params.iter().filter_map(|i| alive.get(*i)));
         self.b.jump(header.block, &args);
         self.flow.reachable = false;
     }

@@ -65,6 +65,8 @@ pub struct Lowerer<'a> {
     literals: HashMap<Vec<u8>, ir::DataId>,
     faults: HashMap<(ir::FaultKind, String, Span), ir::FaultId>,
     next_view: u32,
+    /// Views whose conditions are being tested again.
+    testing: Vec<u32>,
     /// Types written in bodies, kept so that their addresses stay theirs.
     body_types: Vec<Rc<FieldTy>>,
     next_step: u32,
@@ -188,6 +190,7 @@ impl<'a> Lowerer<'a> {
             literals: HashMap::new(),
             faults: HashMap::new(),
             next_view: 0,
+            testing: Vec::new(),
             body_types: Vec::new(),
             next_step: 1,
             next_generation: 1,

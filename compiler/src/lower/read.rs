@@ -4,6 +4,9 @@ use super::view::Context;
 use super::*;
 use crate::ir::{FaultKind, FoundAs, SourceId, Value};
 
+/// Bytes of at most this length are kept over a read; longer ones must be used before it.
+const KEPT_BYTES_MAX: u32 = 64;
+
 impl Lowerer<'_> {
     /// `read T(args) at OFFSET [from SOURCE]`.
     pub(super) fn read(&mut self, ty: &ast::Type, at: &ast::Expr, from: Option<&ast::Expr>, span: Span) -> Val {
@@ -65,6 +68,11 @@ impl Lowerer<'_> {
         self.flow.temps.push(Val::Int(offset, IntTy::U64));
         let count = args.len();
         self.flow.temps.extend(args);
+        for i in 0..self.flow.temps.len() {
+            let mut val = self.flow.temps[i].clone();
+            self.keep_bytes(&mut val, KEPT_BYTES_MAX);
+            self.flow.temps[i] = val;
+        }
         self.carry(Some((len, min)), |l, block, args| {
             l.b.set_span(span);
             l.b.hop(source, offset, len, ir::Target::new(block, &args), fault);
@@ -329,7 +337,6 @@ impl Lowerer<'_> {
 
     /// What of a variable outlives the current block is copied before the block goes.
     pub(super) fn keep_local(&mut self, i: usize) {
-        const KEPT_BYTES_MAX: u32 = 64;
         let local = self.flow.locals[i].clone();
         match local.val {
             Val::View(mut view) if view.place.region == ir::Region::Disk && !self.is_stale(view.place) => {

@@ -132,6 +132,11 @@ impl Lowerer<'_> {
         let ty = self.flow.locals[i].ty.clone();
         let old = self.flow.locals[i].val.clone();
         let new = match (&ty, &old) {
+            (Some(Ty::Buffer(_)), Val::Buffer(b)) => {
+                let empty = self.change_buffer(*b, "clear", &[], span);
+                let full = empty.and_then(|b| self.change_buffer(b, "append", &[(value, e.span)], span));
+                full.map_or(Val::Never, Val::Buffer)
+            }
             (Some(ty), _) => self.coerce(value, ty, e.span),
             (None, Val::View(w)) => self.coerce(value, &Ty::View(w.def), e.span),
             (None, _) => value,

@@ -434,6 +434,11 @@ impl Lowerer<'_> {
 
     /// Tests the conditions on a member again, so that they are known here. They cannot fail: they held when the view was made.
     fn test_again(&mut self, view: &View, i: usize, span: Span) {
+        // A condition names the member that is being tested, and perhaps others of the same view.
+        if self.testing.contains(&view.id) {
+            return;
+        }
+        self.testing.push(view.id);
         let program = self.program;
         let def = &program.structs[view.def.index()];
         let name = &def.members[i].name;
@@ -442,6 +447,7 @@ impl Lowerer<'_> {
             let subject = if m.name == "_" { None } else { Some((j, format!("{}.{}", def.name, m.name))) };
             self.check_condition(view, subject, cond);
         }
+        self.testing.pop();
         self.span = span;
     }
 
@@ -682,7 +688,9 @@ impl Lowerer<'_> {
                 }
                 continue;
             }
-            let hit = values.iter().any(|n| range.contains(Range::just(*n)) && !range.is_empty());
+            let hit = values
+                .iter()
+                .any(|n| range.contains(Range::just(*n)) && !range.is_empty() && !self.is_excluded(tag, *n));
             if hit {
                 possible.push(i);
             }

@@ -1,10 +1,11 @@
 //! Images made of parts of others: a partition, a virtual disk, a file.
 
+use crate::parts::Part;
 use crate::query::Failure;
 use std::io;
 use std::sync::Arc;
 use trav_runtime::call::Images;
-use trav_runtime::image::{Image, MemoryImage};
+use trav_runtime::image::Image;
 
 /// Where a stretch of a composed image comes from.
 pub enum Source {
@@ -41,15 +42,19 @@ impl Composed {
         Composed::new(len, vec![(0, len, Source::Image(image.clone(), start))])
     }
 
+    /// A file of an image.
+    pub fn file(image: &Arc<dyn Image>, size: u64, parts: &[Part]) -> Result<Self, Failure> {
+        let stretch = |p: &Part| {
+            let length = p.length.min(size.saturating_sub(p.logical));
+            Some((p.logical, length, Source::Image(image.clone(), p.physical?)))
+        };
+        Composed::new(size, parts.iter().filter_map(stretch).filter(|(_, length, _)| *length > 0).collect())
+    }
+
     /// As the main image of a session.
     pub fn images(self) -> Images {
         Images::from([("image".into(), Arc::new(self) as Arc<dyn Image>)])
     }
-}
-
-/// Bytes as the main image of a session.
-pub fn bytes_as_images(bytes: Vec<u8>) -> Images {
-    Images::from([("image".into(), Arc::new(MemoryImage::new(bytes)) as Arc<dyn Image>)])
 }
 
 impl Image for Composed {

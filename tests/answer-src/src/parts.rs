@@ -81,3 +81,41 @@ pub fn with(mut json: Json, more: Json) -> Json {
     }
     json
 }
+
+/// Unordered lists of answers are ordered by what Python's `str()` makes of their items.
+pub fn sorted_by_text(mut items: Vec<Json>) -> Vec<Json> {
+    items.sort_by_cached_key(python_text);
+    items
+}
+
+fn python_text(json: &Json) -> String {
+    match json {
+        Json::Null => "None".into(),
+        Json::Bool(b) => if *b { "True" } else { "False" }.into(),
+        Json::Number(n) => n.to_string(),
+        Json::String(text) => python_quoted(text),
+        Json::Array(items) => format!("[{}]", items.iter().map(python_text).collect::<Vec<_>>().join(", ")),
+        Json::Object(members) => {
+            let member = |(key, value): (&String, &Json)| format!("{}: {}", python_quoted(key), python_text(value));
+            format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+fn python_quoted(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::from(quote);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\\' => out.push_str("\\\\"),
+            c if c == quote => out.extend(['\\', c]),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}

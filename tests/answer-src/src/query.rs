@@ -9,8 +9,6 @@ pub struct Query {
     pub id: String,
     /// The image's path, relative to the current folder.
     pub image: String,
-    /// The image's format, as the corpus names it: `ext2`, `fat16`, `sqlite`, …
-    pub format: String,
     /// `FAMILY.NAME`.
     pub traversal: String,
     /// An object.
@@ -49,8 +47,8 @@ impl Query {
             Some(Json::String(text)) => Ok(text),
             _ => Err(format!("the query has no text `{name}`")),
         };
-        let (id, image, format, traversal) = (text("id")?, text("image")?, text("format")?, text("traversal")?);
-        Ok(Query { id, image, format, traversal, args: json["args"].take() })
+        let (id, image, traversal) = (text("id")?, text("image")?, text("traversal")?);
+        Ok(Query { id, image, traversal, args: json["args"].take() })
     }
 
     /// The name behind the family's prefix.

@@ -54,7 +54,7 @@ fn engine() -> impl TypedValueParser<Value = Engine> {
 impl Run {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
         let given = pairs(&self.args)?;
-        let compilation = load::compile(&self.file)?;
+        let compilation = load::compile_for(&self.file, &self.traversal)?;
         let traversal = load::traversal(&compilation, &self.traversal)?;
         let images = open_images(&self.images)?;
         check_sources(&images, &compilation)?;

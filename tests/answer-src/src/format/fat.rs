@@ -119,15 +119,15 @@ fn readdir(session: &mut Session<'_>, query: &Query) -> Reply {
     Ok(list("entries", rows.iter().map(|r| json!([name(r.bytes("name")), size(r)])).collect()))
 }
 
-fn read(session: &mut Session<'_>, query: &Query) -> Reply {
-    let Some(node) = resolve(session, query)? else { return not_found() };
+/// The size of a file and where its clusters are; none where the path names nothing.
+pub fn file(session: &mut Session<'_>, query: &Query) -> Result<Option<(u64, Vec<Part>)>, Failure> {
+    let Some(node) = resolve(session, query)? else { return Ok(None) };
     if node.bool("is_dir") {
         return Err(Failure::error("the path names a directory"));
     }
     let (size, first) = (node.u64("size"), node.u64("first_cluster"));
-    let window = parts::window(query, size)?;
     if size == 0 {
-        return Ok(content(&[]));
+        return Ok(Some((0, Vec::new())));
     }
     if first == 0 {
         return Err(Failure::error("the file has a size and no cluster"));
@@ -143,7 +143,12 @@ fn read(session: &mut Session<'_>, query: &Query) -> Reply {
         length: bytes,
         physical: Some(volume.u64("data") + (c - 2) * bytes),
     };
-    let parts: Vec<Part> = clusters.iter().enumerate().map(part).collect();
+    Ok(Some((size, clusters.iter().enumerate().map(part).collect())))
+}
+
+fn read(session: &mut Session<'_>, query: &Query) -> Reply {
+    let Some((size, parts)) = file(session, query)? else { return not_found() };
+    let window = parts::window(query, size)?;
     Ok(content(&parts::read(session, &parts, window)?))
 }
 

@@ -6,9 +6,12 @@ mod exfat;
 mod ext;
 mod fat;
 mod iso;
+mod nested;
 mod partition;
 mod qcow2;
+mod sqlite;
 mod squashfs;
+mod volumes;
 mod xfs;
 
 use crate::query::{Failure, Query, Reply};
@@ -30,9 +33,14 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "fat", answer: fat::answer },
     Family { prefix: "gpt", answer: partition::answer_gpt },
     Family { prefix: "iso", answer: iso::answer },
+    Family { prefix: "luks", answer: volumes::answer_luks },
+    Family { prefix: "lvm", answer: volumes::answer_lvm },
     Family { prefix: "mbr", answer: partition::answer_mbr },
+    Family { prefix: "nested", answer: nested::answer },
     Family { prefix: "qcow2", answer: qcow2::answer },
+    Family { prefix: "sqlite", answer: sqlite::answer },
     Family { prefix: "squashfs", answer: squashfs::answer },
+    Family { prefix: "swap", answer: volumes::answer_swap },
     Family { prefix: "xfs", answer: xfs::answer },
 ];
 
