@@ -67,8 +67,11 @@ fn resolve(session: &mut Session<'_>, query: &Query) -> Result<Option<Value>, Fa
 fn extents(session: &mut Session<'_>, query: &Query) -> Reply {
     let Some(inode) = resolve(session, query)? else { return not_found() };
     let rows = session.rows(EROFS, "extents", &[("inode", inode.to_json())])?;
+    // Extents are whole blocks, but for the end of a file that stands behind its inode.
+    let block = 1u64 << session.call(EROFS, "open", &[])?.u64("block_bits");
+    let unit = if inode.u64("layout") == 2 { 1 } else { block };
     let row = |e: &Value| {
-        let (logical, length, physical) = (e.u64("logical"), e.u64("length"), e.u64("physical"));
+        let (logical, length, physical) = (e.u64("logical"), e.u64("length").next_multiple_of(unit), e.u64("physical"));
         json!([logical, logical + length, physical, physical + length])
     };
     let rows: Vec<Json> = rows.iter().filter(|e| !e.bool("hole")).map(row).collect();

@@ -28,7 +28,6 @@ pub fn answer(session: &mut Session<'_>, query: &Query) -> Reply {
             Ok(json!({ "lba": lba, "size": node.u64("size"), "is_dir": node.bool("is_dir") }))
         }
         "readdir" => readdir(session, query),
-        "readlink" => readlink(session, query),
         "read" => read(session, query),
         _ => Err(Failure::Unsupported),
     }
@@ -58,15 +57,6 @@ fn readdir(session: &mut Session<'_>, query: &Query) -> Reply {
     let mut json = list("entries", names.iter().map(|n| name(n)).collect());
     json["names"] = json["entries"].clone();
     Ok(json)
-}
-
-fn readlink(session: &mut Session<'_>, query: &Query) -> Reply {
-    let (volume, Some(_)) = resolve(session, query)? else { return not_found() };
-    let args = [("vol", volume.to_json()), ("path", hex_arg(&query.bytes("path")?))];
-    match session.call(ISO, "readlink", &args)? {
-        Value::Bytes { bytes, .. } => Ok(json!({ "target": name(&bytes) })),
-        _ => Err(Failure::error("the path does not name a symbolic link")),
-    }
 }
 
 fn read(session: &mut Session<'_>, query: &Query) -> Reply {

@@ -9,6 +9,7 @@ mod iso;
 mod nested;
 mod partition;
 mod qcow2;
+mod romfs;
 mod sqlite;
 mod squashfs;
 mod volumes;
@@ -38,6 +39,7 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "mbr", answer: partition::answer_mbr },
     Family { prefix: "nested", answer: nested::answer },
     Family { prefix: "qcow2", answer: qcow2::answer },
+    Family { prefix: "romfs", answer: romfs::answer },
     Family { prefix: "sqlite", answer: sqlite::answer },
     Family { prefix: "squashfs", answer: squashfs::answer },
     Family { prefix: "swap", answer: volumes::answer_swap },

@@ -110,7 +110,10 @@ fn map(session: &mut Session<'_>, query: &Query) -> Reply {
 /// The file that a name in an image's header means.
 fn beside(image: &Path, named: &[u8]) -> Result<PathBuf, Failure> {
     let named = std::str::from_utf8(named).map_err(|_| Failure::error("a file's name is not text"))?;
-    Ok(image.parent().unwrap_or(Path::new("")).join(named.strip_prefix("file:").unwrap_or(named)))
+    let named = named.strip_prefix("file:").unwrap_or(named);
+    let beside = image.parent().unwrap_or(Path::new("")).join(named);
+    // QEMU takes the name of a data file from the current folder on.
+    Ok(if beside.exists() { beside } else { named.into() })
 }
 
 fn open(path: &Path) -> Result<Arc<dyn Image>, Failure> {
@@ -149,7 +152,8 @@ fn in_backing(session: &mut Session<'_>, path: &Path, offset: u64, depth: usize)
     }
     let mut below = session.within(&images);
     if !is_qcow2 {
-        return Ok(offset < below.image().len());
+        // QEMU counts a raw file in sectors.
+        return Ok(offset < below.image().len().next_multiple_of(512));
     }
     if offset >= below.call(QCOW2, "open", &[])?.u64("virtual_size") {
         return Ok(false);
@@ -274,6 +278,9 @@ fn backing_bytes(session: &mut Session<'_>, path: &Path, at: u64, out: &mut [u8]
         false => below.image().len(),
     };
     let count = size.saturating_sub(at).min(out.len() as u64) as usize;
+    if count == 0 {
+        return Ok(());
+    }
     match is_qcow2 {
         true => guest_bytes(&mut below, &file, None, at, &mut out[..count], depth + 1),
         false => below.image().read_at(at, &mut out[..count]).map_err(|e| Failure::error(e.to_string())),
