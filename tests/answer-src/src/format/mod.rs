@@ -1,5 +1,6 @@
 //! The families of queries, one module a format.
 
+mod btrfs;
 mod erofs;
 mod exfat;
 mod ext;
@@ -28,6 +29,7 @@ struct Family {
 }
 
 const FAMILIES: &[Family] = &[
+    Family { prefix: "btrfs", answer: btrfs::answer },
     Family { prefix: "erofs", answer: erofs::answer },
     Family { prefix: "exfat", answer: exfat::answer },
     Family { prefix: "ext", answer: ext::answer },
