@@ -1,12 +1,13 @@
 //! The BPF machine, and with it the code that is emitted, against the scalar semantics; every other engine runs along.
 
 use crate::differential::{check_calls, memory, words};
+use trav_compiler::bpf::profile::Profile;
 use trav_compiler::ir::build::FunctionBuilder;
 use trav_compiler::ir::eval;
 use trav_compiler::ir::schema::{Display, Schema};
 use trav_compiler::ir::verify::{Verified, verify};
 use trav_compiler::ir::*;
-use trav_runtime::exec::{Engine, FaultReport, Outcome, Trace};
+use trav_runtime::exec::{Engine, ExecError, Executor, FaultReport, Outcome, Trace, vm};
 
 const U64: Schema = Schema::Int { bits: 64, signed: false, display: Display::Plain };
 const I64: Schema = Schema::Int { bits: 64, signed: true, display: Display::Plain };
@@ -484,7 +485,7 @@ fn a_frame_beyond_the_stack_is_an_error() {
         let forward = values.clone().into_iter().reduce(|a, v| b.binary(BinOp::Sub, Mode::Wrap, a, v));
         values.into_iter().rev().fold(forward.unwrap(), |a, v| b.binary(BinOp::Xor, Mode::Exact, a, v))
     });
-    let error = trav_compiler::bpf::compile(&f).unwrap_err();
+    let error = trav_compiler::bpf::compile(&f, &Profile::named("test").unwrap()).unwrap_err();
     assert!(error.to_string().starts_with("frame larger than the BPF stack"), "{error}");
 }
 
@@ -574,4 +575,57 @@ fn long_loops_are_cut_and_go_on() {
         let want = want.map_or([0; 4], |[at, pairs]| [1, at, pairs, *key]);
         assert_eq!(trace.outcome, Outcome::Done(words(&want)));
     }
+}
+
+/// A chain of blocks that a hook with 512-byte reads can follow.
+const CHAIN: &str = "\
+struct Block size 512 { next: u64, count: u16 where count <= 100, values: [u32; count] }
+record Sum { blocks: u8, sum: u64, long: bytes<8> }
+
+traversal sum(start: u64) -> Sum {
+    var at = start;
+    var sum: u64 = 0;
+    var blocks: u8 = 0;
+    loop up to 20 while at != 0 {
+        let block = read Block at at;
+        for i in 0..block.count { sum = sum +% block.values[i]; }
+        blocks += 1;
+        at = block.next;
+    }
+    return Sum { blocks: blocks, sum: sum, long: \"abcdefgh\" };
+}
+";
+
+/// Under XRP the kernel makes the reads as the context tells it; the machine stands for the kernel.
+#[test]
+fn a_callback_hook_walks_as_the_interpreter_does() {
+    struct NoModules;
+    impl trav_compiler::Loader for NoModules {
+        fn load(&self, _: &[&str]) -> Option<(String, String)> {
+            None
+        }
+    }
+    let done = trav_compiler::compile("chain.trav", CHAIN, &NoModules);
+    assert!(done.diagnostics.is_empty(), "{:#?}", done.diagnostics);
+    let f = &done.traversals[0];
+    let mut disk = vec![0u8; 512 * 8];
+    // Blocks 1, 5, 3; block 6 has a bad count, block 7 points between blocks.
+    for (block, next, count) in [(1u64, 5 * 512u64, 2u16), (5, 3 * 512, 100), (3, 0, 1), (6, 0, 101), (7, 700, 0)] {
+        let at = 512 * block as usize;
+        disk[at..at + 8].copy_from_slice(&next.to_le_bytes());
+        disk[at + 8..at + 10].copy_from_slice(&count.to_le_bytes());
+        for i in 0..count.min(100) as usize {
+            disk[at + 10 + 4 * i..][..4].copy_from_slice(&(1000 * block as u32 + i as u32).to_le_bytes());
+        }
+    }
+    let image = memory(&disk);
+    let xrp = Profile::named("xrp").expect("XRP is built in");
+    let mut hook = vm::prepare_for(f, &xrp).unwrap_or_else(|e| panic!("{e:?}"));
+    for start in [0, 512, 5 * 512, 6 * 512, 8 * 512] {
+        let args = words(&[start]);
+        assert_eq!(hook.run(&args, &image).unwrap(), check_calls(f, &[(&args, &image)])[0], "{start}");
+    }
+    // Where the interpreter reads, the hook says that it cannot.
+    let error = hook.run(&words(&[7 * 512]), &image).unwrap_err();
+    assert!(matches!(&error, ExecError::Refused(why) if why.contains("cannot read at byte 700")), "{error:?}");
 }

@@ -31,6 +31,7 @@ pub fn bindings(language: Language, traversals: &[&Verified], sources: &SourceMa
         ("STATUS_DONE", Status::Done as u64),
         ("STATUS_FAULT", Status::Fault as u64),
         ("STATUS_EMIT", Status::Emit as u64),
+        ("STATUS_AGAIN", Status::Again as u64),
         ("FOUND_VALID", FOUND_VALID),
         ("AT_VALID", AT_VALID),
         ("TRAP", TRAP),

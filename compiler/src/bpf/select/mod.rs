@@ -22,8 +22,9 @@ use std::collections::HashMap;
 use uses::Uses;
 use widen::Widening;
 
-/// Selects the instructions of a function. `constants` says where each constant table begins.
-pub fn select(f: &Function, layout: &StateLayout, constants: &[u32]) -> VCode {
+/// Selects the instructions of a function. `constants` says where each constant table begins, `block_size` how many bytes of the block area
+/// the program may touch.
+pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size: u32) -> VCode {
     let defs = Defs::of(f);
     let graph = Graph::of(f);
     let uses = Uses::of(f, &graph, &defs);
@@ -36,7 +37,7 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32]) -> VCode {
         defs,
         graph,
         widening,
-        block_size: u32::try_from(abi::block_area_size(abi::block_capacity(f))).unwrap_or(u32::MAX),
+        block_size,
         code: VCode::default(),
         registers: vec![None; f.values.len()],
         copies: HashMap::new(),
