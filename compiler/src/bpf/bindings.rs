@@ -4,7 +4,7 @@
 //! Both texts have the same content and no dependency; both check at compile time that their structures have the size that the object
 //! has.
 
-use super::abi::{AT_VALID, FOUND_VALID, StateLayout, Status, TRAP};
+use super::abi::{AT_VALID, FOUND_VALID, MISALIGNED, StateLayout, Status, TRAP};
 use super::describe::{Field, Kind, Structure, identifier, state};
 use super::error::BpfError;
 use crate::ir::verify::Verified;
@@ -35,6 +35,7 @@ pub fn bindings(language: Language, traversals: &[&Verified], sources: &SourceMa
         ("FOUND_VALID", FOUND_VALID),
         ("AT_VALID", AT_VALID),
         ("TRAP", TRAP),
+        ("MISALIGNED", MISALIGNED),
     ];
     for (name, value) in statuses {
         // Writing to a String does not fail, here and below.
