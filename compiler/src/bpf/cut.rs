@@ -10,18 +10,45 @@
 use super::loops::{Loop, loops};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::{Block, Function, Op, Size, Value};
+use crate::ir::{Block, BlockData, Function, Mode, Op, Size, Terminator, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the verifier may walk through in all outermost loops together, in instructions as estimated here. It walks some of them several
-/// times, once for each way into them; a factor of ten is left for that.
-const BUDGET: u64 = 100_000;
+/// What the verifier may walk through on one way through all outermost loops together, as estimated here. Instructions: it walks some of
+/// them several times, once for each way into them; a factor of ten is left for that. Branches: 8192 may wait for their other side.
+const BUDGET: Cost = Cost { insns: 100_000, branches: 6_000 };
 /// The share of a loop inside another, as a shift.
 const INNER_SHIFT: u32 = 3;
 /// The least share.
-const BUDGET_MIN: u64 = 512;
-/// Turns of any loop: each may leave a branch to be looked at, of which 8192 are allowed.
-const TURNS_MAX: u64 = 2048;
+const BUDGET_MIN: Cost = Cost { insns: 512, branches: 64 };
+
+/// What a walk through some code costs the verifier.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    insns: u64,
+    branches: u64,
+}
+
+impl Cost {
+    fn plus(self, other: Cost) -> Cost {
+        let add = u64::saturating_add;
+        Cost { insns: add(self.insns, other.insns), branches: add(self.branches, other.branches) }
+    }
+
+    fn times(self, n: u64) -> Cost {
+        Cost { insns: self.insns.saturating_mul(n), branches: self.branches.saturating_mul(n) }
+    }
+
+    /// How often it fits.
+    fn fits(self, budget: Cost) -> u64 {
+        (budget.insns / self.insns.max(1)).min(budget.branches / self.branches.max(1))
+    }
+
+    /// The share of one of `n` loops at this depth.
+    fn share(self, n: u64, depth: u32) -> Cost {
+        let part = |all: u64, least: u64| (all / n).checked_shr(INNER_SHIFT * depth).unwrap_or(0).max(least);
+        Cost { insns: part(self.insns, BUDGET_MIN.insns), branches: part(self.branches, BUDGET_MIN.branches) }
+    }
+}
 
 /// The cuts of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,41 +91,50 @@ impl Cuts {
 }
 
 fn turns(f: &Function, loops: &[Loop]) -> BTreeMap<Block, u32> {
-    let mut cost: Vec<u64> =
-        f.blocks.iter().map(|b| 8 + b.insts.iter().map(|i| cost_of(f, &i.op)).sum::<u64>()).collect();
+    let of_block = |b: &BlockData| {
+        let end = Cost { insns: 8, branches: u64::from(matches!(b.term, Terminator::Branch { .. })) };
+        b.insts.iter().fold(end, |sum, i| sum.plus(cost_of(f, &i.op)))
+    };
+    let mut cost: Vec<Cost> = f.blocks.iter().map(of_block).collect();
     let depth = |l: &Loop| loops.iter().filter(|o| o.header != l.header && o.contains(l.header)).count() as u32;
     let outermost = loops.iter().filter(|l| depth(l) == 0).count().max(1) as u64;
     let mut turns: BTreeMap<Block, u32> = BTreeMap::new();
     for l in loops {
         let most = f.block(l.header).header.map_or(u64::MAX, |h| h.most).max(1);
         let blocks: Vec<usize> = f.blocks().map(|(b, _)| b).filter(|b| l.contains(*b)).map(Block::index).collect();
-        let body = blocks.iter().fold(0u64, |sum, b| sum.saturating_add(cost[*b]));
-        let budget = (BUDGET / outermost).checked_shr(INNER_SHIFT * depth(l)).unwrap_or(0).max(BUDGET_MIN);
-        let fit = (budget / body).clamp(1, TURNS_MAX);
+        let body = blocks.iter().fold(Cost::default(), |sum, b| sum.plus(cost[*b]));
+        let fit = body.fits(BUDGET.share(outermost, depth(l))).max(1);
         let has_cut = turns.keys().any(|inner| l.contains(*inner));
         let made = match () {
             // The count of its turns would not outlive the cut inside.
             () if has_cut => Some(0),
-            () if fit < most => Some(fit as u32),
+            () if fit < most => Some(fit.min(i32::MAX as u64) as u32),
             () => None,
         };
         turns.extend(made.map(|n| (l.header, n)));
-        let walked = body.saturating_mul(if has_cut { 1 } else { fit.min(most) });
+        let walked = body.times(if has_cut { 1 } else { fit.min(most) });
         // For the loops around this one it is one expensive block.
-        blocks.iter().for_each(|b| cost[*b] = 0);
+        blocks.iter().for_each(|b| cost[*b] = Cost::default());
         cost[l.header.index()] = walked;
     }
     turns
 }
 
-/// Instructions of one operation, roughly.
-fn cost_of(f: &Function, op: &Op) -> u64 {
-    match op {
-        Op::Copy { len: Size::Const(n), .. } => 8 + u64::from(*n) / 4,
-        Op::Copy { len: Size::Value(v), .. } => 64 + 2 * f.value(*v).range.hi.clamp(0, 1 << 32) as u64,
-        Op::Const(_) | Op::Cast(_) | Op::Refine { .. } | Op::Reinterpret(_) => 0,
-        _ => 4,
-    }
+/// One operation, roughly.
+fn cost_of(f: &Function, op: &Op) -> Cost {
+    let (insns, branches) = match op {
+        Op::Copy { len: Size::Const(n), .. } => (8 + u64::from(*n) / 4, 2),
+        Op::Copy { len: Size::Value(v), .. } => {
+            let most = f.value(*v).range.hi.clamp(0, 1 << 32) as u64;
+            (64 + 2 * most, 8 + 3 * most / 8)
+        }
+        Op::Load { .. } | Op::Store { .. } | Op::Check { .. } | Op::Guard { .. } => (4, 1),
+        Op::Binary { mode: Mode::Checked(_), .. } => (4, 1),
+        Op::Const(_) | Op::Cast(_) | Op::Refine { .. } | Op::Reinterpret(_) | Op::Prove { .. } => (0, 0),
+        Op::Arg(_) | Op::ArgLen(_) | Op::Extend { .. } => (2, 0),
+        Op::Binary { .. } | Op::Compare { .. } | Op::Select { .. } => (4, 0),
+    };
+    Cost { insns, branches }
 }
 
 /// The values that are alive where a loop that is cut begins, but for its own parameters and numbers.
