@@ -77,6 +77,15 @@ fn function(
     verified(b)
 }
 
+/// No modules of the user's own.
+struct NoModules;
+
+impl trav_compiler::Loader for NoModules {
+    fn load(&self, _: &[&str]) -> Option<(String, String)> {
+        None
+    }
+}
+
 fn schema(ty: Ty) -> Schema {
     if ty == Ty::I64 { I64 } else { U64 }
 }
@@ -547,12 +556,6 @@ traversal find(key: u8, other: u8) -> Found? {
 
 #[test]
 fn long_loops_are_cut_and_go_on() {
-    struct NoModules;
-    impl trav_compiler::Loader for NoModules {
-        fn load(&self, _: &[&str]) -> Option<(String, String)> {
-            None
-        }
-    }
     let done = trav_compiler::compile("long.trav", LONG, &NoModules);
     assert!(done.diagnostics.is_empty(), "{:#?}", done.diagnostics);
     let f = &done.traversals[0];
@@ -599,12 +602,6 @@ traversal sum(start: u64) -> Sum {
 /// Under XRP the kernel makes the reads as the context tells it; the machine stands for the kernel.
 #[test]
 fn a_callback_hook_walks_as_the_interpreter_does() {
-    struct NoModules;
-    impl trav_compiler::Loader for NoModules {
-        fn load(&self, _: &[&str]) -> Option<(String, String)> {
-            None
-        }
-    }
     let done = trav_compiler::compile("chain.trav", CHAIN, &NoModules);
     assert!(done.diagnostics.is_empty(), "{:#?}", done.diagnostics);
     let f = &done.traversals[0];
@@ -628,4 +625,25 @@ fn a_callback_hook_walks_as_the_interpreter_does() {
     // Where the interpreter reads, the hook says that it cannot.
     let error = hook.run(&words(&[7 * 512]), &image).unwrap_err();
     assert!(matches!(&error, ExecError::Refused(why) if why.contains("cannot read at byte 700")), "{error:?}");
+}
+
+/// What the compiler accepts, the machine and the kernel accept: each walk of the standard library is loaded into both.
+#[test]
+fn every_standard_walk_is_accepted() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../stdlib");
+    let mut walks = 0;
+    for entry in std::fs::read_dir(folder).expect("the standard library is in the repository") {
+        let path = entry.expect("a readable folder").path();
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        let name = path.file_name().expect("a file").to_string_lossy();
+        let done = trav_compiler::compile(&name, &text, &NoModules);
+        assert!(done.diagnostics.is_empty(), "{name}: {:#?}", done.diagnostics);
+        for f in &done.traversals {
+            Engine::Vm.prepare(f).unwrap_or_else(|e| panic!("{name}: {}: {e:?}", f.name));
+            // A rejection says that it is a bug of ours, and then this panics.
+            let _ = crate::differential::prepare(Engine::Kernel, f);
+            walks += 1;
+        }
+    }
+    assert!(walks > 0, "the standard library has walks");
 }

@@ -5,12 +5,12 @@
 //! turns that it can walk through, and what comes after the cut it looks at once.
 //!
 //! Values that are alive across a cut and are not the loop's own parameters live in memory, in the state area: they are stored where they
-//! are made and loaded where they are used in another block.
+//! are made and loaded where they are used in another block. So do values for which registers and stack have no room.
 
 use super::loops::{Loop, loops};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::{Block, BlockData, Function, Mode, Op, Size, Terminator, Value};
+use crate::ir::{BinOp, Block, BlockData, Function, Mode, Op, Size, Terminator, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the verifier may walk through on one way through all outermost loops together, as estimated here. Instructions: it walks some of
@@ -57,6 +57,8 @@ pub struct Cuts {
     turns: BTreeMap<Block, u32>,
     /// Values that live in memory.
     homes: BTreeSet<Value>,
+    /// Those of them that are parameters to which memory is the only way.
+    stored: BTreeSet<Value>,
 }
 
 impl Cuts {
@@ -65,8 +67,16 @@ impl Cuts {
         let graph = Graph::of(f);
         let loops = loops(f, &graph);
         let turns = turns(f, &loops);
-        let homes = if turns.is_empty() { BTreeSet::new() } else { homes(f, &graph, &turns) };
-        Cuts { turns, homes }
+        let homes = Lives::of(f, &graph, &loops).homes(f, &turns);
+        let is_header = |b: Block| loops.iter().any(|l| l.header == b);
+        let params = f.blocks().filter(|(b, _)| !is_header(*b)).flat_map(|(_, data)| &data.params).copied();
+        let stored = params.filter(|p| homes.contains(p)).collect();
+        Cuts { turns, homes, stored }
+    }
+
+    /// Whether the value is a parameter that those who go to its block store in memory.
+    pub fn is_stored(&self, v: Value) -> bool {
+        self.stored.contains(&v)
     }
 
     /// The headers of the loops that are cut.
@@ -106,13 +116,14 @@ fn turns(f: &Function, loops: &[Loop]) -> BTreeMap<Block, u32> {
         let fit = body.fits(BUDGET.share(outermost, depth(l))).max(1);
         let has_cut = turns.keys().any(|inner| l.contains(*inner));
         let made = match () {
-            // The count of its turns would not outlive the cut inside.
+            // The count of its turns would not outlive the cut inside, or would be missing where a run begins inside.
             () if has_cut => Some(0),
+            () if fit < most && l.entered => Some(0),
             () if fit < most => Some(fit.min(i32::MAX as u64) as u32),
             () => None,
         };
         turns.extend(made.map(|n| (l.header, n)));
-        let walked = body.times(if has_cut { 1 } else { fit.min(most) });
+        let walked = body.times(if made == Some(0) { 1 } else { fit.min(most) });
         // For the loops around this one it is one expensive block.
         blocks.iter().for_each(|b| cost[*b] = Cost::default());
         cost[l.header.index()] = walked;
@@ -137,35 +148,82 @@ fn cost_of(f: &Function, op: &Op) -> Cost {
     Cost { insns, branches }
 }
 
-/// The values that are alive where a loop that is cut begins, but for its own parameters and numbers.
-fn homes(f: &Function, graph: &Graph, turns: &BTreeMap<Block, u32>) -> BTreeSet<Value> {
-    let defs = Defs::of(f);
-    let mut uses: Vec<Vec<Block>> = vec![Vec::new(); f.values.len()];
-    for b in &graph.order {
-        let mut note = |v: Value| {
-            if uses[v.index()].last() != Some(b) {
+/// Values that may be alive in registers and stack slots where a block starts; the rest of both is for what is computed in it.
+const LIVE_MAX: u32 = 40;
+
+/// Where values are alive.
+struct Lives {
+    /// For each value the blocks at whose start it is alive, but for the one that makes it.
+    across: Vec<Vec<Block>>,
+    /// Parameters of headers of loops, which stay in registers: the verifier must see how loops count.
+    pinned: Vec<bool>,
+}
+
+impl Lives {
+    fn of(f: &Function, graph: &Graph, loops: &[Loop]) -> Lives {
+        let defs = Defs::of(f);
+        let mut uses: Vec<Vec<Block>> = vec![Vec::new(); f.values.len()];
+        for b in &graph.order {
+            let mut work = Vec::new();
+            let data = f.block(*b);
+            data.insts.iter().for_each(|inst| inst.op.for_each_use(|v| work.push(v)));
+            data.term.for_each_use(|v| work.push(v));
+            while let Some(v) = work.pop() {
+                if uses[v.index()].last() == Some(b) {
+                    continue;
+                }
                 uses[v.index()].push(*b);
+                // A comparison may be made where it is tested.
+                if let Some(Op::Compare { a, b, .. } | Op::Binary { op: BinOp::Xor, a, b, .. }) = op_of(f, &defs, v) {
+                    work.extend([*a, *b]);
+                }
             }
-        };
-        let data = f.block(*b);
-        data.insts.iter().for_each(|inst| inst.op.for_each_use(&mut note));
-        data.term.for_each_use(note);
-    }
-    let mut homes = BTreeSet::new();
-    let mut seen = vec![u32::MAX; f.blocks.len()];
-    for v in (0..f.values.len() as u32).map(Value) {
-        let (Some(def), None) = (defs.get(v).map(Def::block), f.value(v).range.as_const()) else { continue };
-        let mut work: Vec<Block> = uses[v.index()].iter().copied().filter(|b| *b != def).collect();
-        while let Some(b) = work.pop() {
-            if b == def || std::mem::replace(&mut seen[b.index()], v.0) == v.0 {
-                continue;
-            }
-            if turns.contains_key(&b) {
-                homes.insert(v);
-                break;
-            }
-            work.extend(graph.predecessors[b.index()].iter().map(|(p, _)| *p));
         }
+        let mut lives = Lives { across: vec![Vec::new(); f.values.len()], pinned: vec![false; f.values.len()] };
+        let mut seen = vec![u32::MAX; f.blocks.len()];
+        for v in (0..f.values.len() as u32).map(Value) {
+            let (Some(def), None) = (defs.get(v).map(Def::block), f.value(v).range.as_const()) else { continue };
+            let mut work: Vec<Block> = uses[v.index()].iter().copied().filter(|b| *b != def).collect();
+            while let Some(b) = work.pop() {
+                if b != def && std::mem::replace(&mut seen[b.index()], v.0) != v.0 {
+                    lives.across[v.index()].push(b);
+                    work.extend(graph.predecessors[b.index()].iter().map(|(p, _)| *p));
+                }
+            }
+        }
+        loops.iter().flat_map(|l| &f.block(l.header).params).for_each(|p| lives.pinned[p.index()] = true);
+        lives
     }
-    homes
+
+    /// The values that live in memory: what is alive where a loop that is cut begins, but for its own parameters; and what is too much for
+    /// registers and stack, those first that are alive longest.
+    fn homes(&self, f: &Function, turns: &BTreeMap<Block, u32>) -> BTreeSet<Value> {
+        let values = || (0..f.values.len() as u32).map(Value);
+        let is_cut = |v: &Value| self.across[v.index()].iter().any(|b| turns.contains_key(b));
+        let mut homes: BTreeSet<Value> = values().filter(is_cut).collect();
+        let mut alive: Vec<Vec<Value>> = vec![Vec::new(); f.blocks.len()];
+        for v in values().filter(|v| !homes.contains(v)) {
+            self.across[v.index()].iter().for_each(|b| alive[b.index()].push(v));
+        }
+        for (b, data) in f.blocks() {
+            let params = data.params.iter().filter(|p| !homes.contains(p) && f.value(**p).range.as_const().is_none());
+            alive[b.index()].extend(params);
+        }
+        for at_start in &alive {
+            let mut candidates: Vec<Value> = at_start.iter().copied().filter(|v| !homes.contains(v)).collect();
+            let surplus = candidates.len().saturating_sub(LIVE_MAX as usize);
+            candidates.retain(|v| !self.pinned[v.index()]);
+            candidates.sort_by_key(|v| std::cmp::Reverse(self.across[v.index()].len()));
+            homes.extend(candidates.into_iter().take(surplus));
+        }
+        homes
+    }
+}
+
+/// The operation that makes a value.
+fn op_of<'a>(f: &'a Function, defs: &Defs, v: Value) -> Option<&'a Op> {
+    match defs.get(v)? {
+        Def::Inst(b, i) => Some(&f.block(b).insts[i].op),
+        Def::Param(..) => None,
+    }
 }

@@ -4,6 +4,7 @@
 
 mod copy;
 mod leave;
+mod slots;
 
 use super::asm::{Assembled, Assembler, Label, TooFar};
 use super::error::BpfError;
@@ -16,7 +17,7 @@ use std::collections::HashMap;
 
 /// Writes a function.
 pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<Assembled, BpfError> {
-    let frame = Frame::of(homes, target)?;
+    let frame = Frame::of(code, homes, target)?;
     let mut asm = Assembler::default();
     let labels: Vec<Label> = code.blocks.iter().map(|_| asm.label()).collect();
     let mut emitter = Emitter {
@@ -58,25 +59,27 @@ fn forwarding(code: &VCode, homes: &Allocated<'_>) -> Vec<Option<VBlock>> {
 }
 
 /// The stack: slots for values, and where the areas are behind the context, its address.
-#[derive(Clone, Copy)]
 struct Frame {
     /// Slots before those for values.
     reserved: u32,
+    /// For each of the allocator's slots the one that it has.
+    slots: Vec<u32>,
 }
 
 impl Frame {
-    fn of(homes: &Allocated<'_>, target: &Target) -> Result<Frame, BpfError> {
+    fn of(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<Frame, BpfError> {
         let reserved = u32::from(matches!(target.areas, Areas::Context(_)));
-        let needed = 8 * (reserved + homes.stack_slots());
+        let (slots, count) = slots::pack(code, homes);
+        let needed = 8 * (reserved + count);
         match needed <= target.stack_size.min(i16::MAX as u32) {
-            true => Ok(Frame { reserved }),
+            true => Ok(Frame { reserved, slots }),
             false => Err(BpfError::Stack { needed, limit: target.stack_size }),
         }
     }
 
     /// Displacement of a value's slot.
-    fn slot(self, index: u32) -> i16 {
-        -8 * (self.reserved + index + 1) as i16
+    fn slot(&self, index: u32) -> i16 {
+        -8 * (self.reserved + self.slots[index as usize] + 1) as i16
     }
 }
 

@@ -119,7 +119,7 @@ impl Selector<'_> {
         for (id, block) in self.f.blocks() {
             let mut params = Vec::new();
             for param in &block.params {
-                if self.uses.is_needed(*param) {
+                if self.uses.is_needed(*param) && !self.layout.cuts.is_stored(*param) {
                     params.push(self.define(*param));
                 }
             }
@@ -168,7 +168,12 @@ impl Selector<'_> {
                     Some(i) => self.layout.frame + 8 * i as u32,
                     None => 8 * word::LEN as u32,
                 };
-                args.push(self.load_state(off));
+                let register = self.load_state(off);
+                if self.layout.cuts.is_stored(*param) {
+                    self.store_state(self.home(*param), Rhs::Reg(register));
+                } else {
+                    args.push(register);
+                }
             }
         }
         if self.turn_counter(block).is_some() {
@@ -191,7 +196,8 @@ impl Selector<'_> {
         self.here = std::mem::take(&mut self.known[id.index()]);
         self.at = id;
         for param in &block.params {
-            if self.uses.is_needed(*param) && self.widening.at_start(*param) {
+            let in_register = self.registers[param.index()].is_some();
+            if in_register && self.uses.is_needed(*param) && self.widening.at_start(*param) {
                 let register = self.reg(*param);
                 self.registers[param.index()] = Some(self.widen(register));
             }
@@ -290,23 +296,17 @@ impl Selector<'_> {
 
     /// The block to which a branch goes: the target itself, or a block that passes the arguments.
     fn edge(&mut self, target: &Target) -> VBlock {
-        if self.is_cut(target) {
-            let (edge, current) = (self.code.block(), self.current);
-            let here = self.here.clone();
-            self.current = edge;
-            self.suspend(Resume::Turn(target.block), target, Status::Again);
-            self.current = current;
-            self.here = here;
-            return edge;
+        let params = &self.f.block(target.block).params;
+        let bare = !params.iter().any(|p| self.uses.is_needed(*p)) && self.uses.entries(target.block) == 1;
+        if bare {
+            self.inherit(target.block);
+            return self.blocks[target.block.index()];
         }
-        self.inherit(target.block);
-        let to = self.blocks[target.block.index()];
-        let args = self.arguments(target);
-        if args.is_empty() && self.uses.entries(target.block) == 1 {
-            return to;
-        }
-        let edge = self.code.block();
-        self.code.blocks[edge.0 as usize].insns.push((VInsn::Jump { to, args }, self.span));
+        let (edge, current, here) = (self.code.block(), self.current, self.here.clone());
+        self.current = edge;
+        self.jump(target);
+        self.current = current;
+        self.here = here;
         edge
     }
 
@@ -336,12 +336,28 @@ impl Selector<'_> {
     fn arguments(&mut self, target: &Target) -> Vec<VReg> {
         let params = &self.f.block(target.block).params;
         let mut args = Vec::new();
+        // Parameters in memory that take one another's place are all read before they are written.
+        let mut stores = Vec::new();
         for (param, arg) in params.iter().zip(&target.args) {
-            if self.uses.is_needed(*param) {
-                let register = self.reg(*arg);
-                let known = self.number(*arg).is_none() && self.widening.on_way(*arg, self.at, target.block);
-                args.push(if known { self.widen(register) } else { register });
+            if !self.uses.is_needed(*param) {
+                continue;
             }
+            if self.layout.cuts.is_stored(*param) {
+                if arg != param {
+                    let value = self.rhs(*arg);
+                    match params.contains(arg) {
+                        true => stores.push((*param, value)),
+                        false => self.store_state(self.home(*param), value),
+                    }
+                }
+                continue;
+            }
+            let register = self.reg(*arg);
+            let known = self.number(*arg).is_none() && self.widening.on_way(*arg, self.at, target.block);
+            args.push(if known { self.widen(register) } else { register });
+        }
+        for (param, value) in stores {
+            self.store_state(self.home(param), value);
         }
         if let Some((turn, _)) = self.turn_counter(target.block) {
             args.push(if self.goes_back(target.block) { self.alu(AluOp::Add, turn, 1) } else { self.imm(0) });
@@ -463,7 +479,7 @@ impl Selector<'_> {
         if let Some(n) = self.number(v) {
             return self.imm(n);
         }
-        if self.layout.cuts.is_home(v) && self.defs.get(v).map(Def::block) != Some(self.at) {
+        if self.is_away(v) {
             return self.load_home(v);
         }
         let copy = self.widening.copied_counter(v).and_then(|counter| self.copies.get(&counter));
@@ -485,6 +501,12 @@ impl Selector<'_> {
         }
     }
 
+    /// Whether the value is in memory only: it lives there, and was not made in this block.
+    fn is_away(&self, v: Value) -> bool {
+        let elsewhere = || self.defs.get(v).map(Def::block) != Some(self.at);
+        self.layout.cuts.is_home(v) && (self.layout.cuts.is_stored(v) || elsewhere())
+    }
+
     fn load_home(&mut self, v: Value) -> VReg {
         if let Some(register) = self.here.loaded.get(&v) {
             return *register;
@@ -496,8 +518,7 @@ impl Selector<'_> {
 
     /// A register with the value; with the counter itself, where a copy stands for it otherwise.
     fn counted(&mut self, v: Value) -> VReg {
-        let away = self.layout.cuts.is_home(v) && self.defs.get(v).map(Def::block) != Some(self.at);
-        let copied = self.number(v).is_none() && self.widening.copied_counter(v).is_some() && !away;
+        let copied = self.number(v).is_none() && self.widening.copied_counter(v).is_some() && !self.is_away(v);
         match self.registers[v.index()].filter(|_| copied) {
             Some(register) => register,
             None => self.reg(v),
