@@ -1,6 +1,7 @@
 //! Integration tests of the runtime, in one binary.
 
 mod differential;
+mod emitted;
 mod examples;
 mod golden;
 mod images;

@@ -1,6 +1,7 @@
 //! The BPF machine, and with it the code that is emitted, against the scalar semantics; every other engine runs along.
 
 use crate::differential::{check_calls, memory, words};
+use trav_compiler::bpf::profile::Profile;
 use trav_compiler::ir::build::FunctionBuilder;
 use trav_compiler::ir::eval;
 use trav_compiler::ir::schema::{Display, Schema};
@@ -484,7 +485,7 @@ fn a_frame_beyond_the_stack_is_an_error() {
         let forward = values.clone().into_iter().reduce(|a, v| b.binary(BinOp::Sub, Mode::Wrap, a, v));
         values.into_iter().rev().fold(forward.unwrap(), |a, v| b.binary(BinOp::Xor, Mode::Exact, a, v))
     });
-    let error = trav_compiler::bpf::compile(&f).unwrap_err();
+    let error = trav_compiler::bpf::compile(&f, &Profile::named("test").unwrap()).unwrap_err();
     assert!(error.to_string().starts_with("frame larger than the BPF stack"), "{error}");
 }
 
@@ -516,62 +517,5 @@ fn bytes_arguments_are_read_where_they_are() {
             let report = FaultReport { fault: bad, found: Some(*len), at: None };
             assert_eq!(trace.outcome, Outcome::Fault(report));
         }
-    }
-}
-
-/// Loops that no kernel's verifier walks through in one piece: one with an exit on each of many turns, one inside another, and values from
-/// before them that are used after.
-const LONG: &str = "\
-struct Page size 16384 { bytes: [u8; 16384] }
-record Found { at: u64, pairs: u64, key: u8 }
-
-traversal find(key: u8, other: u8) -> Found? {
-    let page = read Page at 0;
-    var at: u64 = 0;
-    for i in 0..16384 {
-        if page.bytes[i] == key { at = i + 1; break; }
-    }
-    if at == 0 { return none; }
-    var pairs: u64 = 0;
-    for i in 0..3000 {
-        if page.bytes[i] == other {
-            for j in 0..9000 {
-                if page.bytes[j] == key { pairs = pairs + 1; }
-            }
-        }
-    }
-    return Found { at: at, pairs: pairs, key: key };
-}
-";
-
-#[test]
-fn long_loops_are_cut_and_go_on() {
-    struct NoModules;
-    impl trav_compiler::Loader for NoModules {
-        fn load(&self, _: &[&str]) -> Option<(String, String)> {
-            None
-        }
-    }
-    let done = trav_compiler::compile("long.trav", LONG, &NoModules);
-    assert!(done.diagnostics.is_empty(), "{:#?}", done.diagnostics);
-    let f = &done.traversals[0];
-    let layout = trav_compiler::bpf::abi::StateLayout::of(f).unwrap();
-    assert!(layout.cuts.headers().count() >= 2, "{:?}", layout.cuts);
-    let mut page = vec![0u8; 16384];
-    for at in [100, 8000, 9500, 16383] {
-        page[at] = 1;
-    }
-    for at in [7, 2999, 3000] {
-        page[at] = 2;
-    }
-    page[12000] = 3;
-    let image = memory(&page);
-    // `1` stands twice below 9000, `2` twice below 3000; `3` comes late, `4` never.
-    let cases = [(1, 2, Some([101, 4])), (2, 1, Some([8, 3])), (3, 2, Some([12001, 0])), (4, 2, None)];
-    let args: Vec<Vec<u8>> = cases.iter().map(|(key, other, _)| words(&[*key, *other])).collect();
-    let traces = run_all(f, &args.iter().map(|a| (&a[..], &image)).collect::<Vec<_>>());
-    for ((key, _, want), trace) in cases.iter().zip(traces) {
-        let want = want.map_or([0; 4], |[at, pairs]| [1, at, pairs, *key]);
-        assert_eq!(trace.outcome, Outcome::Done(words(&want)));
     }
 }

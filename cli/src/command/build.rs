@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use trav_compiler::bpf;
 use trav_compiler::bpf::bindings::{Language, bindings};
 use trav_compiler::bpf::error::BpfError;
+use trav_compiler::bpf::profile::Profile;
 use trav_compiler::ir::print::print;
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::source::SourceMap;
@@ -63,7 +64,7 @@ impl Build {
         let refused = |e: BpfError| Failure::Refused(format!("hook `{}`: {e}", profile.name));
         if !self.emit.is_empty() {
             for emit in &self.emit {
-                let text = emit.text(&chosen, &compilation.sources).map_err(refused)?;
+                let text = emit.text(&chosen, &compilation.sources, &profile).map_err(refused)?;
                 out.write_all(text.as_bytes())?;
             }
             return Ok(Status::Good);
@@ -76,11 +77,11 @@ impl Build {
 }
 
 impl Emit {
-    fn text(self, traversals: &[&Verified], sources: &SourceMap) -> Result<String, BpfError> {
+    fn text(self, traversals: &[&Verified], sources: &SourceMap, profile: &Profile) -> Result<String, BpfError> {
         match self {
             Emit::Ir => Ok(traversals.iter().map(|f| print(f) + "\n").collect()),
             Emit::Asm => {
-                let listing = |f: &&Verified| Ok(bpf::listing::list(&bpf::compile(f)?, sources) + "\n");
+                let listing = |f: &&Verified| Ok(bpf::listing::list(&bpf::compile(f, profile)?, sources) + "\n");
                 traversals.iter().map(listing).collect()
             }
             Emit::Header => bindings(Language::C, traversals, sources),

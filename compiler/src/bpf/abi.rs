@@ -12,6 +12,10 @@
 //! 6. On [`Status::Done`] the result is at [`StateLayout::out`]. On [`Status::Fault`] the words `fault`, `found`, `at` and
 //!    `flags` say which and with what.
 //!
+//! A hook whose kernel makes the reads is told by its context: the next offset and length, or that the walk is done. The state area is then
+//! the hook's scratch memory, and the word `status` says which of the other cases it is. [`Status::Emit`] and [`Status::Fault`] end the
+//! kernel's part; after a row, user space starts again with the block at `offset`. [`Status::Again`] reads the same block again.
+//!
 //! The harness changes nothing else between runs; bytes of the block area past `len` may hold anything.
 
 use super::cut::Cuts;
@@ -51,6 +55,9 @@ pub const AT_VALID: u64 = 2;
 /// In the word `fault`: a test failed that the compiler has proved to hold. No walk of a right compiler reports it; its harness
 /// says so and refuses.
 pub const TRAP: u64 = u64::MAX;
+
+/// In the word `fault`: the next read would not begin where the hook can read. The word `found` has its offset.
+pub const MISALIGNED: u64 = u64::MAX - 1;
 
 /// What a run of the program returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@
 //! Both texts have the same content and no dependency; both check at compile time that their structures have the size that the object
 //! has.
 
-use super::abi::{AT_VALID, FOUND_VALID, StateLayout, Status, TRAP};
+use super::abi::{AT_VALID, FOUND_VALID, MISALIGNED, StateLayout, Status, TRAP};
 use super::describe::{Field, Kind, Structure, identifier, state};
 use super::error::BpfError;
 use crate::ir::verify::Verified;
@@ -31,9 +31,11 @@ pub fn bindings(language: Language, traversals: &[&Verified], sources: &SourceMa
         ("STATUS_DONE", Status::Done as u64),
         ("STATUS_FAULT", Status::Fault as u64),
         ("STATUS_EMIT", Status::Emit as u64),
+        ("STATUS_AGAIN", Status::Again as u64),
         ("FOUND_VALID", FOUND_VALID),
         ("AT_VALID", AT_VALID),
         ("TRAP", TRAP),
+        ("MISALIGNED", MISALIGNED),
     ];
     for (name, value) in statuses {
         // Writing to a String does not fail, here and below.

@@ -5,23 +5,50 @@
 //! turns that it can walk through, and what comes after the cut it looks at once.
 //!
 //! Values that are alive across a cut and are not the loop's own parameters live in memory, in the state area: they are stored where they
-//! are made and loaded where they are used in another block.
+//! are made and loaded where they are used in another block. So do values for which registers and stack have no room.
 
 use super::loops::{Loop, loops};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::{Block, Function, Op, Size, Value};
+use crate::ir::{BinOp, Block, BlockData, Function, Mode, Op, Size, Terminator, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the verifier may walk through in all outermost loops together, in instructions as estimated here. It walks some of them several
-/// times, once for each way into them; a factor of ten is left for that.
-const BUDGET: u64 = 100_000;
+/// What the verifier may walk through on one way through all outermost loops together, as estimated here. Instructions: it walks some of
+/// them several times, once for each way into them; a factor of ten is left for that. Branches: 8192 may wait for their other side.
+const BUDGET: Cost = Cost { insns: 100_000, branches: 6_000 };
 /// The share of a loop inside another, as a shift.
 const INNER_SHIFT: u32 = 3;
 /// The least share.
-const BUDGET_MIN: u64 = 512;
-/// Turns of any loop: each may leave a branch to be looked at, of which 8192 are allowed.
-const TURNS_MAX: u64 = 2048;
+const BUDGET_MIN: Cost = Cost { insns: 512, branches: 64 };
+
+/// What a walk through some code costs the verifier.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    insns: u64,
+    branches: u64,
+}
+
+impl Cost {
+    fn plus(self, other: Cost) -> Cost {
+        let add = u64::saturating_add;
+        Cost { insns: add(self.insns, other.insns), branches: add(self.branches, other.branches) }
+    }
+
+    fn times(self, n: u64) -> Cost {
+        Cost { insns: self.insns.saturating_mul(n), branches: self.branches.saturating_mul(n) }
+    }
+
+    /// How often it fits.
+    fn fits(self, budget: Cost) -> u64 {
+        (budget.insns / self.insns.max(1)).min(budget.branches / self.branches.max(1))
+    }
+
+    /// The share of one of `n` loops at this depth.
+    fn share(self, n: u64, depth: u32) -> Cost {
+        let part = |all: u64, least: u64| (all / n).checked_shr(INNER_SHIFT * depth).unwrap_or(0).max(least);
+        Cost { insns: part(self.insns, BUDGET_MIN.insns), branches: part(self.branches, BUDGET_MIN.branches) }
+    }
+}
 
 /// The cuts of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +57,8 @@ pub struct Cuts {
     turns: BTreeMap<Block, u32>,
     /// Values that live in memory.
     homes: BTreeSet<Value>,
+    /// Those of them that are parameters to which memory is the only way.
+    stored: BTreeSet<Value>,
 }
 
 impl Cuts {
@@ -38,8 +67,16 @@ impl Cuts {
         let graph = Graph::of(f);
         let loops = loops(f, &graph);
         let turns = turns(f, &loops);
-        let homes = if turns.is_empty() { BTreeSet::new() } else { homes(f, &graph, &turns) };
-        Cuts { turns, homes }
+        let homes = Lives::of(f, &graph, &loops).homes(f, &turns);
+        let is_header = |b: Block| loops.iter().any(|l| l.header == b);
+        let params = f.blocks().filter(|(b, _)| !is_header(*b)).flat_map(|(_, data)| &data.params).copied();
+        let stored = params.filter(|p| homes.contains(p)).collect();
+        Cuts { turns, homes, stored }
+    }
+
+    /// Whether the value is a parameter that those who go to its block store in memory.
+    pub fn is_stored(&self, v: Value) -> bool {
+        self.stored.contains(&v)
     }
 
     /// The headers of the loops that are cut.
@@ -64,72 +101,129 @@ impl Cuts {
 }
 
 fn turns(f: &Function, loops: &[Loop]) -> BTreeMap<Block, u32> {
-    let mut cost: Vec<u64> =
-        f.blocks.iter().map(|b| 8 + b.insts.iter().map(|i| cost_of(f, &i.op)).sum::<u64>()).collect();
+    let of_block = |b: &BlockData| {
+        let end = Cost { insns: 8, branches: u64::from(matches!(b.term, Terminator::Branch { .. })) };
+        b.insts.iter().fold(end, |sum, i| sum.plus(cost_of(f, &i.op)))
+    };
+    let mut cost: Vec<Cost> = f.blocks.iter().map(of_block).collect();
     let depth = |l: &Loop| loops.iter().filter(|o| o.header != l.header && o.contains(l.header)).count() as u32;
     let outermost = loops.iter().filter(|l| depth(l) == 0).count().max(1) as u64;
     let mut turns: BTreeMap<Block, u32> = BTreeMap::new();
     for l in loops {
         let most = f.block(l.header).header.map_or(u64::MAX, |h| h.most).max(1);
         let blocks: Vec<usize> = f.blocks().map(|(b, _)| b).filter(|b| l.contains(*b)).map(Block::index).collect();
-        let body = blocks.iter().fold(0u64, |sum, b| sum.saturating_add(cost[*b]));
-        let budget = (BUDGET / outermost).checked_shr(INNER_SHIFT * depth(l)).unwrap_or(0).max(BUDGET_MIN);
-        let fit = (budget / body).clamp(1, TURNS_MAX);
+        let body = blocks.iter().fold(Cost::default(), |sum, b| sum.plus(cost[*b]));
+        let fit = body.fits(BUDGET.share(outermost, depth(l))).max(1);
         let has_cut = turns.keys().any(|inner| l.contains(*inner));
         let made = match () {
-            // The count of its turns would not outlive the cut inside.
+            // The count of its turns would not outlive the cut inside, or would be missing where a run begins inside.
             () if has_cut => Some(0),
-            () if fit < most => Some(fit as u32),
+            () if fit < most && l.entered => Some(0),
+            () if fit < most => Some(fit.min(i32::MAX as u64) as u32),
             () => None,
         };
         turns.extend(made.map(|n| (l.header, n)));
-        let walked = body.saturating_mul(if has_cut { 1 } else { fit.min(most) });
+        let walked = body.times(if made == Some(0) { 1 } else { fit.min(most) });
         // For the loops around this one it is one expensive block.
-        blocks.iter().for_each(|b| cost[*b] = 0);
+        blocks.iter().for_each(|b| cost[*b] = Cost::default());
         cost[l.header.index()] = walked;
     }
     turns
 }
 
-/// Instructions of one operation, roughly.
-fn cost_of(f: &Function, op: &Op) -> u64 {
-    match op {
-        Op::Copy { len: Size::Const(n), .. } => 8 + u64::from(*n) / 4,
-        Op::Copy { len: Size::Value(v), .. } => 64 + 2 * f.value(*v).range.hi.clamp(0, 1 << 32) as u64,
-        Op::Const(_) | Op::Cast(_) | Op::Refine { .. } | Op::Reinterpret(_) => 0,
-        _ => 4,
+/// One operation, roughly.
+fn cost_of(f: &Function, op: &Op) -> Cost {
+    let (insns, branches) = match op {
+        Op::Copy { len: Size::Const(n), .. } => (8 + u64::from(*n) / 4, 2),
+        Op::Copy { len: Size::Value(v), .. } => {
+            let most = f.value(*v).range.hi.clamp(0, 1 << 32) as u64;
+            (64 + 2 * most, 8 + 3 * most / 8)
+        }
+        Op::Load { .. } | Op::Store { .. } | Op::Check { .. } | Op::Guard { .. } => (4, 1),
+        Op::Binary { mode: Mode::Checked(_), .. } => (4, 1),
+        Op::Const(_) | Op::Cast(_) | Op::Refine { .. } | Op::Reinterpret(_) | Op::Prove { .. } => (0, 0),
+        Op::Arg(_) | Op::ArgLen(_) | Op::Extend { .. } => (2, 0),
+        Op::Binary { .. } | Op::Compare { .. } | Op::Select { .. } => (4, 0),
+    };
+    Cost { insns, branches }
+}
+
+/// Values that may be alive in registers and stack slots where a block starts; the rest of both is for what is computed in it.
+const LIVE_MAX: u32 = 40;
+
+/// Where values are alive.
+struct Lives {
+    /// For each value the blocks at whose start it is alive, but for the one that makes it.
+    across: Vec<Vec<Block>>,
+    /// Parameters of headers of loops, which stay in registers: the verifier must see how loops count.
+    pinned: Vec<bool>,
+}
+
+impl Lives {
+    fn of(f: &Function, graph: &Graph, loops: &[Loop]) -> Lives {
+        let defs = Defs::of(f);
+        let mut uses: Vec<Vec<Block>> = vec![Vec::new(); f.values.len()];
+        for b in &graph.order {
+            let mut work = Vec::new();
+            let data = f.block(*b);
+            data.insts.iter().for_each(|inst| inst.op.for_each_use(|v| work.push(v)));
+            data.term.for_each_use(|v| work.push(v));
+            while let Some(v) = work.pop() {
+                if uses[v.index()].last() == Some(b) {
+                    continue;
+                }
+                uses[v.index()].push(*b);
+                // A comparison may be made where it is tested.
+                if let Some(Op::Compare { a, b, .. } | Op::Binary { op: BinOp::Xor, a, b, .. }) = op_of(f, &defs, v) {
+                    work.extend([*a, *b]);
+                }
+            }
+        }
+        let mut lives = Lives { across: vec![Vec::new(); f.values.len()], pinned: vec![false; f.values.len()] };
+        let mut seen = vec![u32::MAX; f.blocks.len()];
+        for v in (0..f.values.len() as u32).map(Value) {
+            let (Some(def), None) = (defs.get(v).map(Def::block), f.value(v).range.as_const()) else { continue };
+            let mut work: Vec<Block> = uses[v.index()].iter().copied().filter(|b| *b != def).collect();
+            while let Some(b) = work.pop() {
+                if b != def && std::mem::replace(&mut seen[b.index()], v.0) != v.0 {
+                    lives.across[v.index()].push(b);
+                    work.extend(graph.predecessors[b.index()].iter().map(|(p, _)| *p));
+                }
+            }
+        }
+        loops.iter().flat_map(|l| &f.block(l.header).params).for_each(|p| lives.pinned[p.index()] = true);
+        lives
+    }
+
+    /// The values that live in memory: what is alive where a loop that is cut begins, but for its own parameters; and what is too much for
+    /// registers and stack, those first that are alive longest.
+    fn homes(&self, f: &Function, turns: &BTreeMap<Block, u32>) -> BTreeSet<Value> {
+        let values = || (0..f.values.len() as u32).map(Value);
+        let is_cut = |v: &Value| self.across[v.index()].iter().any(|b| turns.contains_key(b));
+        let mut homes: BTreeSet<Value> = values().filter(is_cut).collect();
+        let mut alive: Vec<Vec<Value>> = vec![Vec::new(); f.blocks.len()];
+        for v in values().filter(|v| !homes.contains(v)) {
+            self.across[v.index()].iter().for_each(|b| alive[b.index()].push(v));
+        }
+        for (b, data) in f.blocks() {
+            let params = data.params.iter().filter(|p| !homes.contains(p) && f.value(**p).range.as_const().is_none());
+            alive[b.index()].extend(params);
+        }
+        for at_start in &alive {
+            let mut candidates: Vec<Value> = at_start.iter().copied().filter(|v| !homes.contains(v)).collect();
+            let surplus = candidates.len().saturating_sub(LIVE_MAX as usize);
+            candidates.retain(|v| !self.pinned[v.index()]);
+            candidates.sort_by_key(|v| std::cmp::Reverse(self.across[v.index()].len()));
+            homes.extend(candidates.into_iter().take(surplus));
+        }
+        homes
     }
 }
 
-/// The values that are alive where a loop that is cut begins, but for its own parameters and numbers.
-fn homes(f: &Function, graph: &Graph, turns: &BTreeMap<Block, u32>) -> BTreeSet<Value> {
-    let defs = Defs::of(f);
-    let mut uses: Vec<Vec<Block>> = vec![Vec::new(); f.values.len()];
-    for b in &graph.order {
-        let mut note = |v: Value| {
-            if uses[v.index()].last() != Some(b) {
-                uses[v.index()].push(*b);
-            }
-        };
-        let data = f.block(*b);
-        data.insts.iter().for_each(|inst| inst.op.for_each_use(&mut note));
-        data.term.for_each_use(note);
+/// The operation that makes a value.
+fn op_of<'a>(f: &'a Function, defs: &Defs, v: Value) -> Option<&'a Op> {
+    match defs.get(v)? {
+        Def::Inst(b, i) => Some(&f.block(b).insts[i].op),
+        Def::Param(..) => None,
     }
-    let mut homes = BTreeSet::new();
-    let mut seen = vec![u32::MAX; f.blocks.len()];
-    for v in (0..f.values.len() as u32).map(Value) {
-        let (Some(def), None) = (defs.get(v).map(Def::block), f.value(v).range.as_const()) else { continue };
-        let mut work: Vec<Block> = uses[v.index()].iter().copied().filter(|b| *b != def).collect();
-        while let Some(b) = work.pop() {
-            if b == def || std::mem::replace(&mut seen[b.index()], v.0) == v.0 {
-                continue;
-            }
-            if turns.contains_key(&b) {
-                homes.insert(v);
-                break;
-            }
-            work.extend(graph.predecessors[b.index()].iter().map(|(p, _)| *p));
-        }
-    }
-    homes
 }

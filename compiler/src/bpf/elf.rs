@@ -2,13 +2,14 @@
 //!
 //! All programs stand in one code section, whose name picks the program type. Each traversal has its state area in `.bss`; all share the
 //! block area in `.data.block`; constants and fault tables are in `.rodata`. Loaders make each of these sections a map with one element that
-//! can be mapped into user space, so neither side needs a helper call to reach them.
+//! can be mapped into user space, so neither side needs a helper call to reach them. Under a hook that gives the memory, state and block
+//! are behind its context, and their sections are not there.
 
 use super::abi::{self, StateLayout};
 use super::btf::{self, Btf, LineInfo, TypeId};
 use super::describe::{self, Scalars, Strings};
 use super::error::BpfError;
-use super::profile::Profile;
+use super::profile::{Profile, Shape};
 use super::program::{Program, Symbol as Area};
 use crate::ir::verify::Verified;
 use crate::source::SourceMap;
@@ -24,20 +25,13 @@ const LICENSE: &[u8] = b"Dual MIT/GPL\0";
 
 /// Emits an object with one program for each traversal.
 pub fn object(programs: &[&Verified], sources: &SourceMap, profile: &Profile) -> Result<Vec<u8>, BpfError> {
-    if let Some(what) = profile.unemitted() {
-        return Err(BpfError::NotEmitted(what));
-    }
     let mut file = File::new(profile);
     for (i, f) in programs.iter().enumerate() {
         let name = describe::identifier(&f.name);
         if programs[..i].iter().any(|g| describe::identifier(&g.name) == name) {
             return Err(BpfError::SameName(name));
         }
-        profile.fit(f)?;
-        let program = super::compile(f)?;
-        if program.insns.len() as u64 > profile.limits.insns {
-            return Err(BpfError::TooLong { insns: program.insns.len() as u64 });
-        }
+        let program = super::compile(f, profile)?;
         file.program(f, &program, sources);
     }
     file.finish(programs)
@@ -48,10 +42,9 @@ struct File<'a> {
     elf: Object<'a>,
     profile: &'a Profile,
     code: SectionId,
-    state: Data,
+    /// State areas and the block area; none under a hook that gives the memory.
+    areas: Option<Areas>,
     constants: Data,
-    block: SymbolId,
-    block_section: SectionId,
     btf: Btf,
     scalars: Scalars,
     context: TypeId,
@@ -59,6 +52,13 @@ struct File<'a> {
     strings: Strings,
     functions: Vec<(u32, TypeId)>,
     lines: Vec<LineInfo>,
+}
+
+/// The sections of the areas that a harness shares with the programs.
+struct Areas {
+    state: Data,
+    block_section: SectionId,
+    block: SymbolId,
 }
 
 /// A section of variables.
@@ -73,10 +73,14 @@ impl<'a> File<'a> {
         let mut elf = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
         let mut section = |name: &str, kind| elf.add_section(Vec::new(), name.into(), kind);
         let code = section(&profile.program.section, SectionKind::Text);
-        let state = Data::new(section(abi::STATE_SECTION, SectionKind::UninitializedData));
-        let block_section = section(abi::BLOCK_SECTION, SectionKind::Data);
         let constants = Data::new(section(abi::CONST_SECTION, SectionKind::ReadOnlyData));
-        let block = symbol(&mut elf, abi::BLOCK_SYMBOL, SymbolKind::Data, block_section, 0, 0);
+        let areas = (profile.shape == Shape::Harness).then(|| {
+            let mut section = |name: &str, kind| elf.add_section(Vec::new(), name.into(), kind);
+            let state = Data::new(section(abi::STATE_SECTION, SectionKind::UninitializedData));
+            let block_section = section(abi::BLOCK_SECTION, SectionKind::Data);
+            let block = symbol(&mut elf, abi::BLOCK_SYMBOL, SymbolKind::Data, block_section, 0, 0);
+            Areas { state, block_section, block }
+        });
         let mut btf = Btf::default();
         let scalars = Scalars::new(&mut btf);
         let context = btf.structure(&profile.program.context, 0, &[]);
@@ -84,31 +88,18 @@ impl<'a> File<'a> {
         let fault = describe::fault_type(&mut btf, &scalars);
         let strings = Strings::default();
         let (functions, lines) = (Vec::new(), Vec::new());
-        File {
-            elf,
-            profile,
-            code,
-            state,
-            constants,
-            block,
-            block_section,
-            btf,
-            scalars,
-            context,
-            fault,
-            strings,
-            functions,
-            lines,
-        }
+        File { elf, profile, code, areas, constants, btf, scalars, context, fault, strings, functions, lines }
     }
 
     fn program(&mut self, f: &Verified, program: &Program, sources: &SourceMap) {
         let name = describe::identifier(&f.name);
         let layout = StateLayout::of(f).expect("the layout of a compiled function exists");
         let ty = describe::state(f, &layout).btf(&mut self.btf, &self.scalars);
-        let offset = self.elf.append_section_bss(self.state.section, layout.size.into(), 8);
-        let state =
-            self.state.variable(&mut self.elf, &mut self.btf, &abi::state_symbol(&name), ty, offset, layout.size);
+        let state = self.areas.as_mut().map(|areas| {
+            let offset = self.elf.append_section_bss(areas.state.section, layout.size.into(), 8);
+            let symbol = abi::state_symbol(&name);
+            areas.state.variable(&mut self.elf, &mut self.btf, &symbol, ty, offset, layout.size)
+        });
         let constants = (!program.constants.is_empty()).then(|| {
             let ty = self.scalars.bytes(&mut self.btf, program.constants.len() as u32);
             self.constant(&format!("{name}_constants"), ty, &program.constants)
@@ -132,7 +123,7 @@ impl<'a> File<'a> {
         name: &str,
         program: &Program,
         sources: &SourceMap,
-        state: SymbolId,
+        state: Option<SymbolId>,
         constants: Option<SymbolId>,
     ) {
         let mut insns = program.insns.clone();
@@ -146,9 +137,10 @@ impl<'a> File<'a> {
         for r in &program.relocations {
             let symbol = match r.symbol {
                 Area::State => state,
-                Area::Block => self.block,
-                Area::Constants => constants.expect("a program that names its constants has some"),
+                Area::Block => self.areas.as_ref().map(|areas| areas.block),
+                Area::Constants => constants,
             };
+            let symbol = symbol.expect("a program names only areas that its object has");
             let flags = RelocationFlags::Elf { r_type: R_BPF_64_64 };
             let relocation = Relocation { offset: start + 8 * u64::from(r.insn), symbol, addend: 0, flags };
             self.elf.add_relocation(self.code, relocation).expect("the relocation is one of ELF's");
@@ -171,21 +163,28 @@ impl<'a> File<'a> {
         }
     }
 
-    fn finish(mut self, programs: &[&Verified]) -> Result<Vec<u8>, BpfError> {
+    /// The block area, as large as the greatest of the programs wants it.
+    fn block(&mut self, programs: &[&Verified]) {
+        let Some(Areas { block_section, block, .. }) = self.areas else { return };
         let capacity = programs.iter().map(|f| abi::block_capacity(f)).max().unwrap_or(0);
         let size = abi::block_area_size(capacity);
         // libbpf takes no section without bytes but `.bss`.
-        self.elf.append_section_data(self.block_section, &vec![0; size as usize], 4096);
-        self.elf.symbol_mut(self.block).size = size;
+        self.elf.append_section_data(block_section, &vec![0; size as usize], 4096);
+        self.elf.symbol_mut(block).size = size;
         let ty = self.scalars.bytes(&mut self.btf, size as u32);
         let variable = self.btf.variable(abi::BLOCK_SYMBOL, ty);
         self.btf.section(abi::BLOCK_SECTION, size as u32, &[(variable, 0, size as u32)]);
+    }
+
+    fn finish(mut self, programs: &[&Verified]) -> Result<Vec<u8>, BpfError> {
+        self.block(programs);
         let strings = std::mem::take(&mut self.strings).into_bytes();
         if !strings.is_empty() {
             let ty = self.scalars.bytes(&mut self.btf, strings.len() as u32);
             self.constant("trav_strings", ty, &strings);
         }
-        for (name, data) in [(abi::STATE_SECTION, &self.state), (abi::CONST_SECTION, &self.constants)] {
+        let state = self.areas.as_ref().map(|areas| (abi::STATE_SECTION, &areas.state));
+        for (name, data) in state.into_iter().chain([(abi::CONST_SECTION, &self.constants)]) {
             if data.size > 0 {
                 self.btf.section(name, data.size, &data.variables);
             }

@@ -1,28 +1,39 @@
 //! Writes virtual code with its registers as instructions.
 //!
-//! Owns the layout of blocks, the way out for faults, and the stack frame. Faults leave by small stubs behind the code, which share one
-//! end; a stub writes what the fault reports, so the common path pays one jump a check.
+//! Owns the layout of blocks and the stack frame.
 
 mod copy;
+mod leave;
+mod slots;
 
-use super::abi::{AT_VALID, FOUND_VALID, Status, TRAP, word};
 use super::asm::{Assembled, Assembler, Label, TooFar};
 use super::error::BpfError;
-use super::insn::{AluOp, Cond, FRAME, Insn, R0, Reg, Rhs, Width};
-use super::program::Symbol;
+use super::insn::{AluOp, Cond, FRAME, Insn, Reg, Rhs, Width};
 use super::regalloc::{Allocated, Event, Home};
-use super::vcode::{Exit, Report, VBlock, VCode, VInsn};
+use super::target::{Areas, Target};
+use super::vcode::{VBlock, VCode, VInsn};
 use crate::source::Span;
 use std::collections::HashMap;
 
 /// Writes a function.
-pub fn emit(code: &VCode, homes: &Allocated<'_>) -> Result<Assembled, BpfError> {
+pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<Assembled, BpfError> {
+    let frame = Frame::of(code, homes, target)?;
     let mut asm = Assembler::default();
-    let end = asm.label();
-    let forward = forwarding(code, homes);
     let labels: Vec<Label> = code.blocks.iter().map(|_| asm.label()).collect();
-    let mut emitter =
-        Emitter { asm, labels, forward, stubs: HashMap::new(), pending: Vec::new(), end, span: Span::default() };
+    let mut emitter = Emitter {
+        labels,
+        forward: forwarding(code, homes),
+        stubs: HashMap::new(),
+        pending: Vec::new(),
+        end: asm.label(),
+        ask: asm.label(),
+        over: asm.label(),
+        frame,
+        areas: target.areas.clone(),
+        span: code.blocks[0].insns[0].1,
+        asm,
+    };
+    emitter.start();
     for i in 0..code.blocks.len() {
         let block = VBlock(i as u32);
         if emitter.resolve(block) == block {
@@ -30,6 +41,7 @@ pub fn emit(code: &VCode, homes: &Allocated<'_>) -> Result<Assembled, BpfError> 
         }
     }
     emitter.stubs();
+    emitter.tails();
     emitter.asm.finish().map_err(|TooFar| BpfError::JumpTooFar)
 }
 
@@ -46,27 +58,44 @@ fn forwarding(code: &VCode, homes: &Allocated<'_>) -> Vec<Option<VBlock>> {
     (0..code.blocks.len()).map(empty).collect()
 }
 
-/// What a stub reports, by where it is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Stub {
-    Trap,
-    Fault { fault: u32, found: Option<Source>, at: Option<Source> },
+/// The stack: slots for values, and where the areas are behind the context, its address.
+struct Frame {
+    /// Slots before those for values.
+    reserved: u32,
+    /// For each of the allocator's slots the one that it has.
+    slots: Vec<u32>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
-    Home(Home),
-    Const(u64),
+impl Frame {
+    fn of(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<Frame, BpfError> {
+        let reserved = u32::from(matches!(target.areas, Areas::Context(_)));
+        let (slots, count) = slots::pack(code, homes);
+        let needed = 8 * (reserved + count);
+        match needed <= target.stack_size.min(i16::MAX as u32) {
+            true => Ok(Frame { reserved, slots }),
+            false => Err(BpfError::Stack { needed, limit: target.stack_size }),
+        }
+    }
+
+    /// Displacement of a value's slot.
+    fn slot(&self, index: u32) -> i16 {
+        -8 * (self.reserved + self.slots[index as usize] + 1) as i16
+    }
 }
 
 struct Emitter {
     asm: Assembler,
     labels: Vec<Label>,
     forward: Vec<Option<VBlock>>,
-    stubs: HashMap<Stub, Label>,
-    pending: Vec<(Stub, Label, Span)>,
+    stubs: HashMap<leave::Stub, Label>,
+    pending: Vec<(leave::Stub, Label, Span)>,
     /// The common end of all stubs.
     end: Label,
+    /// Behind the stubs: tells the kernel of the next read, or that the walk is over.
+    ask: Label,
+    over: Label,
+    frame: Frame,
+    areas: Areas,
     span: Span,
 }
 
@@ -104,8 +133,8 @@ impl Emitter {
         self.asm.at(self.span);
         match (from, to) {
             (Home::Reg(from), Home::Reg(to)) => self.asm.mov(to, from),
-            (Home::Reg(from), Home::Stack(to)) => self.asm.store(Width::B8, FRAME, slot(to), Rhs::Reg(from)),
-            (Home::Stack(from), Home::Reg(to)) => self.asm.load(Width::B8, to, FRAME, slot(from)),
+            (Home::Reg(from), Home::Stack(to)) => self.asm.store(Width::B8, FRAME, self.frame.slot(to), Rhs::Reg(from)),
+            (Home::Stack(from), Home::Reg(to)) => self.asm.load(Width::B8, to, FRAME, self.frame.slot(from)),
             (Home::Stack(_), Home::Stack(_)) => unreachable!("regalloc2 moves through registers"),
         }
     }
@@ -118,7 +147,7 @@ impl Emitter {
         };
         match insn {
             VInsn::Imm { value, .. } => self.asm.imm(reg(), *value),
-            VInsn::Address { symbol, addend, .. } => self.asm.symbol(reg(), *symbol, *addend),
+            VInsn::Address { symbol, addend, .. } => self.address(reg(), *symbol, *addend),
             VInsn::Alu { op, b, .. } => {
                 let (dst, _, b) = (reg(), reg(), rhs(b, &mut reg));
                 self.asm.alu(*op, dst, b);
@@ -145,7 +174,7 @@ impl Emitter {
                 self.asm.branch(*cond, a, b, fail);
             }
             VInsn::Fail { exit } => {
-                let stub = stub_of(exit, rest.as_slice());
+                let stub = leave::stub_of(exit, rest.as_slice());
                 self.fail(stub);
             }
             VInsn::Copy { to, from, len, max, .. } => {
@@ -164,10 +193,7 @@ impl Emitter {
                 let (a, b) = (reg(), rhs(b, &mut reg));
                 self.branch(*cond, a, b, (*then, *other), next);
             }
-            VInsn::Return { status } => {
-                self.asm.imm(R0, *status);
-                self.asm.push(Insn::exit());
-            }
+            VInsn::Return { status } => self.finish(*status),
         }
     }
 
@@ -182,130 +208,11 @@ impl Emitter {
             }
         }
     }
-
-    /// The label of the stub for this exit, whose registers have these homes.
-    fn exit(&mut self, exit: &Exit, homes: &[Home]) -> Label {
-        let stub = stub_of(exit, homes);
-        if let Some(label) = self.stubs.get(&stub) {
-            return *label;
-        }
-        let label = self.asm.label();
-        self.stubs.insert(stub, label);
-        self.pending.push((stub, label, self.span));
-        label
-    }
-
-    /// Leaves at once. The first to leave this way has the stub in its place.
-    fn fail(&mut self, stub: Stub) {
-        if let Some(label) = self.stubs.get(&stub) {
-            return self.asm.jump(*label);
-        }
-        let label = self.asm.label();
-        self.asm.bind(label);
-        self.stubs.insert(stub, label);
-        self.stub(&stub);
-        self.asm.jump(self.end);
-    }
-
-    /// All stubs that are still to be written, and the end of all.
-    fn stubs(&mut self) {
-        if self.stubs.is_empty() {
-            return;
-        }
-        let pending = std::mem::take(&mut self.pending);
-        for (i, (stub, label, span)) in pending.iter().enumerate() {
-            self.asm.bind(*label);
-            self.asm.at(*span);
-            self.stub(stub);
-            if i + 1 < pending.len() {
-                self.asm.jump(self.end);
-            }
-        }
-        self.asm.bind(self.end);
-        self.asm.symbol(STATE, Symbol::State, 0);
-        self.asm.store(Width::B8, STATE, header(word::FOUND), Rhs::Reg(FOUND));
-        self.asm.store(Width::B8, STATE, header(word::AT), Rhs::Reg(AT));
-        self.asm.mov(FOUND, FAULT);
-        self.asm.alu(AluOp::Arsh, FOUND, Rhs::Imm(FLAG_BITS));
-        self.asm.store(Width::B8, STATE, header(word::FAULT), Rhs::Reg(FOUND));
-        self.asm.alu(AluOp::And, FAULT, Rhs::Imm((1 << FLAG_BITS) - 1));
-        self.asm.store(Width::B8, STATE, header(word::FLAGS), Rhs::Reg(FAULT));
-        self.asm.store(Width::B8, STATE, header(word::STATUS), Rhs::Imm(Status::Fault as i32));
-        self.asm.imm(R0, Status::Fault as u64);
-        self.asm.push(Insn::exit());
-    }
-
-    /// Puts what is reported where the common end wants it; all of it, since the kernel lets no register be read that was not set.
-    fn stub(&mut self, stub: &Stub) {
-        let (fault, found, at) = match *stub {
-            Stub::Trap => (TRAP, None, None),
-            Stub::Fault { fault, found, at } => (u64::from(fault), found, at),
-        };
-        let flags = found.map_or(0, |_| FOUND_VALID) | at.map_or(0, |_| AT_VALID);
-        let in_register = |source: Option<Source>, r: Reg| source == Some(Source::Home(Home::Reg(r)));
-        match (in_register(found, AT), in_register(at, FOUND)) {
-            (true, true) => {
-                self.asm.mov(STATE, AT);
-                self.asm.mov(AT, FOUND);
-                self.asm.mov(FOUND, STATE);
-            }
-            (false, true) => {
-                self.fetch(AT, at);
-                self.fetch(FOUND, found);
-            }
-            (_, false) => {
-                self.fetch(FOUND, found);
-                self.fetch(AT, at);
-            }
-        }
-        self.asm.imm(FAULT, fault << FLAG_BITS | flags);
-    }
-
-    fn fetch(&mut self, to: Reg, source: Option<Source>) {
-        match source {
-            Some(Source::Home(Home::Reg(from))) => self.asm.mov(to, from),
-            Some(Source::Home(Home::Stack(s))) => self.asm.load(Width::B8, to, FRAME, slot(s)),
-            Some(Source::Const(c)) => self.asm.imm(to, c),
-            None => self.asm.imm(to, 0),
-        }
-    }
 }
-
-fn stub_of(exit: &Exit, homes: &[Home]) -> Stub {
-    let mut homes = homes.iter();
-    let mut source = |report: &Option<Report>| {
-        report.map(|report| match report {
-            Report::Const(c) => Source::Const(c),
-            Report::Reg(_) => Source::Home(*homes.next().expect("each reported register is an operand")),
-        })
-    };
-    match exit {
-        Exit::Trap => Stub::Trap,
-        Exit::Fault { fault, found, at } => Stub::Fault { fault: fault.0, found: source(found), at: source(at) },
-    }
-}
-
-// The registers of a fault's way out: the fault's number above its flags, what is reported, and the state's address.
-const FAULT: Reg = R0;
-const STATE: Reg = 1;
-const FOUND: Reg = 2;
-const AT: Reg = 3;
-/// The flags' share of the register [`FAULT`]. The trap's number, all ones, survives the shift.
-const FLAG_BITS: i32 = 2;
 
 fn rhs<R>(rhs: &Rhs<R>, reg: &mut impl FnMut() -> Reg) -> Rhs<Reg> {
     match rhs {
         Rhs::Reg(_) => Rhs::Reg(reg()),
         Rhs::Imm(imm) => Rhs::Imm(*imm),
     }
-}
-
-/// Displacement of a header word in the state.
-fn header(word: usize) -> i16 {
-    (8 * word) as i16
-}
-
-/// Displacement of a stack slot. The stack's size is checked before anything is emitted.
-fn slot(index: u32) -> i16 {
-    -8 * (index as i16 + 1)
 }

@@ -10,6 +10,8 @@ pub struct Loop {
     pub header: Block,
     /// The blocks from which its ways back come.
     pub backs: Vec<Block>,
+    /// Whether a run may begin inside it, or come in by another way than the header: after a hop that not every turn makes.
+    pub entered: bool,
     /// For each block whether it belongs to the loop.
     blocks: Vec<bool>,
 }
@@ -46,7 +48,11 @@ impl Loop {
                 work.extend(before(b));
             }
         }
-        Some(Loop { header, backs, blocks })
+        let inside = |b: Block, from: Block| blocks[from.index()] && targets(&f.block(from).term).any(|t| t == b);
+        let within = f.blocks().map(|(b, _)| b).filter(|b| blocks[b.index()] && *b != header);
+        let entered =
+            within.into_iter().any(|b| graph.predecessors[b.index()].iter().any(|(from, _)| !inside(b, *from)));
+        Some(Loop { header, backs, entered, blocks })
     }
 }
 

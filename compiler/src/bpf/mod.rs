@@ -21,6 +21,7 @@ pub mod profile;
 pub mod program;
 mod regalloc;
 mod select;
+pub mod target;
 mod vcode;
 
 pub use disasm::disassemble;
@@ -29,38 +30,23 @@ pub use elf::object;
 use crate::ir::verify::Verified;
 use abi::StateLayout;
 use error::BpfError;
+use profile::Profile;
 use program::Program;
+use target::Target;
 
-/// Bytes of stack of a BPF program (Linux, include/linux/filter.h, `MAX_BPF_STACK`).
-const STACK_SIZE: u32 = 512;
-
-/// The most bytes of one access region: offsets are compared as signed 32-bit immediates.
-const AREA_MAX: u64 = i32::MAX as u64;
-
-/// Compiles one traversal.
-pub fn compile(f: &Verified) -> Result<Program, BpfError> {
+/// Compiles one traversal for a hook.
+pub fn compile(f: &Verified, profile: &Profile) -> Result<Program, BpfError> {
     let layout = StateLayout::of(f).ok_or(BpfError::StateTooLarge)?;
-    let capacity = abi::block_capacity(f);
-    if capacity > AREA_MAX - 4096 {
-        return Err(BpfError::ReadTooLarge { needed: capacity, limit: AREA_MAX - 4096 });
-    }
+    let target = Target::of(f, profile)?;
     let mut constants = Vec::new();
     let starts: Vec<u32> = f.data.iter().map(|data| append_aligned(&mut constants, &data.bytes)).collect();
-    let code = select::select(f, &layout, &starts);
+    let code = select::select(f, &layout, &starts, target.block_size);
     let homes = regalloc::allocate(&code)?;
-    let stack_size = 8 * homes.stack_slots();
-    if stack_size > STACK_SIZE {
-        return Err(BpfError::Stack { needed: stack_size, limit: STACK_SIZE });
+    let done = emit::emit(&code, &homes, &target)?;
+    if done.insns.len() as u64 > profile.limits.insns {
+        return Err(BpfError::TooLong { insns: done.insns.len() as u64 });
     }
-    let done = emit::emit(&code, &homes)?;
-    Ok(Program {
-        name: f.name.clone(),
-        insns: done.insns,
-        relocations: done.relocations,
-        lines: done.lines,
-        constants,
-        stack_size,
-    })
+    Ok(Program { name: f.name.clone(), insns: done.insns, relocations: done.relocations, lines: done.lines, constants })
 }
 
 /// Appends bytes at a multiple of 8; where they begin.

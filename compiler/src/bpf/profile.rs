@@ -95,8 +95,8 @@ pub enum Isa {
 pub struct Field {
     /// Its name.
     pub name: String,
-    /// Byte offset.
-    pub offset: u32,
+    /// Byte offset, if it is known.
+    pub offset: Option<u32>,
     /// Bytes.
     pub size: u32,
     /// Whether the program writes it (else it reads it).
@@ -212,16 +212,5 @@ impl Profile {
             Some(limit) if state > limit => Err(BpfError::Scratch { needed: state, limit }),
             _ => Ok(()),
         }
-    }
-
-    /// What would have to be emitted for this hook, where that is not done yet.
-    pub(super) fn unemitted(&self) -> Option<String> {
-        let what = match self.shape {
-            Shape::Harness => return None,
-            Shape::Callback => "the next read named in the context",
-            Shape::Loop => "a loop that submits reads to a ring and reaps them",
-            Shape::Pull => "a loop that reads by calls and runs all steps at once",
-        };
-        Some(format!("{what} (section `{}`, {})", self.program.section, self.summary))
     }
 }

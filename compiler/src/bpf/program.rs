@@ -38,8 +38,6 @@ pub struct Program {
     pub lines: Vec<(u32, Span)>,
     /// The constant tables, each at a multiple of 8.
     pub constants: Vec<u8>,
-    /// Bytes of stack in use.
-    pub stack_size: u32,
 }
 
 impl Program {

@@ -86,6 +86,12 @@ fn fault(machine: &dyn Machine) -> Result<FaultReport, ExecError> {
     if fault == abi::TRAP {
         return Err(broken("a test failed that had been proved to hold".into()));
     }
+    if fault == abi::MISALIGNED {
+        let offset = header(word::FOUND);
+        return Err(ExecError::Refused(format!(
+            "the hook cannot read at byte {offset}: its offsets have an alignment"
+        )));
+    }
     let valid = |flag: u64, position: usize| (flags & flag != 0).then(|| header(position));
     Ok(FaultReport {
         fault: FaultId(fault as u32),

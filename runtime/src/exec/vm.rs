@@ -16,8 +16,10 @@ use solana_sbpf::verifier::RequisiteVerifier;
 use solana_sbpf::vm::{CallFrame, Config, ContextObject, EbpfVm, ExecutionMode};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use trav_compiler::bpf::abi::{self, StateLayout};
+use trav_compiler::bpf::abi::{StateLayout, Status, word};
+use trav_compiler::bpf::profile::Profile;
 use trav_compiler::bpf::program::Symbol;
+use trav_compiler::bpf::target::{Areas, Context, Target};
 use trav_compiler::ir::verify::Verified;
 
 /// The dialect that is closest to Linux: `le`/`be`, 64-bit immediates and all divisions are there.
@@ -31,6 +33,9 @@ const STATE: u64 = MM_INPUT_START;
 const BLOCK: u64 = MM_INPUT_START + MM_REGION_SIZE;
 const CONSTANTS: u64 = MM_INPUT_START + 2 * MM_REGION_SIZE;
 
+/// The context of a hook whose kernel makes the reads.
+const CONTEXT: u64 = MM_INPUT_START + 3 * MM_REGION_SIZE;
+
 /// A traversal in the machine.
 pub struct Vm {
     function: Verified,
@@ -40,20 +45,28 @@ pub struct Vm {
 
 /// The machine without its function: code and memory.
 struct Parts {
-    loader: Arc<BuiltinProgram<Context>>,
-    code: Executable<Context>,
+    loader: Arc<BuiltinProgram<Surroundings>>,
+    code: Executable<Surroundings>,
     state: Vec<u8>,
     block: Vec<u8>,
     constants: Vec<u8>,
+    /// The context and where its fields are, under a hook that has one.
+    context: Option<(Vec<u8>, Context)>,
     stack: Vec<u8>,
     frames: Vec<CallFrame>,
 }
 
 /// Compiles a function and loads it into a machine.
 pub fn prepare(f: &Verified) -> Result<Vm, ExecError> {
+    prepare_for(f, &Profile::named("test").expect("the harness's profile is built in"))
+}
+
+/// The same for a hook whose kernel makes the reads: the machine stands for the kernel, with its context and its scratch memory.
+pub fn prepare_for(f: &Verified, profile: &Profile) -> Result<Vm, ExecError> {
     let refused = |e: String| ExecError::Refused(format!("the BPF machine: {e}"));
     let layout = StateLayout::of(f).ok_or_else(|| refused("the state area is larger than 2 GiB".into()))?;
-    let program = trav_compiler::bpf::compile(f).map_err(|e| refused(e.to_string()))?;
+    let program = trav_compiler::bpf::compile(f, profile).map_err(|e| refused(e.to_string()))?;
+    let target = Target::of(f, profile).map_err(|e| refused(e.to_string()))?;
     let text = program.link(|symbol| match symbol {
         Symbol::State => STATE,
         Symbol::Block => BLOCK,
@@ -79,8 +92,15 @@ pub fn prepare(f: &Verified) -> Result<Vm, ExecError> {
         frames: vec![CallFrame::default(); 1],
         stack: vec![0; STACK_SIZE],
         state: vec![0; layout.size as usize],
-        block: vec![0; abi::block_area_size(abi::block_capacity(f)) as usize],
+        block: vec![0; target.block_size as usize],
         constants: program.constants,
+        context: match target.areas {
+            Areas::Maps => None,
+            Areas::Context(context) => {
+                let ends = profile.context.iter().map(|field| field.offset.unwrap_or(0) + field.size);
+                Some((vec![0; ends.max().unwrap_or(0) as usize], context))
+            }
+        },
         loader,
         code,
     };
@@ -98,6 +118,33 @@ impl Executor for Vm {
     }
 }
 
+impl Parts {
+    /// The status, from what the program returned or told the context. What the context says must agree with the state.
+    fn wanted(&self, returned: u64) -> Result<u64, ExecError> {
+        let Some((bytes, context)) = &self.context else { return Ok(returned) };
+        let status = self.word(8 * word::STATUS);
+        let reads = [Status::Hop, Status::Again].map(|s| s as u64).contains(&status);
+        let offset = self.word(8 * word::OFFSET);
+        let at = context.done as usize;
+        let done = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let told = (returned, done != 0, get(bytes, context.next));
+        if told != (0, !reads, if reads { offset } else { 0 }) {
+            return Err(broken(format!("with status {status} a program told its hook {told:?}")));
+        }
+        Ok(status)
+    }
+}
+
+/// Writes a word of the context.
+fn put(bytes: &mut [u8], at: i16, word: u64) {
+    bytes[at as usize..][..8].copy_from_slice(&word.to_le_bytes());
+}
+
+/// Reads a word of the context.
+fn get(bytes: &[u8], at: i16) -> u64 {
+    u64::from_le_bytes(bytes[at as usize..][..8].try_into().expect("eight bytes"))
+}
+
 impl Machine for Parts {
     fn step(&mut self) -> Result<u64, ExecError> {
         let mut regions = vec![
@@ -108,15 +155,23 @@ impl Machine for Parts {
         if !self.constants.is_empty() {
             regions.push(MemoryRegion::new(&raw const *self.constants, CONSTANTS));
         }
+        if let Some((bytes, context)) = &mut self.context {
+            bytes.fill(0);
+            put(bytes, context.data, BLOCK);
+            put(bytes, context.scratch, STATE);
+            regions.push(MemoryRegion::new(&raw mut **bytes, CONTEXT));
+        }
         // SAFETY: the regions are vectors of bytes, which take any value. They belong to `self`, are neither moved nor looked at before
-        // the mapping is dropped at this function's end, and do not overlap.
+        // the mapping is dropped at this block's end, and do not overlap.
         let mapping = unsafe { MemoryMapping::new(regions, self.code.get_config(), DIALECT) };
         let mapping = mapping.map_err(|e| broken(e.to_string()))?;
-        let mut context = Context { mapping, rest: INSNS_MAX };
-        let mut vm = EbpfVm::new(self.loader.clone(), DIALECT, &mut context, STACK_SIZE);
+        let mut surroundings = Surroundings { mapping, rest: INSNS_MAX };
+        let mut vm = EbpfVm::new(self.loader.clone(), DIALECT, &mut surroundings, STACK_SIZE);
+        vm.registers[1] = CONTEXT;
         let (_, result) = vm.execute_program(&self.code, &mut ExecutionMode::PreferJit, &mut self.frames);
+        drop(surroundings);
         match result {
-            ProgramResult::Ok(returned) => Ok(returned),
+            ProgramResult::Ok(returned) => self.wanted(returned),
             ProgramResult::Err(e) => Err(broken(format!("the BPF machine stopped the program: {e}"))),
         }
     }
@@ -142,12 +197,12 @@ impl Machine for Parts {
 }
 
 /// What the machine wants to know of its surroundings.
-struct Context {
+struct Surroundings {
     mapping: MemoryMapping,
     rest: u64,
 }
 
-impl ContextObject for Context {
+impl ContextObject for Surroundings {
     fn consume(&mut self, amount: u64) {
         self.rest = self.rest.saturating_sub(amount);
     }

@@ -74,7 +74,7 @@ impl Emitter {
 
     /// `dst` points to a place of which `len` bytes will be used.
     fn pointer_to(&mut self, (place, var): End<'_>, len: u32, dst: Reg, scratch: Reg) {
-        self.asm.symbol(dst, place.symbol, place.start + place.disp);
+        self.address(dst, place.symbol, place.start + place.disp);
         if let Some(var) = var {
             self.asm.mov(scratch, var);
             self.bound(scratch, place, len);
@@ -171,7 +171,7 @@ impl Emitter {
             }
             None => counted.then_some(t.i),
         };
-        self.asm.symbol(t.pointer, place.symbol, place.start + moved.disp);
+        self.address(t.pointer, place.symbol, place.start + moved.disp);
         if let Some(position) = position {
             self.asm.alu(AluOp::Add, t.pointer, Rhs::Reg(position));
         }

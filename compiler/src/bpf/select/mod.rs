@@ -6,24 +6,26 @@
 
 mod arith;
 mod cond;
+mod flow;
 mod memory;
 mod uses;
 mod widen;
 
-use super::abi::{self, Resume, StateLayout, Status, word};
+use super::abi::StateLayout;
 use super::insn::{AluOp, Cond, Rhs};
 use super::program::Symbol;
 use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::{Addr, Block, FaultRef, Function, Inst, LoopInfo, Op, Region, Target, Terminator, Value};
+use crate::ir::{Addr, Block, FaultRef, Function, Inst, Op, Region, Value};
 use crate::source::Span;
 use std::collections::HashMap;
 use uses::Uses;
 use widen::Widening;
 
-/// Selects the instructions of a function. `constants` says where each constant table begins.
-pub fn select(f: &Function, layout: &StateLayout, constants: &[u32]) -> VCode {
+/// Selects the instructions of a function. `constants` says where each constant table begins, `block_size` how many bytes of the block area
+/// the program may touch.
+pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size: u32) -> VCode {
     let defs = Defs::of(f);
     let graph = Graph::of(f);
     let uses = Uses::of(f, &graph, &defs);
@@ -36,7 +38,7 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32]) -> VCode {
         defs,
         graph,
         widening,
-        block_size: u32::try_from(abi::block_area_size(abi::block_capacity(f))).unwrap_or(u32::MAX),
+        block_size,
         code: VCode::default(),
         registers: vec![None; f.values.len()],
         copies: HashMap::new(),
@@ -118,7 +120,7 @@ impl Selector<'_> {
         for (id, block) in self.f.blocks() {
             let mut params = Vec::new();
             for param in &block.params {
-                if self.uses.is_needed(*param) {
+                if self.uses.is_needed(*param) && !self.layout.cuts.is_stored(*param) {
                     params.push(self.define(*param));
                 }
             }
@@ -131,254 +133,6 @@ impl Selector<'_> {
         for block in self.graph.order.clone() {
             self.block(block);
         }
-    }
-
-    fn dispatch(&mut self, entry: VBlock) {
-        self.current = entry;
-        let points = abi::resume_points(self.f, &self.layout.cuts);
-        let copies = |f: &Function| f.blocks.iter().flat_map(|b| &b.insts).any(|i| matches!(i.op, Op::Copy { .. }));
-        if self.widening.any() || copies(self.f) {
-            self.zero = self.load_state(8 * word::ZERO as u32);
-        }
-        if !points.is_empty() {
-            let step = self.load_state(8 * word::STEP as u32);
-            for (i, point) in points.into_iter().enumerate() {
-                let (then, other) = (self.code.block(), self.code.block());
-                self.push(VInsn::Branch { cond: Cond::Eq, a: step, b: Rhs::Imm(i as i32 + 1), then, other });
-                self.current = then;
-                self.resume(point);
-                self.current = other;
-            }
-        }
-        self.inherit(Block(0));
-        self.push(VInsn::Jump { to: self.blocks[0], args: Vec::new() });
-    }
-
-    /// Loads the parameters and goes on.
-    fn resume(&mut self, point: Resume) {
-        let (block, hop) = match point {
-            Resume::Hop(block) => (block, true),
-            Resume::Emit(block) | Resume::Turn(block) => (block, false),
-        };
-        let mut args = Vec::new();
-        for (i, param) in self.f.block(block).params.iter().enumerate() {
-            if self.uses.is_needed(*param) {
-                let off = match i.checked_sub(hop.into()) {
-                    Some(i) => self.layout.frame + 8 * i as u32,
-                    None => 8 * word::LEN as u32,
-                };
-                args.push(self.load_state(off));
-            }
-        }
-        if self.turn_counter(block).is_some() {
-            args.push(self.imm(0));
-        }
-        self.inherit(block);
-        self.push(VInsn::Jump { to: self.blocks[block.index()], args });
-    }
-
-    /// The parameter that counts the turns of a loop that is cut after some.
-    fn turn_counter(&self, header: Block) -> Option<(VReg, u32)> {
-        let turns = self.layout.cuts.turns(header).filter(|turns| *turns > 0)?;
-        let last = self.code.blocks[self.blocks[header.index()].0 as usize].params.last();
-        Some((*last.expect("such a header has this parameter"), turns))
-    }
-
-    fn block(&mut self, id: Block) {
-        let block = self.f.block(id);
-        self.current = self.blocks[id.index()];
-        self.here = std::mem::take(&mut self.known[id.index()]);
-        self.at = id;
-        for param in &block.params {
-            if self.uses.is_needed(*param) && self.widening.at_start(*param) {
-                let register = self.reg(*param);
-                self.registers[param.index()] = Some(self.widen(register));
-            }
-        }
-        if let Some(info) = block.header {
-            self.header(id, info);
-        }
-        for param in &block.params {
-            self.keep_home(*param);
-        }
-        for inst in &block.insts {
-            self.span = inst.span;
-            self.inst(inst);
-            inst.result.into_iter().for_each(|v| self.keep_home(v));
-        }
-        self.span = block.span;
-        self.terminator(&block.term);
-    }
-
-    /// Stores a value that lives in memory, once it is made.
-    fn keep_home(&mut self, v: Value) {
-        let Some(register) = self.registers[v.index()].filter(|_| self.layout.cuts.is_home(v)) else { return };
-        self.store_state(self.home(v), Rhs::Reg(register));
-    }
-
-    fn home(&self, v: Value) -> u32 {
-        let before = self.layout.cuts.homes().take_while(|home| *home < v).count();
-        self.layout.homes + 8 * before as u32
-    }
-
-    fn header(&mut self, id: Block, LoopInfo { counter, most }: LoopInfo) {
-        if let Some((turn, turns)) = self.turn_counter(id) {
-            self.cut(id, turn, turns);
-        }
-        let Some(register) = self.registers[counter.index()] else { return };
-        let uncounted = self.widening.is_uncounted(id) && self.layout.cuts.turns(id).is_none();
-        if let Some(most) = i32::try_from(most).ok().filter(|_| uncounted) {
-            // The bound is some value, of which the verifier may know nothing.
-            self.push(VInsn::ExitIf { cond: Cond::Gt, a: register, b: Rhs::Imm(most), exit: Exit::Trap });
-        }
-        if self.widening.copied_counter(counter).is_some() {
-            let copy = self.widen(register);
-            self.copies.insert(counter, copy);
-        }
-    }
-
-    /// Leaves the loop for another run once its turns are made.
-    fn cut(&mut self, header: Block, turn: VReg, turns: u32) {
-        let (again, on) = (self.code.block(), self.code.block());
-        self.push(VInsn::Branch { cond: Cond::Ge, a: turn, b: Rhs::Imm(turns as i32), then: again, other: on });
-        self.current = again;
-        let here = self.here.clone();
-        let params = self.f.block(header).params.clone();
-        self.suspend_in(Resume::Turn(header), &params, &params, Status::Again);
-        self.here = here;
-        self.current = on;
-    }
-
-    fn terminator(&mut self, term: &Terminator) {
-        match term {
-            Terminator::Jump(target) => self.jump(target),
-            Terminator::Branch { cond, then, other } => match self.test(*cond, true) {
-                cond::Test::Known(truth) => self.jump(if truth { then } else { other }),
-                cond::Test::Jump(cond, a, b) => {
-                    let (then, other) = (self.edge(then), self.edge(other));
-                    self.push(VInsn::Branch { cond, a, b, then, other });
-                }
-            },
-            Terminator::Hop { source, offset, len, next, fault, .. } => {
-                self.set_header(word::OFFSET, *offset);
-                self.set_header(word::LEN, *len);
-                // The harness begins with zeroes.
-                if self.f.sources.len() > 1 {
-                    self.store_state(8 * word::SOURCE as u32, Rhs::Imm(source.0 as i32));
-                }
-                self.store_state(8 * word::FAULT as u32, Rhs::Imm(fault.0 as i32));
-                self.suspend(Resume::Hop(next.block), next, Status::Hop);
-            }
-            Terminator::Emit { next, .. } => self.suspend(Resume::Emit(next.block), next, Status::Emit),
-            Terminator::Return => self.finish(Status::Done),
-            Terminator::Fault(fault) => {
-                let exit = self.exit(fault);
-                self.push(VInsn::Fail { exit });
-            }
-        }
-    }
-
-    fn jump(&mut self, target: &Target) {
-        if self.is_cut(target) {
-            return self.suspend(Resume::Turn(target.block), target, Status::Again);
-        }
-        self.inherit(target.block);
-        let args = self.arguments(target);
-        self.push(VInsn::Jump { to: self.blocks[target.block.index()], args });
-    }
-
-    /// The block to which a branch goes: the target itself, or a block that passes the arguments.
-    fn edge(&mut self, target: &Target) -> VBlock {
-        if self.is_cut(target) {
-            let (edge, current) = (self.code.block(), self.current);
-            let here = self.here.clone();
-            self.current = edge;
-            self.suspend(Resume::Turn(target.block), target, Status::Again);
-            self.current = current;
-            self.here = here;
-            return edge;
-        }
-        self.inherit(target.block);
-        let to = self.blocks[target.block.index()];
-        let args = self.arguments(target);
-        if args.is_empty() && self.uses.entries(target.block) == 1 {
-            return to;
-        }
-        let edge = self.code.block();
-        self.code.blocks[edge.0 as usize].insns.push((VInsn::Jump { to, args }, self.span));
-        edge
-    }
-
-    /// Whether this is a way back on which the loop is always cut.
-    fn is_cut(&self, target: &Target) -> bool {
-        self.layout.cuts.turns(target.block) == Some(0) && self.goes_back(target.block)
-    }
-
-    fn goes_back(&self, to: Block) -> bool {
-        self.graph.is_back(self.at, to)
-    }
-
-    fn inherit(&mut self, to: Block) {
-        if self.uses.entries(to) == 1 {
-            let left = self.here.left.unwrap_or(self.at);
-            let mut known = Known { left: Some(left), ..self.here.clone() };
-            if self.widening.leaves(self.at, to) {
-                // They stand for values that are widened on the way.
-                known.pointers.clear();
-                known.masks.clear();
-            }
-            self.known[to.index()] = known;
-        }
-    }
-
-    /// The registers of the arguments whose parameters are needed.
-    fn arguments(&mut self, target: &Target) -> Vec<VReg> {
-        let params = &self.f.block(target.block).params;
-        let mut args = Vec::new();
-        for (param, arg) in params.iter().zip(&target.args) {
-            if self.uses.is_needed(*param) {
-                let register = self.reg(*arg);
-                let known = self.number(*arg).is_none() && self.widening.on_way(*arg, self.at, target.block);
-                args.push(if known { self.widen(register) } else { register });
-            }
-        }
-        if let Some((turn, _)) = self.turn_counter(target.block) {
-            args.push(if self.goes_back(target.block) { self.alu(AluOp::Add, turn, 1) } else { self.imm(0) });
-        }
-        args
-    }
-
-    fn suspend(&mut self, point: Resume, next: &Target, status: Status) {
-        let params = &self.f.block(next.block).params;
-        self.suspend_in(point, &params[params.len() - next.args.len()..], &next.args, status);
-    }
-
-    /// Saves the arguments whose parameters are needed, and returns.
-    fn suspend_in(&mut self, point: Resume, params: &[Value], args: &[Value], status: Status) {
-        for (i, (param, arg)) in params.iter().zip(args).enumerate() {
-            if self.uses.is_needed(*param) {
-                let value = match self.number(*arg) {
-                    Some(n) => self.rhs_number(n),
-                    None => Rhs::Reg(self.counted(*arg)),
-                };
-                self.store_state(self.layout.frame + 8 * i as u32, value);
-            }
-        }
-        let points = abi::resume_points(self.f, &self.layout.cuts);
-        let step = points.iter().position(|p| *p == point);
-        let step = step.expect("every place that suspends has a resume point") as i32 + 1;
-        self.store_state(8 * word::STEP as u32, Rhs::Imm(step));
-        self.finish(status);
-    }
-
-    fn finish(&mut self, status: Status) {
-        self.store_state(8 * word::STATUS as u32, Rhs::Imm(status as i32));
-        self.push(VInsn::Return { status: status as u64 });
-    }
-
-    fn set_header(&mut self, word: usize, v: Value) {
-        let value = self.rhs(v);
-        self.store_state(8 * word as u32, value);
     }
 
     // Operations.
@@ -462,7 +216,7 @@ impl Selector<'_> {
         if let Some(n) = self.number(v) {
             return self.imm(n);
         }
-        if self.layout.cuts.is_home(v) && self.defs.get(v).map(Def::block) != Some(self.at) {
+        if self.is_away(v) {
             return self.load_home(v);
         }
         let copy = self.widening.copied_counter(v).and_then(|counter| self.copies.get(&counter));
@@ -484,6 +238,12 @@ impl Selector<'_> {
         }
     }
 
+    /// Whether the value is in memory only: it lives there, and was not made in this block.
+    fn is_away(&self, v: Value) -> bool {
+        let elsewhere = || self.defs.get(v).map(Def::block) != Some(self.at);
+        self.layout.cuts.is_home(v) && (self.layout.cuts.is_stored(v) || elsewhere())
+    }
+
     fn load_home(&mut self, v: Value) -> VReg {
         if let Some(register) = self.here.loaded.get(&v) {
             return *register;
@@ -495,8 +255,7 @@ impl Selector<'_> {
 
     /// A register with the value; with the counter itself, where a copy stands for it otherwise.
     fn counted(&mut self, v: Value) -> VReg {
-        let away = self.layout.cuts.is_home(v) && self.defs.get(v).map(Def::block) != Some(self.at);
-        let copied = self.number(v).is_none() && self.widening.copied_counter(v).is_some() && !away;
+        let copied = self.number(v).is_none() && self.widening.copied_counter(v).is_some() && !self.is_away(v);
         match self.registers[v.index()].filter(|_| copied) {
             Some(register) => register,
             None => self.reg(v),
