@@ -76,11 +76,6 @@ impl Query {
         self.get(name).and_then(Json::as_str).ok_or_else(|| Failure::error(format!("`{name}` is not text")))
     }
 
-    /// An argument that is yes or no; no when it is left out.
-    pub fn flag(&self, name: &str) -> bool {
-        self.get(name).and_then(Json::as_bool).unwrap_or(false)
-    }
-
     /// An argument that is text (`NAME`) or bytes that are not (`NAME_hex`).
     pub fn bytes(&self, name: &str) -> Result<Vec<u8>, Failure> {
         match self.get(&format!("{name}_hex")).and_then(Json::as_str) {

@@ -57,7 +57,14 @@ fn stat(session: &mut Session<'_>, query: &Query) -> Reply {
 fn flags(session: &mut Session<'_>, query: &Query) -> Reply {
     let flags = database(session, query)?.u64("flags");
     let mut answer = json!({ "flags": flags });
-    let names = [("reverse_key", 2), ("dupsort", 4), ("integerkey", 8), ("dupfixed", 16), ("integerdup", 32), ("reversedup", 64)];
+    let names = [
+        ("reverse_key", 2),
+        ("dupsort", 4),
+        ("integerkey", 8),
+        ("dupfixed", 16),
+        ("integerdup", 32),
+        ("reversedup", 64),
+    ];
     for (name, bit) in names {
         answer[name] = (flags & bit != 0).into();
     }

@@ -42,7 +42,9 @@ fn footer(session: &mut Session<'_>) -> Reply {
     let size = [("size", session.image().len().into())];
     if let Ok(table) = session.call(LEVELDB, "open", &size) {
         let (metaindex, index) = (pair(table.field("metaindex")), pair(table.field("index")));
-        return Ok(json!({ "metaindex": metaindex, "index": index, "magic": MAGIC, "format_version": 0, "checksum": 1 }));
+        return Ok(
+            json!({ "metaindex": metaindex, "index": index, "magic": MAGIC, "format_version": 0, "checksum": 1 }),
+        );
     }
     let head = session.call(ROCKSDB, "footer", &size)?;
     Ok(json!({
