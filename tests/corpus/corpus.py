@@ -84,7 +84,8 @@ class Corpus:
         with open(base, "rb") as f:
             data = bytearray(f.read())
         if callable(change):
-            data = change(data) or data
+            changed = change(data)
+            data = data if changed is None else changed
         else:
             for at, piece in change:
                 data[at:at + len(piece)] = piece

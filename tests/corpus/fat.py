@@ -73,7 +73,7 @@ def fill(image, source, what):
     folder("/Mixed.Case")
     for n in (1, 2, 3, 8, 12, 13, 14, 25, 26, 27, 39, 40, 127, 128, 250, 255):
         file("/a long directory name/" + "n" * n, pattern(n, "n"))
-    for i, name in enumerate(("lower.txt", "UPPER.TXT", "lower.TXT", "UPPER.txt", "MiXed.TxT", "no-ext", "a.b.c.d", "two  spaces.x", "plus+sign,[x];=.y",
+    for i, name in enumerate(("lower.txt", "UPPER.TXT", "low.EXT", "UP.ext", "MiXed.TxT", "no-ext", "a.b.c.d", "two  spaces.x", "plus+sign,[x];=.y",
                               ".hidden", "trailing.dots.txt", "archive.tar.gz", "~tilde~1", "longer-than-eight.t", "x.longext", "{}_^$~!#%&-@'`()", "\u00fcml\u00e4ut.txt",
                               "\u00c9cole", "\u0416\u0438\u0437\u043d\u044c.txt", "\u4f60\u597d")):
         file("/Mixed.Case/" + name, b"%d" % i)
