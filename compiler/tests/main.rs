@@ -4,5 +4,6 @@ mod book;
 mod bpf;
 mod cost;
 mod ir;
+mod reach;
 mod reject;
 mod syntax;
