@@ -3,6 +3,7 @@
 //! Pure: no files, no kernel, no JIT. See `ARCHITECTURE.md` at the project's root.
 
 pub mod bpf;
+pub mod certificate;
 pub mod check;
 pub mod diag;
 pub mod ir;

@@ -2,6 +2,7 @@
 
 mod book;
 mod bpf;
+mod cost;
 mod ir;
 mod reach;
 mod reject;
