@@ -25,6 +25,7 @@ pub mod build;
 pub mod defs;
 pub mod eval;
 pub mod graph;
+pub mod halving;
 pub mod live;
 mod names;
 pub mod parse;
