@@ -191,8 +191,11 @@ impl Lowerer<'_> {
         OptSplit { some: (some, val, scope), none: (split.no, split.no_scope) }
     }
 
-    /// Length-halving search for the point at which a monotone condition changes (Knuth, vol. 3, 6.2.1, program U's shape): each
-    /// round takes one probe and chooses by selects, so the number of rounds alone depends on the data.
+    /// Length-halving search for the point at which a monotone condition changes (Knuth, vol. 3, 6.2.1, program U's shape).
+    ///
+    /// A round probes the last of the first `(room + 1) / 2` elements and goes on with `room / 2`, which by a select begin behind the probe or where
+    /// they began before: enough for what is left, whichever half it is. So the number of rounds depends on the length alone, and
+    /// only one select on what is read.
     fn binary_search(&mut self, q: &ast::Quantified, r: &ast::RangeExpr, span: Span) -> OptSplit {
         let first = q.quantifier == Quantifier::First;
         let Some((start, end)) = self.range_ends(r) else { return self.nothing() };
@@ -219,22 +222,14 @@ impl Lowerer<'_> {
         self.bind(ROOM, Val::Int(room, IntTy::U64), true, u64_ty);
         self.bound_last(end);
         let plan = self.plan_of(q, &[LOW, ROOM], span);
-        self.keep_before_loop(&plan);
         let name = q.name.name.clone();
-        let exits = self.run_loop(
-            &plan,
-            |l, _| {
-                l.span = span;
-                let (Val::Int(room, _), zero) = (l.hidden(ROOM), l.number(0)) else {
-                    return Head { most: rounds, go: None };
-                };
-                let go = l.compare(CmpOp::Lt, zero, room);
-                Head { most: rounds, go: Some(l.split_value(Some(go))) }
-            },
-            |l| l.probe(q, first, &name, span),
-        );
-        let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
-        self.merge(ends, span);
+        if self.as_const(room).is_some() && rounds <= UNROLLED_MAX && !plan.hops {
+            for _ in 0..rounds {
+                self.probe(q, first, &name, span);
+            }
+        } else {
+            self.probe_in_loop(q, first, rounds, &plan, span);
+        }
         let (Val::Int(low, _), Val::Int(end, _), Val::Int(start, _)) =
             (self.hidden(LOW), self.hidden(STOP), self.hidden(BEGIN))
         else {
@@ -294,6 +289,26 @@ impl Lowerer<'_> {
         let room = self.exact(BinOp::Shr, room, one);
         self.set_hidden(LOW, Val::Int(low, IntTy::U64));
         self.set_hidden(ROOM, Val::Int(room, IntTy::U64));
+    }
+
+    /// As many probes as the length wants.
+    fn probe_in_loop(&mut self, q: &ast::Quantified, first: bool, rounds: u64, plan: &Plan, span: Span) {
+        self.keep_before_loop(plan);
+        let name = q.name.name.clone();
+        let exits = self.run_loop(
+            plan,
+            |l, _| {
+                l.span = span;
+                let (Val::Int(room, _), zero) = (l.hidden(ROOM), l.number(0)) else {
+                    return Head { most: rounds, go: None };
+                };
+                let go = l.compare(CmpOp::Lt, zero, room);
+                Head { most: rounds, go: Some(l.split_value(Some(go))) }
+            },
+            |l| l.probe(q, first, &name, span),
+        );
+        let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
+        self.merge(ends, span);
     }
 
     /// `count … where …`, `sum … of …`
@@ -391,6 +406,9 @@ impl Lowerer<'_> {
         }
     }
 }
+
+/// A search of an array of a known length is made without a loop up to so many rounds.
+const UNROLLED_MAX: u64 = 6;
 
 const FOUND: &str = "#found";
 const AFTER: &str = "#after";
