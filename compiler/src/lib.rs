@@ -8,6 +8,7 @@ pub mod check;
 pub mod diag;
 pub mod ir;
 mod lower;
+pub mod opt;
 pub mod prove;
 pub mod source;
 pub mod syntax;
@@ -203,7 +204,8 @@ fn needed_for(program: &check::types::Program, name: &str) -> Option<Vec<check::
 fn finish(lowered: lower::Lowered, sources: &SourceMap) -> Result<Verified, Vec<Diagnostic>> {
     let Some(function) = lowered.function else { return Err(lowered.diagnostics) };
     let proved = prove::prove(function, sources);
-    let Some(function) = proved.function else { return Err(proved.diagnostics) };
+    let Some(mut function) = proved.function else { return Err(proved.diagnostics) };
+    opt::optimise(&mut function);
     let name = function.name.clone();
     match ir::verify::verify(function) {
         Ok(verified) => Ok(verified),

@@ -12,7 +12,7 @@ use super::insn::{AluOp, Cond, FRAME, Insn, Reg, Rhs, Width};
 use super::program::{Flow, Turns};
 use super::regalloc::{Allocated, Event, Home};
 use super::target::{Areas, Target};
-use super::vcode::{VBlock, VCode, VInsn};
+use super::vcode::{Exit, VBlock, VCode, VInsn};
 use crate::source::Span;
 use std::collections::HashMap;
 
@@ -26,13 +26,17 @@ pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<(Ass
         forward: forwarding(code, homes),
         stubs: HashMap::new(),
         pending: Vec::new(),
-        end: asm.label(),
+        ends: [(); 3].map(|()| asm.label()),
+        lefts: code.exits().map(leave::Left::of).collect(),
         ask: asm.label(),
         over: asm.label(),
         frame,
         areas: target.areas.clone(),
         copies: Vec::new(),
         suspends: Vec::new(),
+        reports: code
+            .exits()
+            .any(|exit| matches!(exit, Exit::Fault { found: Some(_), .. } | Exit::Fault { at: Some(_), .. })),
         span: code.blocks[0].insns[0].1,
         asm,
     };
@@ -105,8 +109,10 @@ struct Emitter {
     forward: Vec<Option<VBlock>>,
     stubs: HashMap<leave::Stub, Label>,
     pending: Vec<(leave::Stub, Label, Span)>,
-    /// The common end of all stubs.
-    end: Label,
+    /// The common end of all stubs, and where those enter it that have left something to it: by [`leave::Left`].
+    ends: [Label; 3],
+    /// What the stubs leave to it.
+    lefts: Vec<leave::Left>,
     /// Behind the stubs: tells the kernel of the next read, or that the walk is over.
     ask: Label,
     over: Label,
@@ -116,6 +122,8 @@ struct Emitter {
     copies: Vec<(u32, Turns)>,
     /// Where runs end that another follows, and where that goes on.
     suspends: Vec<(u32, u32)>,
+    /// Whether any fault reports a value.
+    reports: bool,
     span: Span,
 }
 

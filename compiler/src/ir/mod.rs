@@ -27,6 +27,7 @@ pub mod eval;
 pub mod evidence;
 pub mod graph;
 pub mod linear;
+pub mod halving;
 pub mod live;
 mod names;
 pub mod parse;
