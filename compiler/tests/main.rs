@@ -2,6 +2,8 @@
 
 mod book;
 mod bpf;
+mod census;
+mod fuzz;
 mod ir;
 mod reject;
 mod syntax;
