@@ -3,6 +3,8 @@
 mod book;
 mod bpf;
 mod cost;
+mod census;
+mod fuzz;
 mod ir;
 mod reach;
 mod reject;
