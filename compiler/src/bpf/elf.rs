@@ -13,18 +13,18 @@ use super::btf::{self, Btf, CodeInfo, LineInfo, MemberUse, TypeId};
 use super::describe::{self, Scalars, Strings};
 use super::error::BpfError;
 use super::insn::Insn;
-use super::profile::{Profile, Shape};
 use super::kernel::{Function as KernelFunction, Structures};
+use super::profile::{Profile, Shape};
 use super::program::{Callee, Entry, Program, Relocation as Fixup, Symbol as Area};
 use crate::ir::verify::Verified;
 use crate::source::{SourceMap, Span};
 use object::elf::{R_BPF_64_32, R_BPF_64_64, RelocationType, SHT_PROGBITS, SectionFlags as ElfFlags};
 use object::write::{Object, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
-use std::collections::BTreeMap;
 use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionFlags, SectionKind, SymbolFlags, SymbolKind,
     SymbolScope,
 };
+use std::collections::BTreeMap;
 
 /// What the kernel counts as compatible with the GPL (include/linux/license.h); the code made is the user's.
 const LICENSE: &[u8] = b"Dual MIT/GPL\0";
@@ -223,15 +223,7 @@ impl<'a> File<'a> {
     }
 
     /// Appends what the hook enters.
-    fn entry(
-        &mut self,
-        name: &str,
-        span: Span,
-        entry: &Entry,
-        sources: &SourceMap,
-        symbols: Symbols,
-        step: SymbolId,
-    ) {
+    fn entry(&mut self, name: &str, span: Span, entry: &Entry, sources: &SourceMap, symbols: Symbols, step: SymbolId) {
         let (start, program) = self.code.append(&mut self.elf, name, &entry.insns, &entry.relocations, symbols);
         let ty = self.btf.function(name, self.scalars.int, &[("ctx", self.context)]);
         self.code.info.functions.push((start, ty));

@@ -58,11 +58,9 @@ impl Function {
         const CTX: (&str, Ty) = ("ctx", Ty::Pointer("iou_ctx"));
         const DYNPTR: (&str, Ty) = ("ptr", Ty::Pointer("bpf_dynptr"));
         match self {
-            Function::VmaNew => (
-                "bpf_iter_task_vma_new",
-                Ty::Int,
-                &[IT, ("task", Ty::Pointer("task_struct")), ("addr", Ty::Word)],
-            ),
+            Function::VmaNew => {
+                ("bpf_iter_task_vma_new", Ty::Int, &[IT, ("task", Ty::Pointer("task_struct")), ("addr", Ty::Word)])
+            }
             Function::VmaNext => ("bpf_iter_task_vma_next", Ty::Pointer("vm_area_struct"), &[IT]),
             Function::VmaDestroy => ("bpf_iter_task_vma_destroy", Ty::Void, &[IT]),
             Function::FromFile => {

@@ -151,6 +151,17 @@ impl Hook {
     }
 }
 
+/// The hook has its own file: the images of a call are not looked at.
+impl Executor for Hook {
+    fn name(&self) -> &'static str {
+        "kernel"
+    }
+
+    fn run(&mut self, args: &[u8], _: &Sources) -> Result<Trace, ExecError> {
+        self.lookup(args)
+    }
+}
+
 /// Native code, where no hook can be had.
 struct Native(native::Native);
 

@@ -10,9 +10,8 @@ const HELPERS: [&str; 1] = ["bpf_dynptr_read"];
 /// what is missing.
 pub fn functions(profile: &Profile) -> Result<(), String> {
     let btf = Btf::from_vmlinux().map_err(|e| format!("the kernel's type information cannot be read ({e})"))?;
-    let missing = |name: &&String| {
-        !HELPERS.contains(&name.as_str()) && btf.type_by_name::<types::Func<'_>>(name).is_none()
-    };
+    let missing =
+        |name: &&String| !HELPERS.contains(&name.as_str()) && btf.type_by_name::<types::Func<'_>>(name).is_none();
     let structure = profile.operations.iter().map(|operations| &operations.structure);
     let structure = structure.filter(|name| btf.type_by_name::<types::Struct<'_>>(name).is_none());
     let missing: Vec<&str> = profile.calls.iter().filter(missing).chain(structure).map(String::as_str).collect();

@@ -56,8 +56,7 @@ impl Uring {
     pub fn new(entries: u32, size: u32, file: &File, sources: usize) -> io::Result<Uring> {
         let mut params = [0u32; PARAMS_SIZE / 4];
         params[1] = 2 * entries;
-        params[2] =
-            SETUP_CQSIZE | SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_NO_SQARRAY | SETUP_SQ_REWIND;
+        params[2] = SETUP_CQSIZE | SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_NO_SQARRAY | SETUP_SQ_REWIND;
         // SAFETY: the kernel reads and writes the structure of 120 bytes, which lives through the call.
         let fd = check(unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, params.as_mut_ptr()) })?;
         // SAFETY: the kernel has just made this descriptor, and nobody else has it.
@@ -98,9 +97,8 @@ impl Uring {
     /// Enters the ring: its program runs until it returns, or a signal comes ([`io::ErrorKind::Interrupted`]).
     pub fn enter(&self) -> io::Result<()> {
         // SAFETY: no memory is passed.
-        let done = unsafe {
-            libc::syscall(libc::SYS_io_uring_enter, self.registered, 0, 0, ENTER_REGISTERED_RING, 0, 0)
-        };
+        let done =
+            unsafe { libc::syscall(libc::SYS_io_uring_enter, self.registered, 0, 0, ENTER_REGISTERED_RING, 0, 0) };
         check(done).map(|_| ())
     }
 

@@ -25,21 +25,44 @@ pub fn compile(name: &str, text: &str) -> Compilation {
     done
 }
 
+/// One traversal of a module of the standard library, with what fills its parameters.
+pub fn standard(module: &str, traversal: &str) -> Compilation {
+    let (name, text) = trav_compiler::texts::standard_module(&["std", module]).expect("a standard module");
+    let done = trav_compiler::compile_some(&name, text, &NoModules, Some(traversal));
+    assert!(done.diagnostics.is_empty(), "{name}: {:#?}", done.diagnostics);
+    done
+}
+
 /// The hooks of a stock kernel.
 pub const HOOKS: [&str; 3] = ["file", "uring", "hybrid"];
 
+/// A built-in profile.
+pub fn profile(hook: &str) -> Profile {
+    Profile::named(hook).expect("a built-in profile")
+}
+
 /// Attaches by one profile alone.
 pub fn attach(f: &Verified, file: &Path, hook: &str, direct: bool) -> Hook {
-    let profile = Profile::named(hook).expect("a built-in profile");
-    let options = Options { profiles: vec![profile], fall_back: false, direct };
+    let options = Options { profiles: vec![profile(hook)], fall_back: false, direct };
     Hook::attach(f, file, &options).unwrap_or_else(|e| panic!("{hook}: {}: {e}", f.name))
 }
 
-/// What the interpreter makes of a call.
-pub fn interpret(f: &Verified, file: &Path, args: &[u8]) -> Trace {
-    let image = Arc::new(FileImage::open(file).expect("the file is there"));
-    let sources = Sources { images: f.sources.iter().map(|_| image.clone() as Arc<_>).collect() };
-    interp::prepare(f).run(args, &sources).expect("the interpreter runs everything")
+/// The interpreter on a file, through read(2).
+pub struct Interpreter {
+    executor: interp::Interp,
+    sources: Sources,
+}
+
+impl Interpreter {
+    pub fn new(f: &Verified, file: &Path) -> Interpreter {
+        let image = Arc::new(FileImage::open(file).expect("the file is there"));
+        let sources = Sources { images: f.sources.iter().map(|_| image.clone() as Arc<_>).collect() };
+        Interpreter { executor: interp::prepare(f), sources }
+    }
+
+    pub fn run(&mut self, args: &[u8]) -> Trace {
+        self.executor.run(args, &self.sources).expect("the interpreter runs everything")
+    }
 }
 
 /// The hook's answer is the interpreter's.

@@ -97,7 +97,7 @@ impl RingEntry<'_> {
         self.asm.load(Width::B8, 1, 1, 8);
         self.asm.store(Width::B8, FRAME, PARAMS, Rhs::Reg(1));
         self.region(REGION, REGION_MEMORY, u64::from(self.ring.size), quit);
-        self.region(COMPLETIONS, REGION_COMPLETIONS, CQES_AT_MOST + (2 * walks << CQE_SHIFT), quit);
+        self.region(COMPLETIONS, REGION_COMPLETIONS, CQES_AT_MOST + ((2 * walks) << CQE_SHIFT), quit);
         let on = self.asm.label();
         self.asm.jump(on);
         self.asm.bind(quit);

@@ -8,7 +8,7 @@
 //! names the lines of the spec.
 
 pub(crate) mod area;
-pub(crate) mod load;
+pub mod load;
 
 use super::steps::{self, Machine, broken};
 use super::{ExecError, Executor, Trace};
