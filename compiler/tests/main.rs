@@ -3,5 +3,6 @@
 mod book;
 mod bpf;
 mod ir;
+mod reach;
 mod reject;
 mod syntax;
