@@ -2,6 +2,9 @@
 
 mod book;
 mod bpf;
+mod cost;
+mod census;
+mod fuzz;
 mod ir;
 mod reach;
 mod reject;
