@@ -2,11 +2,11 @@
 //! expectations were worked out by hand from the bytes. Every executor runs them, and all give one trace.
 
 use crate::differential::check_all;
-use crate::header::image;
+use crate::header::images;
 use std::sync::Arc;
 use trav_compiler::{Loader, compile_tests};
 use trav_runtime::exec::Outcome;
-use trav_runtime::image::{MemoryImage, Sources};
+use trav_runtime::image::{Image, MemoryImage, Sources};
 
 struct NoModules;
 
@@ -26,9 +26,13 @@ fn golden_files_mean_what_they_say() {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         let found = compile_tests(&name, &text, &NoModules);
         assert!(found.diagnostics.is_empty(), "{name}: {:#?}", found.diagnostics);
-        let bytes = image(&text);
+        let images = images(&text);
         for test in &found.tests {
-            let sources = Sources { images: vec![Arc::new(MemoryImage::new(&bytes[..]))] };
+            let image = |source: &String| -> Arc<dyn Image> {
+                let (_, bytes) = images.iter().find(|(name, _)| name == source).expect("each source has an image");
+                Arc::new(MemoryImage::new(&bytes[..]))
+            };
+            let sources = Sources { images: test.walk.sources.iter().map(image).collect() };
             let trace = check_all(&test.walk, &[], &sources);
             if let Outcome::Fault(report) = trace.outcome {
                 let fault = &test.walk.faults[report.fault.index()];

@@ -1,10 +1,13 @@
 //! Images that the first comment of a spec describes.
 
-/// The image that a file's header describes: `size N`, and `at OFFSET: 0a ff "text"`.
-pub fn image(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
+/// The images that a file's header describes: `size N`, and `at OFFSET: 0a ff "text"`, behind `source NAME` for those after the first.
+pub fn images(text: &str) -> Vec<(String, Vec<u8>)> {
+    let mut images = vec![("image".to_owned(), Vec::new())];
     for line in text.lines().filter_map(|l| l.strip_prefix("//! ")) {
-        if let Some(size) = line.strip_prefix("size ") {
+        let bytes = &mut images.last_mut().expect("there is a first").1;
+        if let Some(name) = line.strip_prefix("source ") {
+            images.push((name.to_owned(), Vec::new()));
+        } else if let Some(size) = line.strip_prefix("size ") {
             bytes.resize(size.parse().expect("`size` has a number"), 0);
         } else if let Some((at, content)) = line.strip_prefix("at ").and_then(|l| l.split_once(": ")) {
             let mut at: usize = at.parse().expect("`at` has a number");
@@ -26,5 +29,5 @@ pub fn image(text: &str) -> Vec<u8> {
             }
         }
     }
-    bytes
+    images
 }

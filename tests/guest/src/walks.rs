@@ -126,7 +126,7 @@ fn golden() {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         let found = trav_compiler::compile_tests(&name, &text, &NoModules);
         assert!(found.diagnostics.is_empty(), "{name}: {:#?}", found.diagnostics);
-        let image = machine::file("golden", &header::image(&text));
+        let image = machine::file("golden", &header::images(&text)[0].1);
         for hook in HOOKS {
             for test in &found.tests {
                 if let Err(why @ BpfError::TooManySources { .. }) = profile(hook).fit(&test.walk) {
