@@ -2,8 +2,8 @@
 
 mod book;
 mod bpf;
-mod cost;
 mod census;
+mod cost;
 mod fuzz;
 mod ir;
 mod reach;

@@ -1,9 +1,12 @@
 //! What code generation must know of a hook: how the program reaches its memory, and how it tells what it wants.
 
 use super::abi;
+use super::entry;
 use super::error::BpfError;
+use super::kernel::Function;
 use super::profile::{Profile, Shape};
-use crate::ir::Function;
+use super::ring::RingLayout;
+use crate::ir;
 
 /// The target of one program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub struct Target {
     pub block_size: u32,
     /// Bytes of stack.
     pub stack_size: u32,
+    /// What the hook enters, where it is not the step.
+    pub entered: Option<Entered>,
 }
 
 /// Where state and block are.
@@ -23,6 +28,27 @@ pub enum Areas {
     Maps,
     /// Behind pointers in the context, which is also told what the program wants.
     Context(Context),
+    /// Behind two pointers that the step is called with, the state first. What it wants is what it returns.
+    Arguments,
+}
+
+/// The program that a hook enters where that is not the step itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// Reads by calls, runs all steps.
+    Pull {
+        /// What is in the page cache is read without waiting first.
+        cached: bool,
+    },
+    /// Reaps completions, runs the steps of their walks, submits reads.
+    Loop {
+        /// Where all lies in the memory that it shares with user space.
+        ring: RingLayout,
+        /// What is in the page cache is read at once.
+        cached: bool,
+        /// How many sources a walk reads from.
+        sources: u32,
+    },
 }
 
 /// Byte offsets in the context of a hook whose kernel makes the reads.
@@ -47,20 +73,32 @@ const BLOCK_MAX: u64 = i32::MAX as u64 - 4096;
 
 impl Target {
     /// The target for a traversal under a profile.
-    pub fn of(f: &Function, profile: &Profile) -> Result<Target, BpfError> {
+    pub fn of(f: &ir::Function, profile: &Profile) -> Result<Target, BpfError> {
         profile.fit(f)?;
-        let areas = match profile.shape {
-            Shape::Harness => Areas::Maps,
-            Shape::Callback => Areas::Context(context(profile)?),
-            Shape::Loop => return Err(unemitted(profile, "a loop that submits reads to a ring and reaps them")),
-            Shape::Pull => return Err(unemitted(profile, "a loop that reads by calls and runs all steps at once")),
-        };
         let capacity = abi::block_capacity(f);
         if capacity > BLOCK_MAX {
             return Err(BpfError::ReadTooLarge { needed: capacity, limit: BLOCK_MAX });
         }
-        let block_size = profile.block.visible_bytes.unwrap_or(abi::block_area_size(capacity)).min(BLOCK_MAX) as u32;
-        Ok(Target { areas, block_size, stack_size: profile.limits.stack_bytes })
+        let calls = |name: &str| profile.calls.iter().any(|call| call == name);
+        let (areas, entered) = match profile.shape {
+            Shape::Harness => (Areas::Maps, None),
+            Shape::Callback => (Areas::Context(context(profile)?), None),
+            Shape::Pull => (Areas::Maps, Some(Entered::Pull { cached: calls(Function::RcuLock.name()) })),
+            Shape::Loop => {
+                let ring = profile.ring.ok_or_else(|| BpfError::NotEmitted("a loop without `[ring]`".into()))?;
+                let ring = RingLayout::of(f, &ring).ok_or(BpfError::StateTooLarge)?;
+                let sources = f.sources.len() as u32;
+                (Areas::Arguments, Some(Entered::Loop { ring, cached: calls(Function::FromFile.name()), sources }))
+            }
+        };
+        let area = match &entered {
+            Some(Entered::Loop { ring, .. }) => ring.block_stride.into(),
+            _ => abi::block_area_size(capacity),
+        };
+        let block_size = profile.block.visible_bytes.unwrap_or(area).min(BLOCK_MAX) as u32;
+        let entry_stack = entered.as_ref().map_or(0, |_| entry::STACK_BYTES);
+        let stack_size = profile.limits.stack_bytes.saturating_sub(entry_stack);
+        Ok(Target { areas, block_size, stack_size, entered })
     }
 }
 
@@ -87,8 +125,4 @@ fn context(profile: &Profile) -> Result<Context, BpfError> {
         size: offset("size")?,
         align,
     })
-}
-
-fn unemitted(profile: &Profile, what: &str) -> BpfError {
-    BpfError::NotEmitted(format!("{what} (section `{}`, {})", profile.program.section, profile.summary))
 }
