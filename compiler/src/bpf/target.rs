@@ -64,6 +64,8 @@ pub struct Context {
     pub next: i16,
     /// Its length.
     pub size: i16,
+    /// 32 bits each: the file of the block, and the file of the next read. Where the context has them, a walk stays in its file.
+    pub files: Option<(i16, i16)>,
     /// What the offset must be a multiple of; a power of two.
     pub align: u32,
 }
@@ -102,6 +104,10 @@ impl Target {
     }
 }
 
+/// Fields of a context that knows several files.
+const FILE: &str = "cur_fd";
+const FILES: &str = "fd_arr";
+
 fn context(profile: &Profile) -> Result<Context, BpfError> {
     if let Some(field) = profile.context.iter().find(|field| field.offset.is_none()) {
         return Err(BpfError::NotEmitted(format!(
@@ -114,6 +120,8 @@ fn context(profile: &Profile) -> Result<Context, BpfError> {
         let offset = field.and_then(|field| field.offset).and_then(|offset| i16::try_from(offset).ok());
         offset.ok_or_else(|| BpfError::NotEmitted(format!("a profile without the context field `{name}`")))
     };
+    let files = profile.context.iter().any(|field| field.name == FILES);
+    let files = files.then(|| Ok((offset(FILE)?, offset(FILES)?))).transpose()?;
     // An offset is tested with a mask.
     let align = u32::try_from(profile.read.align_bytes).ok().filter(|align| align.is_power_of_two());
     let align = align.ok_or_else(|| BpfError::NotEmitted("an alignment that is no power of two".into()))?;
@@ -123,6 +131,7 @@ fn context(profile: &Profile) -> Result<Context, BpfError> {
         done: offset("done")?,
         next: offset("next_addr")?,
         size: offset("size")?,
+        files,
         align,
     })
 }

@@ -22,6 +22,7 @@ const SETUP_SQ_REWIND: u32 = 1 << 20;
 const REGISTER_BUFFERS: u32 = 0;
 const REGISTER_FILES: u32 = 2;
 const REGISTER_RING_FDS: u32 = 20;
+const UNREGISTER_RING_FDS: u32 = 21;
 const REGISTER_MEM_REGION: u32 = 34;
 const MEM_REGION_TYPE_USER: u32 = 1;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
@@ -44,8 +45,8 @@ pub fn map_file(file: &File) -> Result<MmapRaw, ExecError> {
 pub struct Uring {
     fd: OwnedFd,
     memory: Memory,
-    /// The ring's number among this task's registered rings.
-    registered: u32,
+    /// The ring's number among this task's registered rings, which are few.
+    registered: Option<u32>,
 }
 
 /// Memory shared with the kernel, page aligned.
@@ -62,7 +63,7 @@ impl Uring {
         // SAFETY: the kernel has just made this descriptor, and nobody else has it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let memory = Memory(MmapMut::map_anon(size as usize)?);
-        let mut ring = Uring { fd, memory, registered: 0 };
+        let mut ring = Uring { fd, memory, registered: None };
         ring.register_memory()?;
         let files = vec![file.as_raw_fd(); sources.max(1)];
         ring.register(REGISTER_FILES, files.as_ptr().cast(), files.len() as u32)?;
@@ -70,8 +71,9 @@ impl Uring {
         ring.register(REGISTER_BUFFERS, (&raw const buffer).cast(), 1)?;
         // struct io_uring_rsrc_update: offset (-1: any), reserved, data (the ring).
         let mut update = [u64::from(u32::MAX), ring.fd.as_raw_fd() as u64];
-        ring.register(REGISTER_RING_FDS, update.as_mut_ptr().cast_const().cast(), 1)?;
-        ring.registered = update[0] as u32;
+        // Entering is a little quicker then; without it all is as good.
+        let registered = ring.register(REGISTER_RING_FDS, update.as_mut_ptr().cast_const().cast(), 1);
+        ring.registered = registered.ok().map(|_| update[0] as u32);
         Ok(ring)
     }
 
@@ -96,10 +98,12 @@ impl Uring {
 
     /// Enters the ring: its program runs until it returns, or a signal comes ([`io::ErrorKind::Interrupted`]).
     pub fn enter(&self) -> io::Result<()> {
+        let (ring, flags) = match self.registered {
+            Some(number) => (number, ENTER_REGISTERED_RING),
+            None => (self.fd.as_raw_fd() as u32, 0),
+        };
         // SAFETY: no memory is passed.
-        let done =
-            unsafe { libc::syscall(libc::SYS_io_uring_enter, self.registered, 0, 0, ENTER_REGISTERED_RING, 0, 0) };
-        check(done).map(|_| ())
+        check(unsafe { libc::syscall(libc::SYS_io_uring_enter, ring, 0, 0, flags, 0, 0) }).map(|_| ())
     }
 
     /// The address of the memory.
@@ -132,6 +136,16 @@ impl Uring {
     /// Zeroes a part of the memory.
     pub fn clear(&mut self, at: usize, len: usize) {
         self.memory.0[at..][..len].fill(0);
+    }
+}
+
+/// The task keeps a registered ring open, so it is taken out.
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if let Some(number) = self.registered {
+            let update = [u64::from(number), 0];
+            let _ = self.register(UNREGISTER_RING_FDS, update.as_ptr().cast(), 1);
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 /// Mounts what the tests need.
 pub fn prepare() {
     for (kind, at) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("bpf", "/sys/fs/bpf")] {
-        mount(kind, kind, at, 0);
+        mount(kind, kind, at);
     }
-    mount(&disk("trav-files").to_string_lossy(), "ext4", "/data", 0);
+    mount(&disk("trav-files").to_string_lossy(), "ext4", "/data");
     println!("guest: Linux {}", std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim());
 }
 
@@ -23,11 +23,21 @@ pub fn switch_off() -> ! {
     unreachable!("the machine is off");
 }
 
-fn mount(what: &str, kind: &str, at: &str, flags: libc::c_ulong) {
+/// Takes a file system away, which writes all of it to its disk.
+pub fn unmount(at: &str) {
+    let path = CString::new(at).expect("no zero byte in a path");
+    // SAFETY: a string that ends in zero.
+    let done = unsafe { libc::umount(path.as_ptr()) };
+    let error = std::io::Error::last_os_error();
+    assert!(done == 0, "{at} can be unmounted: {error}");
+}
+
+/// Mounts a file system at a folder, which is made.
+pub fn mount(what: &str, kind: &str, at: &str) {
     let _ = std::fs::create_dir_all(at);
     let [what, kind, at] = [what, kind, at].map(|s| CString::new(s).expect("no zero byte in a path"));
     // SAFETY: three strings that end in zero, and no data.
-    let done = unsafe { libc::mount(what.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, std::ptr::null()) };
+    let done = unsafe { libc::mount(what.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) };
     let error = std::io::Error::last_os_error();
     assert!(done == 0, "{kind:?} can be mounted at {at:?}: {error}");
 }
@@ -43,21 +53,35 @@ pub fn disk(serial: &str) -> PathBuf {
     panic!("there is a disk with the serial number {serial}");
 }
 
+/// A disk in memory of so many MiB: when it completes (0: at once, 2: by a timer) and after how many nanoseconds.
+pub fn null_disk(name: &str, mebibytes: u32, irqmode: u32, nanoseconds: u32) -> PathBuf {
+    let [size, irqmode, nanoseconds] = [mebibytes, irqmode, nanoseconds].map(|n| n.to_string());
+    let settings = [("size", size), ("irqmode", irqmode), ("completion_nsec", nanoseconds)];
+    null_block(name, &settings)
+}
+
 /// A disk in memory of so many MiB, some of whose 512-byte sectors cannot be read.
 pub fn faulty_disk(mebibytes: u32, bad: std::ops::RangeInclusive<u64>) -> PathBuf {
-    load("configfs", "");
-    load("null_blk", "nr_devices=0");
-    mount("configfs", "configfs", "/sys/kernel/config", 0);
-    let device = std::path::Path::new("/sys/kernel/config/nullb/faulty");
-    std::fs::create_dir(device).expect("null_blk makes devices by configfs");
     let bad = format!("+{}-{}", bad.start(), bad.end());
-    let settings = [("memory_backed", "1"), ("size", &mebibytes.to_string()), ("badblocks", &bad), ("power", "1")];
-    for (name, value) in settings {
+    null_block("faulty", &[("size", mebibytes.to_string()), ("badblocks", bad)])
+}
+
+fn null_block(name: &str, settings: &[(&str, String)]) -> PathBuf {
+    let folder = std::path::Path::new("/sys/kernel/config");
+    if !folder.join("nullb").exists() {
+        load("configfs", "");
+        load("null_blk", "nr_devices=0");
+        mount("configfs", "configfs", "/sys/kernel/config");
+    }
+    let device = folder.join("nullb").join(name);
+    std::fs::create_dir(&device).expect("null_blk makes devices by configfs");
+    let always = [("memory_backed", "1".to_owned()), ("blocksize", "512".to_owned())];
+    for (name, value) in always.iter().chain(settings).chain(&[("power", "1".to_owned())]) {
         std::fs::write(device.join(name), value).unwrap_or_else(|e| panic!("{name} = {value}: {e}"));
     }
     let index = std::fs::read_to_string(device.join("index")).expect("a device has a number");
-    // Names of devices made by configfs are their folder's since Linux 6.16, and numbered before.
-    let named = PathBuf::from("/dev/faulty");
+    // A device made by configfs has its folder's name, on older kernels a number.
+    let named = PathBuf::from("/dev").join(name);
     if named.exists() { named } else { PathBuf::from(format!("/dev/nullb{}", index.trim())) }
 }
 
@@ -69,12 +93,6 @@ fn load(name: &str, parameters: &str) {
     let done = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), parameters.as_ptr(), 0) };
     let error = std::io::Error::last_os_error();
     assert!(done == 0 || error.raw_os_error() == Some(libc::EEXIST), "module {name}: {error}");
-}
-
-/// Has the kernel write what it holds back.
-pub fn write_back() {
-    // SAFETY: nothing is passed.
-    unsafe { libc::sync() }
 }
 
 /// A fresh file with this content, in the page cache.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "the first process makes system calls that no library has")]
 
 mod machine;
+mod measure;
 mod spec;
 mod trouble;
 mod walks;
@@ -20,7 +21,9 @@ fn main() {
         machine::prepare();
     }
     let tests = [walks::TESTS, trouble::TESTS].concat();
+    // Figures are taken only when they are asked for.
     let only = std::env::var("TRAV_GUEST_ONLY").unwrap_or_default();
+    let tests = if only.starts_with("measure") { measure::TESTS.to_vec() } else { tests };
     let mut failed = 0;
     let mut run = 0;
     for (name, test) in tests.into_iter().filter(|(name, _): &Test| name.contains(&only)) {

@@ -79,18 +79,18 @@ fn truncation() {
 fn bad_sectors() {
     let spec = compile("chain.trav", CHAIN);
     let f = &spec.traversals[0];
-    let disk = machine::faulty_disk(1, 100..=103);
+    let disk = machine::faulty_disk(1, 104..=111);
     std::fs::OpenOptions::new()
         .write(true)
         .open(&disk)
-        .and_then(|file| file.write_all_at(&chain_image(400)[..512 * 100], 0))
+        .and_then(|file| file.write_all_at(&chain_image(400)[..512 * 104], 0))
         .expect("the first sectors are good");
     for hook in HOOKS {
         for direct in [false, true] {
             let mut attached = attach(f, &disk, hook, direct);
-            match attached.lookup(&words(&[512 * 101])) {
+            match attached.lookup(&words(&[512 * 105])) {
                 Err(ExecError::Io(e)) => assert_eq!(e.raw_os_error(), Some(libc::EIO), "{hook}"),
-                other => panic!("{hook}: sector 101 cannot be read: {other:?}"),
+                other => panic!("{hook}: sector 105 cannot be read: {other:?}"),
             }
             // The hook goes on to be of use.
             let got = attached.lookup(&words(&[512 * 13])).unwrap_or_else(|e| panic!("{hook}: {e}"));
@@ -153,7 +153,8 @@ fn kept() -> [usize; 3] {
 fn assert_kept(before: [usize; 3], what: &str) {
     let mut now = kept();
     for _ in 0..100 {
-        if now == before {
+        // Others may still be on their way out.
+        if now.iter().zip(before).all(|(now, before)| *now <= before) {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));

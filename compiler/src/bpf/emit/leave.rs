@@ -174,6 +174,10 @@ impl Emitter {
             self.asm.branch(Cond::Ne, LOW, Rhs::Imm(0), misaligned);
         }
         self.asm.store(Width::B8, CONTEXT, context.next, Rhs::Reg(WORD));
+        if let Some((file, files)) = context.files {
+            self.asm.load(Width::B4, LOW, CONTEXT, file);
+            self.asm.store(Width::B4, CONTEXT, files, Rhs::Reg(LOW));
+        }
         self.asm.load(Width::B8, WORD, STATE_IN_TAIL, header(word::LEN));
         if below > 0 {
             self.asm.alu(AluOp::Add, WORD, Rhs::Imm(below));
