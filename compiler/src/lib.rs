@@ -44,10 +44,16 @@ pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
 
 /// As [`compile`], but makes only the traversal that is wanted, and those that fill its parameters. When there is no such traversal, all are made.
 pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<&str>) -> Compilation {
-    let mut sources = SourceMap::new();
-    let file = sources.add(name, text);
-    let (module, mut diagnostics) = syntax::parse(file, text);
-    let checked = check::check(module, &mut sources, loader);
+    let (sources, checked, mut diagnostics) = match wanted.and_then(|wanted| check_some(name, text, loader, wanted)) {
+        Some((sources, checked)) => (sources, checked, Vec::new()),
+        None => {
+            let mut sources = SourceMap::new();
+            let file = sources.add(name, text);
+            let (module, diagnostics) = syntax::parse(file, text);
+            let checked = check::check(module, &mut sources, loader);
+            (sources, checked, diagnostics)
+        }
+    };
     diagnostics.extend(checked.diagnostics);
     let mut traversals = Vec::new();
     if diagnostics.is_empty() {
@@ -93,6 +99,16 @@ pub fn declarations(name: &str, text: &str, loader: &dyn Loader) -> Declarations
     let (syntax, _) = syntax::parse(file, text);
     let program = check::check(syntax.clone(), &mut sources, loader).program;
     Declarations { sources, syntax, program }
+}
+
+/// Parses and checks what one traversal reaches; none where it has to be done in whole.
+fn check_some(name: &str, text: &str, loader: &dyn Loader, wanted: &str) -> Option<(SourceMap, check::Checked)> {
+    let mut sources = SourceMap::new();
+    let file = sources.add(name, text);
+    let text = sources.file(file).text.clone();
+    let reached = check::reach::reach(file, text, wanted, &mut sources, loader)?;
+    let checked = check::check_reached(reached, &mut sources, loader);
+    checked.diagnostics.is_empty().then_some((sources, checked))
 }
 
 /// A `test` item, ready to run.

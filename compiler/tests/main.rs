@@ -4,6 +4,8 @@ mod book;
 mod bpf;
 mod census;
 mod fuzz;
+mod hostile;
 mod ir;
+mod reach;
 mod reject;
 mod syntax;

@@ -36,7 +36,45 @@ pub fn check_calls(f: &Verified, calls: &[(&[u8], &Sources)]) -> Vec<Trace> {
         check_walker(&native, trace, args, sources);
         check_walker(&native, trace, args, &remote(sources));
     }
+    check_batches(&native, f, &agreed, calls);
     agreed
+}
+
+/// The calls on the same images, interleaved, in batches of three.
+fn check_batches(native: &Native, f: &Verified, traces: &[Trace], calls: &[(&[u8], &Sources)]) {
+    let same = |a: &Sources, b: &Sources| a.images.iter().zip(&b.images).all(|(a, b)| Arc::ptr_eq(a, b));
+    let mut left: Vec<_> = calls.iter().zip(traces).collect();
+    while let Some(&((first, sources), _)) = left.first()
+        && !f.stream
+        && !first.is_empty()
+    {
+        let (together, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|((_, s), _)| same(s, sources));
+        left = others;
+        let bound = native.bind(sources).unwrap_or_else(|e| panic!("{e:?}"));
+        let mut batch = bound.batch(3).unwrap_or_else(|e| panic!("{e:?}"));
+        // Each call twice, once beside its neighbours and once beside itself.
+        let order: Vec<usize> =
+            (0..together.len()).flat_map(|i| [i, i + 1, i]).filter(|i| *i < together.len()).collect();
+        let args: Vec<u8> = order.iter().flat_map(|&i| together[i].0.0.iter().copied()).collect();
+        let mut ended = 0;
+        batch
+            .call_many(&args, &mut |n, end| {
+                assert_eq!(n, ended);
+                ended += 1;
+                let trace = together[order[n]].1;
+                assert_eq!(end.hops, trace.hops.len() as u64, "{}", f.name);
+                assert_eq!(end.bytes, trace.hops.iter().fold(0u64, |sum, hop| sum.wrapping_add(hop.len)));
+                match &trace.outcome {
+                    Outcome::Fault(report) => assert_eq!(end.fault, Some(*report), "{}", f.name),
+                    Outcome::Done(result) => {
+                        assert_eq!(end.fault, None, "{}", f.name);
+                        assert!(result.is_empty() || end.result == result, "{}", f.name);
+                    }
+                }
+            })
+            .unwrap_or_else(|e| panic!("{e:?}"));
+        assert_eq!(ended, order.len());
+    }
 }
 
 /// One image in memory.

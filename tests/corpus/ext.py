@@ -5,7 +5,7 @@
 
 No answer comes from this project. Variants: block sizes 1 to 64 KiB, inode sizes 128 to 1024, revision 0, every hash, signed and
 unsigned, extents and pointers, 32 and 64 bits, meta_bg, flex_bg, bigalloc, inline data, attributes in inode, block and inode."""
-import hashlib, json, os, re, shutil, subprocess, sys, tempfile
+from corpus import *
 
 SEED = "a5a5a5a5-0123-4567-89ab-cdef00112233"
 UUID = "e4e4e4e4-0000-4000-8000-0000000000%02x"
@@ -55,13 +55,6 @@ VARIANTS = {
 }
 
 
-def run(*command, ok=(0,), text=None):
-    p = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", errors="surrogateescape")
-    if p.returncode not in ok:
-        raise RuntimeError("%s: %s" % (" ".join(command), p.stderr[-500:]))
-    return p.stdout
-
-
 def debugfs(image, commands, write=False):
     """The output of each command, run in one go."""
     options = ["-w"] if write else []
@@ -69,11 +62,6 @@ def debugfs(image, commands, write=False):
     parts = re.split(r"(?m)^debugfs: (.*)\n", out)
     assert len(parts) // 2 == len(commands), (image, len(parts), len(commands))
     return parts[2::2]
-
-
-def pattern(size, salt):
-    block = b"".join(b"%s%08d\n" % (salt.encode(), i) for i in range(size // 9 + 1))
-    return block[:size]
 
 
 def tree(root, what):
@@ -113,22 +101,6 @@ def tree(root, what):
         write("mid/entry%02d-with-some-length" % i, b"m%d" % i)
     for i in range(what.get("large", 60 if what.get("plain") else 700)):
         write("hashed/\u00e9ntry-%05d%s" % (i, "h" * (i % 7 * 20)), b"")
-
-
-def sample(items, most):
-    items = list(items)
-    return items if len(items) <= most else [items[i * len(items) // most] for i in range(most)]
-
-
-class Corpus:
-    def __init__(self, folder):
-        self.folder, self.out, self.count = folder, open(os.path.join(folder, "queries.ext.jsonl"), "w"), 0
-
-    def add(self, image, name, args, expect, oracle):
-        self.count += 1
-        row = {"id": "%s/%s/%05d" % (os.path.basename(image)[:-4], name, self.count), "image": "images/" + os.path.basename(image),
-               "format": "ext4", "traversal": "ext." + name, "args": args, "expect": expect, "oracle": oracle, "set": "made"}
-        self.out.write(json.dumps(row) + "\n")
 
 
 def make(path, source, number, features, block, inode, kib, options, what):
@@ -219,7 +191,7 @@ def extent_fields(text):
 
 def ask(corpus, image, source, values, what, block):
     fields = super_fields(image)
-    corpus.add(image, "super", {}, fields, "dumpe2fs -h")
+    corpus.add(image, "ext.super", {}, fields, "dumpe2fs -h")
     names = {}
     for folder, dirs, files in os.walk(source):
         for name in dirs + files:
@@ -230,15 +202,15 @@ def ask(corpus, image, source, values, what, block):
     for path, text in zip(chosen, debugfs(image, ['stat "%s"' % p for p in chosen])):
         m = re.search(r"Inode: (\d+)", text)
         numbers[path] = int(m.group(1)) if m else None
-        corpus.add(image, "path", {"path": path}, {"inode": numbers[path]} if m else {"found": False}, "debugfs stat")
+        corpus.add(image, "ext.path", {"path": path}, {"inode": numbers[path]} if m else {"found": False}, "debugfs stat")
         if m:
-            corpus.add(image, "inode", {"inode": numbers[path]}, inode_fields(text, True), "debugfs stat")
+            corpus.add(image, "ext.inode", {"inode": numbers[path]}, inode_fields(text, True), "debugfs stat")
             if "checksum" in fields:
-                corpus.add(image, "inode_csum", {"inode": numbers[path]}, {"valid": True}, "e2fsck -fn clean")
+                corpus.add(image, "ext.inode_csum", {"inode": numbers[path]}, {"valid": True}, "e2fsck -fn clean")
     for path, real in (("/to_hello", "/hello.txt"), ("/to_c/d", "/a/b/c/d"), ("/a/up", "/hello.txt"), ("/to_e/deep.dat", "/a/b/c/d/e/deep.dat"), ("/to_e/", "/a/b/c/d/e")):
-        corpus.add(image, "resolve", {"path": path}, {"inode": numbers[real]}, "the same file under its name")
-    corpus.add(image, "resolve", {"path": "/loop"}, {"error": True}, "a link to itself")
-    corpus.add(image, "resolve", {"path": "/link5"}, {"found": False}, "a link to nothing")
+        corpus.add(image, "ext.resolve", {"path": path}, {"inode": numbers[real]}, "the same file under its name")
+    corpus.add(image, "ext.resolve", {"path": "/loop"}, {"error": True}, "a link to itself")
+    corpus.add(image, "ext.resolve", {"path": "/link5"}, {"found": False}, "a link to nothing")
     contents(corpus, image, names, numbers, block)
     directories(corpus, image, names, numbers, block, fields)
     maps(corpus, image, names, numbers, block)
@@ -246,9 +218,9 @@ def ask(corpus, image, source, values, what, block):
         for path in ("/hello.txt", "/a"):
             if name == "user.large" and path == "/a":
                 continue
-            corpus.add(image, "xattr", {"inode": numbers[path], "name": name}, {"length": len(value), "sha256": hashlib.sha256(value).hexdigest()}, "debugfs ea_set")
+            corpus.add(image, "ext.xattr", {"inode": numbers[path], "name": name}, {"length": len(value), "sha256": hashlib.sha256(value).hexdigest()}, "debugfs ea_set")
     if values:
-        corpus.add(image, "xattr", {"inode": numbers["/hello.txt"], "name": "user.none"}, {"found": False}, "no such attribute")
+        corpus.add(image, "ext.xattr", {"inode": numbers["/hello.txt"], "name": "user.none"}, {"found": False}, "no such attribute")
     groups(corpus, image, fields)
 
 
@@ -258,14 +230,14 @@ def contents(corpus, image, names, numbers, block):
         if number is None:
             continue
         if os.path.islink(real):
-            corpus.add(image, "readlink", {"inode": number}, {"target": os.readlink(real)}, "the link put in")
+            corpus.add(image, "ext.readlink", {"inode": number}, {"target": os.readlink(real)}, "the link put in")
         elif os.path.isfile(real):
             with open(real, "rb") as f:
                 data = f.read()
-            corpus.add(image, "read", {"inode": number, "offset": 0, "length": len(data) + 10}, {"length": len(data), "sha256": hashlib.sha256(data).hexdigest()}, "the file put in")
+            corpus.add(image, "ext.read", {"inode": number, "offset": 0, "length": len(data) + 10}, {"length": len(data), "sha256": hashlib.sha256(data).hexdigest()}, "the file put in")
             half = len(data) // 2
             piece = data[half:half + 33]
-            corpus.add(image, "read", {"inode": number, "offset": half, "length": 33}, {"length": len(piece), "hex": piece.hex()}, "the file put in")
+            corpus.add(image, "ext.read", {"inode": number, "offset": half, "length": 33}, {"length": len(piece), "hex": piece.hex()}, "the file put in")
 
 
 def directories(corpus, image, names, numbers, block, fields):
@@ -278,16 +250,16 @@ def directories(corpus, image, names, numbers, block, fields):
             expect["entries"] = entries
         else:
             expect.update(head=entries[:4], tail=entries[-4:])
-        corpus.add(image, "readdir", {"inode": numbers[path]}, expect, "debugfs ls -p")
+        corpus.add(image, "ext.readdir", {"inode": numbers[path]}, expect, "debugfs ls -p")
     n_dirs = sum(os.path.isdir(r) and not os.path.islink(r) for r in names.values()) + 1
     others = len(names) - n_dirs + 1 + 3
-    corpus.add(image, "walk", {"path": "/"}, {"n_dirs": n_dirs, "n_nondirs": others}, "the tree put in")
+    corpus.add(image, "ext.walk", {"path": "/"}, {"n_dirs": n_dirs, "n_nondirs": others}, "the tree put in")
     text = debugfs(image, ["htree_dump /hashed"])[0]
     if "Root node dump" not in text:
         return
     number = numbers["/hashed"]
     root = {k: int(re.search(p, text).group(1)) for k, p in (("hash_version", r"Hash Version: (\d+)"), ("indirect_levels", r"Indirect levels: (\d+)"), ("count", r"Number of entries \(count\): (\d+)"), ("limit", r"Number of entries \(limit\): (\d+)"))}
-    corpus.add(image, "htree_root", {"inode": number}, root, "debugfs htree_dump")
+    corpus.add(image, "ext.htree_root", {"inode": number}, root, "debugfs htree_dump")
     leaf, physical, found = None, None, []
     for line in text.splitlines():
         if m := re.match(r"Reading directory block (\d+), phys (\d+)", line):
@@ -295,11 +267,11 @@ def directories(corpus, image, names, numbers, block, fields):
         for m in re.finditer(r"(\d+) 0x([0-9a-f]+)-([0-9a-f]+) \(\d+\) (\S+)", line):
             found.append((m.group(4), int(m.group(1)), int(m.group(2), 16), leaf, physical))
     for name, inode, hash, leaf, physical in sample(found, 40):
-        corpus.add(image, "htree_lookup", {"inode": number, "name": name}, {"inode": inode, "hash": hash, "leaf_logical": leaf, "leaf_physical": physical}, "debugfs htree_dump")
-    corpus.add(image, "htree_lookup", {"inode": number, "name": "none"}, {"found": False}, "no such name")
+        corpus.add(image, "ext.htree_lookup", {"inode": number, "name": name}, {"inode": inode, "hash": hash, "leaf_logical": leaf, "leaf_physical": physical}, "debugfs htree_dump")
+    corpus.add(image, "ext.htree_lookup", {"inode": number, "name": "none"}, {"found": False}, "no such name")
     if "checksum" in fields:
         for logical in range(0, min(8, len({leaf for _, _, _, leaf, _ in found}) + 1)):
-            corpus.add(image, "dir_block_csum", {"inode": number, "logical": logical}, {"valid": True}, "e2fsck -fn clean")
+            corpus.add(image, "ext.dir_block_csum", {"inode": number, "logical": logical}, {"valid": True}, "e2fsck -fn clean")
 
 
 def maps(corpus, image, names, numbers, block):
@@ -313,10 +285,10 @@ def maps(corpus, image, names, numbers, block):
         expect = {"n_extents": len(leaves), "head": leaves[:4], "tail": leaves[-4:], "n_nodes": sum(l < d for l, _, d, *_ in rows)}
         if rows:
             expect["depth"] = depth
-        corpus.add(image, "extents", {"inode": number}, expect, "debugfs ex")
+        corpus.add(image, "ext.extents", {"inode": number}, expect, "debugfs ex")
         for l, a, d, b, c, n, u in rows:
             if l < d:
-                corpus.add(image, "extent_block_csum", {"inode": number, "block": c}, {"valid": True}, "e2fsck -fn clean") if "checksum" in super_fields(image) else None
+                corpus.add(image, "ext.extent_block_csum", {"inode": number, "block": c}, {"valid": True}, "e2fsck -fn clean") if "checksum" in super_fields(image) else None
     for path, text in zip(files, debugfs(image, ['stat "%s"' % p for p in files])):
         if "BLOCKS:" not in text:
             continue
@@ -326,12 +298,12 @@ def maps(corpus, image, names, numbers, block):
         expect = {"n_meta": len(meta), "head": meta[:4], "tail": meta[-4:]}
         if total:
             expect["n_blocks"] = int(total.group(1)) - len(meta)
-        corpus.add(image, "indirect", {"inode": numbers[path]}, expect, "debugfs stat")
+        corpus.add(image, "ext.indirect", {"inode": numbers[path]}, expect, "debugfs stat")
     asked = [(p, l) for p in files for l in (0, 1, 5, 11, 12, 13, 100, 267, 268, 269, 523, 1035, 2000, 1 << 20)]
     for (path, logical), text in zip(asked, debugfs(image, ['bmap "%s" %d' % a for a in asked])):
         m = re.match(r"(\d+)(?: \((\w+)\))?\s*$", text.strip())
         if m:
-            corpus.add(image, "bmap", {"inode": numbers[path], "logical": logical}, {"physical": int(m.group(1)), "unwritten": m.group(2) is not None}, "debugfs bmap")
+            corpus.add(image, "ext.bmap", {"inode": numbers[path], "logical": logical}, {"physical": int(m.group(1)), "unwritten": m.group(2) is not None}, "debugfs bmap")
 
 
 def groups(corpus, image, fields):
@@ -344,34 +316,32 @@ def groups(corpus, image, fields):
                   "inode_table": number(r"Inode table at (\d+)"), "free_blocks": number(r"(\d+) free (?:blocks|clusters)"), "free_inodes": number(r"(\d+) free inodes"), "used_dirs": number(r"(\d+) directories")}
         if m.group(4):
             expect["checksum"] = int(m.group(4), 16)
-            corpus.add(image, "group_csum", {"group": int(m.group(1))}, {"stored": expect["checksum"], "valid": True}, "dumpe2fs, e2fsck -fn clean")
+            corpus.add(image, "ext.group_csum", {"group": int(m.group(1))}, {"stored": expect["checksum"], "valid": True}, "dumpe2fs, e2fsck -fn clean")
         if u := re.search(r"(\d+) unused inodes", body):
             expect["itable_unused"] = int(u.group(1))
-        corpus.add(image, "group", {"group": int(m.group(1))}, expect, "dumpe2fs")
+        corpus.add(image, "ext.group", {"group": int(m.group(1))}, expect, "dumpe2fs")
     if "checksum" in fields:
-        corpus.add(image, "super_csum", {}, {"stored": fields["checksum"], "valid": True}, "dumpe2fs -h, e2fsck -fn clean")
+        corpus.add(image, "ext.super_csum", {}, {"stored": fields["checksum"], "valid": True}, "dumpe2fs -h, e2fsck -fn clean")
     for b in re.findall(r"Backup superblock at (\d+)", text)[:3]:
         group = next(int(m.group(1)) for m in found if int(m.group(2)) <= int(b) <= int(m.group(3)))
-        corpus.add(image, "super_backup", {"block": int(b)}, {"uuid": fields["uuid"], "block_size": fields["block_size"], "block_group_nr": group}, "dumpe2fs")
+        corpus.add(image, "ext.super_backup", {"block": int(b)}, {"uuid": fields["uuid"], "block_size": fields["block_size"], "block_group_nr": group}, "dumpe2fs")
     last = fields["blocks_count"] - 1
     blocks = sorted({max(1, last * i // 60) for i in range(61)} | {int(m.group(2)) + i for m in sample(found, 12) for i in range(0, 40, 3) if 0 < int(m.group(2)) + i <= last})
     for b, text in zip(blocks, debugfs(image, ["testb %d" % b for b in blocks])):
-        corpus.add(image, "block_used", {"block": b}, {"used": "marked in use" in text}, "debugfs testb")
+        corpus.add(image, "ext.block_used", {"block": b}, {"used": "marked in use" in text}, "debugfs testb")
     inodes = sorted({max(1, fields["inodes_count"] * i // 40) for i in range(41)} | set(range(1, 20)))
     for i, text in zip(inodes, debugfs(image, ["testi <%d>" % i for i in inodes])):
-        corpus.add(image, "inode_used", {"inode": i}, {"used": "marked in use" in text}, "debugfs testi")
-    corpus.add(image, "inode", {"inode": fields["inodes_count"] + 1}, {"error": True}, "no such inode")
+        corpus.add(image, "ext.inode_used", {"inode": i}, {"used": "marked in use" in text}, "debugfs testi")
+    corpus.add(image, "ext.inode", {"inode": fields["inodes_count"] + 1}, {"error": True}, "no such inode")
 
 
 def main():
-    folder = sys.argv[1]
-    only = sys.argv[2:]
-    os.makedirs(os.path.join(folder, "images"), exist_ok=True)
-    corpus = Corpus(folder)
-    for number, (name, (features, block, inode, kib, options, what)) in enumerate(VARIANTS.items(), 1):
-        if only and name not in only:
-            continue
-        image = os.path.join(folder, "images", "ext_%s.img" % name)
+    folder, wanted = variants(VARIANTS, sys.argv)
+    if not have("mke2fs", "debugfs", "dumpe2fs", "e2fsck"):
+        return
+    corpus = Corpus(folder, "ext", "ext4")
+    for number, (name, (features, block, inode, kib, options, what)) in enumerate(wanted.items(), 1):
+        image = corpus.image(name + ".img")
         with tempfile.TemporaryDirectory() as source:
             tree(source, what)
             try:

@@ -31,20 +31,14 @@ impl Checker<'_> {
                     self.error("E0206", used.span, message, "this one is too deep");
                     return;
                 }
-                let parts: Vec<&str> = path.iter().map(String::as_str).collect();
-                let Some((name, text)) = self.find_module(&parts) else {
-                    let dotted = path.join(".");
-                    let message = format!("expected a module, found no file for `{dotted}`");
+                let Some(module) = self.parsed.remove(&path).or_else(|| self.parse_module(&path)) else {
+                    let message = format!("expected a module, found no file for `{}`", path.join("."));
                     let known = crate::texts::standard_modules().collect::<Vec<_>>().join(", ");
                     self.error("E0203", used.span, message, "no such module").help =
                         Some(format!("the standard modules are {known}"));
                     return;
                 };
-                let file = self.sources.add(name, text);
-                let text = self.sources.file(file).text.clone();
-                let (module, errors) = parse(file, &text);
-                self.diagnostics.extend(errors);
-                self.declare_module(path.clone(), module, depth + 1)
+                self.declare_module(path, module, depth + 1)
             }
         };
         match &used.names {
@@ -63,11 +57,13 @@ impl Checker<'_> {
         }
     }
 
-    fn find_module(&self, path: &[&str]) -> Option<(String, String)> {
-        match crate::texts::standard_module(path) {
-            Some((name, text)) => Some((name, text.to_string())),
-            None => self.loader.load(path),
-        }
+    fn parse_module(&mut self, path: &[String]) -> Option<ast::Module> {
+        let parts: Vec<&str> = path.iter().map(String::as_str).collect();
+        let (name, text) = find_module(self.loader, &parts)?;
+        let file = self.sources.add(name, text);
+        let (module, errors) = parse(file, &self.sources.file(file).text);
+        self.diagnostics.extend(errors);
+        Some(module)
     }
 
     pub(super) fn unknown_in(&mut self, module: ModuleId, name: &ast::Ident) {

@@ -6,6 +6,7 @@
 mod consts;
 mod declare;
 pub mod layout;
+pub mod reach;
 mod resolve;
 pub mod resolver;
 pub mod types;
@@ -33,6 +34,8 @@ pub struct Checker<'a> {
     loader: &'a dyn Loader,
     /// Modules by path, to take each over once.
     by_path: HashMap<Vec<String>, ModuleId>,
+    /// Modules that were parsed before they were asked for.
+    parsed: HashMap<Vec<String>, ast::Module>,
     /// Syntax of each module, until it is resolved.
     pending: Vec<(ModuleId, ast::Module)>,
 }
@@ -47,17 +50,31 @@ pub struct Checked {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// The name and text of a module: a standard one, or what the loader finds.
+fn find_module(loader: &dyn Loader, path: &[&str]) -> Option<(String, String)> {
+    match crate::texts::standard_module(path) {
+        Some((name, text)) => Some((name, text.to_string())),
+        None => loader.load(path),
+    }
+}
+
 /// Checks the declarations of the root module (already in `sources`) and of what it uses.
 pub fn check(root: ast::Module, sources: &mut SourceMap, loader: &dyn Loader) -> Checked {
+    check_reached(reach::Reached { root, used: HashMap::new() }, sources, loader)
+}
+
+/// As [`check`], where some of the modules that are used are parsed already.
+pub fn check_reached(reached: reach::Reached, sources: &mut SourceMap, loader: &dyn Loader) -> Checked {
     let mut checker = Checker {
         sources,
         program: Program { sources: vec!["image".into()], ..Program::default() },
         diagnostics: Vec::new(),
         loader,
         by_path: HashMap::new(),
+        parsed: reached.used,
         pending: Vec::new(),
     };
-    let mut root = root;
+    let mut root = reached.root;
     let tests = take_tests(&mut root);
     checker.declare_module(Vec::new(), root, 0);
     checker.resolve_all();

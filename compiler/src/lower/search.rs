@@ -193,8 +193,11 @@ impl Lowerer<'_> {
         OptSplit { some: (some, val, scope), none: (split.no, split.no_scope) }
     }
 
-    /// Length-halving search for the point at which a monotone condition changes (Knuth, vol. 3, 6.2.1, program U's shape): each
-    /// round takes one probe and chooses by selects, so the number of rounds alone depends on the data.
+    /// Length-halving search for the point at which a monotone condition changes (Knuth, vol. 3, 6.2.1, program U's shape).
+    ///
+    /// A round divides what is left in halves of `room / 2` and the rest, takes one probe at the begin of the second, and goes on in a half
+    /// of `room / 2`, which by a select begins there or here: where `room` is odd, the second half without its probe; where it is even, the
+    /// second half with it. So the number of rounds depends on the length alone, and only one select on what is read.
     fn binary_search(&mut self, q: &ast::Quantified, r: &ast::RangeExpr, span: Span) -> OptSplit {
         let first = q.quantifier == Quantifier::First;
         let Some((start, end)) = self.range_ends(r) else { return self.nothing() };
@@ -221,22 +224,14 @@ impl Lowerer<'_> {
         self.bind(ROOM, Val::Int(room, IntTy::U64), true, u64_ty);
         self.bound_last(end);
         let plan = self.plan_of(q, &[LOW, ROOM], span);
-        self.keep_before_loop(&plan);
         let name = q.name.name.clone();
-        let exits = self.run_loop(
-            &plan,
-            |l, _| {
-                l.span = span;
-                let (Val::Int(room, _), zero) = (l.hidden(ROOM), l.number(0)) else {
-                    return Head { most: rounds, go: None };
-                };
-                let go = l.compare(CmpOp::Lt, zero, room);
-                Head { most: rounds, go: Some(l.split_value(Some(go))) }
-            },
-            |l| l.probe(q, first, &name, span),
-        );
-        let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
-        self.merge(ends, span);
+        if self.as_const(room).is_some() && rounds <= UNROLLED_MAX && !plan.hops {
+            for _ in 0..rounds {
+                self.probe(q, first, &name, span);
+            }
+        } else {
+            self.probe_in_loop(q, first, rounds, &plan, span);
+        }
         let (Val::Int(low, _), Val::Int(end, _), Val::Int(start, _)) =
             (self.hidden(LOW), self.hidden(STOP), self.hidden(BEGIN))
         else {
@@ -287,13 +282,31 @@ impl Lowerer<'_> {
         let go_right = if first { self.not(hit) } else { hit };
         let one = self.number(1);
         let half = self.exact(BinOp::Shr, room, one);
-        let after = self.checked(BinOp::Add, middle, one);
-        let less = self.checked(BinOp::Sub, room, one);
-        let right = self.exact(BinOp::Shr, less, one);
+        let odd = self.exact(BinOp::And, room, one);
+        let after = self.checked(BinOp::Add, middle, odd);
         let low = self.select(go_right, after, low);
-        let room = self.select(go_right, right, half);
         self.set_hidden(LOW, Val::Int(low, IntTy::U64));
-        self.set_hidden(ROOM, Val::Int(room, IntTy::U64));
+        self.set_hidden(ROOM, Val::Int(half, IntTy::U64));
+    }
+
+    /// As many probes as the length wants.
+    fn probe_in_loop(&mut self, q: &ast::Quantified, first: bool, rounds: u64, plan: &Plan, span: Span) {
+        self.keep_before_loop(plan);
+        let name = q.name.name.clone();
+        let exits = self.run_loop(
+            plan,
+            |l, _| {
+                l.span = span;
+                let (Val::Int(room, _), zero) = (l.hidden(ROOM), l.number(0)) else {
+                    return Head { most: rounds, go: None };
+                };
+                let go = l.compare(CmpOp::Lt, zero, room);
+                Head { most: rounds, go: Some(l.split_value(Some(go))) }
+            },
+            |l| l.probe(q, first, &name, span),
+        );
+        let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
+        self.merge(ends, span);
     }
 
     /// `count … where …`, `sum … of …`
@@ -391,6 +404,9 @@ impl Lowerer<'_> {
         }
     }
 }
+
+/// A search of an array of a known length is made without a loop up to so many rounds.
+const UNROLLED_MAX: u64 = 6;
 
 const FOUND: &str = "#found";
 const LOW: &str = "#low";

@@ -10,6 +10,7 @@ mod inflate;
 mod parts;
 mod query;
 mod session;
+mod unpacked;
 mod value;
 mod worker;
 

@@ -32,28 +32,62 @@ pub fn window(query: &Query, size: u64) -> Result<(u64, u64), Failure> {
     }
 }
 
-/// The bytes from `start` to `end` of a file. Its parts must cover them, in order.
-pub fn read(session: &Session<'_>, parts: &[Part], (start, end): (u64, u64)) -> Result<Vec<u8>, Failure> {
-    let mut out = Vec::with_capacity((end - start) as usize);
+/// The bytes of a window of a file, put together from parts in order.
+pub struct Gathered {
+    start: u64,
+    end: u64,
+    out: Vec<u8>,
+}
+
+impl Gathered {
+    /// Nothing of the window yet.
+    pub fn new((start, end): (u64, u64)) -> Self {
+        Gathered { start, end, out: Vec::with_capacity((end - start) as usize) }
+    }
+
+    /// What comes next of a part: how far in the part it begins, and how many bytes; none where it has nothing of what comes next.
+    pub fn wanted(&self, logical: u64, length: u64) -> Option<(u64, u64)> {
+        let at = self.start + self.out.len() as u64;
+        let part_end = logical.saturating_add(length).min(self.end);
+        (logical <= at && at < part_end).then(|| (at - logical, part_end - at))
+    }
+
+    /// A part that is on the image, or is zeros.
+    pub fn part(&mut self, session: &Session<'_>, part: &Part) -> Result<(), Failure> {
+        if let Some((skip, count)) = self.wanted(part.logical, part.length) {
+            match part.physical {
+                Some(physical) => self.out.extend(session.read(physical.saturating_add(skip), count)?),
+                None => self.out.resize(self.out.len() + count as usize, 0),
+            }
+        }
+        Ok(())
+    }
+
+    /// A part of which these are the bytes; what they lack of its length is an error.
+    pub fn bytes(&mut self, logical: u64, length: u64, bytes: &[u8]) -> Result<(), Failure> {
+        if let Some((skip, count)) = self.wanted(logical, length) {
+            let part = bytes.get(skip as usize..).and_then(|rest| rest.get(..count as usize));
+            self.out.extend(part.ok_or_else(|| Failure::error("a compressed block is too short"))?);
+        }
+        Ok(())
+    }
+
+    /// All of it; parts that do not cover the window are an error.
+    pub fn finish(self) -> Result<Vec<u8>, Failure> {
+        match self.out.len() as u64 == self.end - self.start {
+            true => Ok(self.out),
+            false => Err(Failure::error("the file's parts do not cover its size")),
+        }
+    }
+}
+
+/// The bytes of a window of a file. Its parts must cover it, in order.
+pub fn read(session: &Session<'_>, parts: &[Part], window: (u64, u64)) -> Result<Vec<u8>, Failure> {
+    let mut gathered = Gathered::new(window);
     for part in parts {
-        let at = start + out.len() as u64;
-        let part_end = part.logical.saturating_add(part.length);
-        if part_end <= at || at >= end {
-            continue;
-        }
-        if part.logical > at {
-            break;
-        }
-        let (skip, count) = (at - part.logical, part_end.min(end) - at);
-        match part.physical {
-            Some(physical) => out.extend(session.read(physical.saturating_add(skip), count)?),
-            None => out.resize(out.len() + count as usize, 0),
-        }
+        gathered.part(session, part)?;
     }
-    match out.len() as u64 == end - start {
-        true => Ok(out),
-        false => Err(Failure::error("the file's parts do not cover its size")),
-    }
+    gathered.finish()
 }
 
 /// Numbers in a row as maximal runs `[start, count]`.

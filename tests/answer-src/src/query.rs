@@ -31,6 +31,15 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Error(text) => f.write_str(text),
+            Failure::Unsupported => f.write_str("nothing here answers such queries"),
+        }
+    }
+}
+
 /// The result of a query, a JSON object.
 pub type Reply = Result<Json, Failure>;
 
@@ -51,9 +60,20 @@ impl Query {
         Ok(Query { id, image, traversal, args: json["args"].take() })
     }
 
+    /// The family: what stands before the dot.
+    pub fn prefix(&self) -> &str {
+        self.traversal.split('.').next().unwrap_or_default()
+    }
+
     /// The name behind the family's prefix.
     pub fn name(&self) -> &str {
         self.traversal.split_once('.').map_or(&self.traversal, |(_, name)| name)
+    }
+
+    /// The images that the query is about: its own, and the others of `devices`.
+    pub fn images(&self) -> Vec<&str> {
+        let devices = self.get("devices").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+        std::iter::once(self.image.as_str()).chain(devices.filter(|d| *d != self.image)).collect()
     }
 
     /// An argument, when it is there and not null.

@@ -79,12 +79,35 @@ pub struct Session<'a> {
     library: &'a Library,
     images: &'a Images,
     callers: HashMap<&'static str, Caller<'a>>,
+    starts: Vec<u64>,
+    given: Vec<(&'static str, Json)>,
 }
 
 impl<'a> Session<'a> {
     /// A session on these images; the main one is `image`.
     pub fn new(library: &'a Library, images: &'a Images) -> Self {
-        Session { library, images, callers: HashMap::new() }
+        Session { library, images, callers: HashMap::new(), starts: Vec::new(), given: Vec::new() }
+    }
+
+    /// The same, whose main image has several members, one behind the other: where each but the first begins.
+    pub fn with_starts(self, starts: Vec<u64>) -> Self {
+        Session { starts, ..self }
+    }
+
+    /// Where the members of the main image begin, but for the first.
+    pub fn starts(&self) -> &[u64] {
+        &self.starts
+    }
+
+    /// Gives this argument to every walk from now on that takes one of this name, and is not given another.
+    pub fn give(&mut self, name: &'static str, value: Json) {
+        self.given.retain(|(n, _)| *n != name);
+        self.given.push((name, value));
+    }
+
+    /// Whether walks are given an argument of this name.
+    pub fn gives(&self, name: &str) -> bool {
+        self.given.iter().any(|(n, _)| *n == name)
     }
 
     /// A session on other images, such as a partition of this one's.
@@ -147,7 +170,10 @@ impl<'a> Session<'a> {
             self.callers.insert(module, Caller::new(self.engine(), &compilation.traversals, self.images));
         }
         let caller = self.callers.get_mut(module).expect("it was put there above");
-        let given: Vec<_> = args.iter().map(|(n, v)| ((*n).to_string(), Given::Json(v.clone()))).collect();
+        let taken = caller.traversal(walk).map(|t| t.params.as_slice()).unwrap_or_default();
+        let takes = |name: &str| taken.iter().any(|p| p.name == name) && args.iter().all(|(n, _)| *n != name);
+        let more = self.given.iter().filter(|(n, _)| takes(n));
+        let given: Vec<_> = args.iter().chain(more).map(|(n, v)| ((*n).to_string(), Given::Json(v.clone()))).collect();
         caller.call(walk, &given).map_err(|error| match error {
             // The format is there, but this walk of it is not yet.
             CallError::UnknownTraversal(_) => Failure::Unsupported,

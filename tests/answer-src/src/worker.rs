@@ -4,15 +4,17 @@
 //! Every walk is bounded, so this is for combinations of very many walks.
 
 use crate::Options;
+use crate::compose::{Composed, Source};
 use crate::format;
 use crate::query::{Failure, Query};
 use crate::session::{Library, Session};
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 use trav_runtime::call::Images;
-use trav_runtime::image;
+use trav_runtime::image::{self, Image};
 
 /// Below the 10 s that a query may take.
 const TIME_MAX: Duration = Duration::from_millis(8500);
@@ -62,20 +64,22 @@ fn work(options: &Options, inbox: &Receiver<Query>, outbox: &Sender<Json>) {
     let library = Library::new(options);
     let mut next = inbox.recv().ok();
     while let Some(first) = next.take() {
-        let image = first.image.clone();
-        let images = image::open(&image).map(|i| Images::from([("image".into(), i)]));
-        let mut session = images.as_ref().map(|images| Session::new(&library, images));
+        let names: Vec<String> = first.images().into_iter().map(Into::into).collect();
+        let family = first.prefix().to_string();
+        let opened = open(&names).map(|plain| instead(&library, plain, &first));
+        let mut session =
+            opened.as_ref().map(|(images, starts)| Session::new(&library, images).with_starts(starts.clone()));
         let mut query = first;
         loop {
             let reply = match &mut session {
                 Ok(session) => format::answer(session, &query),
-                Err(error) => Err(Failure::error(error.to_string())),
+                Err(failure) => Err(failure.clone()),
             };
             if outbox.send(line(&query.id, reply)).is_err() {
                 return;
             }
             match inbox.recv() {
-                Ok(same) if same.image == image => query = same,
+                Ok(same) if same.images() == names && same.prefix() == family => query = same,
                 Ok(other) => {
                     next = Some(other);
                     break;
@@ -84,6 +88,27 @@ fn work(options: &Options, inbox: &Receiver<Query>, outbox: &Sender<Json>) {
             }
         }
     }
+}
+
+/// The images, or what the query's family needs instead of them.
+fn instead(library: &Library, (images, starts): (Images, Vec<u64>), query: &Query) -> (Images, Vec<u64>) {
+    format::instead(&mut Session::new(library, &images), query).unwrap_or((images, starts))
+}
+
+/// The images one behind the other, and where each but the first begins.
+fn open(names: &[String]) -> Result<(Images, Vec<u64>), Failure> {
+    let failed = |e: std::io::Error| Failure::error(e.to_string());
+    let images: Vec<Arc<dyn Image>> = names.iter().map(image::open).collect::<Result<_, _>>().map_err(failed)?;
+    if let [one] = images.as_slice() {
+        return Ok((Images::from([("image".into(), one.clone())]), Vec::new()));
+    }
+    let (mut end, mut starts, mut stretches) = (0, Vec::new(), Vec::new());
+    for image in images {
+        starts.push(end);
+        stretches.push((end, image.len(), Source::Image(image.clone(), 0)));
+        end += image.len();
+    }
+    Ok((Composed::new(end, stretches)?.images(), starts.split_off(1)))
 }
 
 fn line(id: &str, reply: Result<Json, Failure>) -> Json {

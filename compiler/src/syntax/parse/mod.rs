@@ -9,6 +9,7 @@ mod exprs;
 mod limits;
 mod literals;
 mod message;
+mod parts;
 mod recover;
 pub(super) mod scan;
 mod stmts;
@@ -19,6 +20,7 @@ use pest::Parser;
 use pest_derive::Parser;
 
 pub(super) use limits::goes_on;
+pub use parts::{Parts, Words};
 
 use super::ast::Module;
 use crate::diag::Diagnostic;
@@ -95,8 +97,7 @@ pub fn parse(file: FileId, text: &str) -> (Module, Vec<Diagnostic>) {
         let error = Diagnostic::error("E0105", Span { file, start: 0, end: 0 }, message, "in this file");
         return (empty, vec![error]);
     }
-    let tokens = scan::scan(text);
-    let marks: Vec<Token> = tokens.into_iter().filter(|token| token.kind != Kind::Comment).collect();
+    let marks = marks(text);
     if let Some(error) = limits::check(file, text, &marks) {
         return (empty, vec![error]);
     }
@@ -108,4 +109,9 @@ pub fn parse(file: FileId, text: &str) -> (Module, Vec<Diagnostic>) {
         }
         Err(error) => recover::recover(empty, text, &marks, &error),
     }
+}
+
+/// The tokens of a text without comments.
+fn marks(text: &str) -> Vec<Token> {
+    scan::scan(text).into_iter().filter(|token| token.kind != Kind::Comment).collect()
 }

@@ -84,7 +84,7 @@ const DECLARATIONS: [&str; 10] =
 
 /// Cuts a file into declarations: at a `;` or a closing brace outside all brackets, and before a declaring word at the
 /// very start of a line, whatever is still open there.
-fn declarations(file: Piece<'_>) -> Vec<Piece<'_>> {
+pub(super) fn declarations(file: Piece<'_>) -> Vec<Piece<'_>> {
     let text = file.text;
     let mut pieces = Vec::new();
     let (mut start, mut depth) = (0, 0usize);

@@ -6,7 +6,9 @@
 
 #![allow(unsafe_code, reason = "runs generated machine code")]
 
-use super::lower::{self, Variant};
+use super::lanes;
+use super::lower;
+use super::status::Variant;
 use crate::exec::{ExecError, Hop};
 use crate::image::Sources;
 use cranelift_codegen::settings::{self, Configurable};
@@ -41,6 +43,29 @@ impl Context {
     }
 }
 
+/// The head of a lane of a batch: a walk that can be stopped. Behind it lie the words that a point carries, then the slots.
+#[repr(C)]
+pub(super) struct Lane {
+    pub context: Context,
+    /// The point at which the walk goes on: 0 is its begin.
+    pub resume: u64,
+    /// How it ended: a [`Status`](super::status::Status), when it rests.
+    pub status: u64,
+    /// Its regions.
+    pub args: *const u8,
+    pub out: *mut u8,
+    /// Address of the current disk block.
+    pub disk: u64,
+    /// What the walk will look at when it goes on: an address, and how many bytes from there.
+    pub wanted: u64,
+    pub wanted_bytes: u64,
+}
+
+impl Lane {
+    /// The point of a walk that has ended.
+    pub const RESTING: u64 = u64::MAX;
+}
+
 /// An image as the generated code sees it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +91,7 @@ pub(super) struct Reads<'a> {
     pub hops: Option<&'a mut Vec<Hop>>,
     /// The current block of an image that is not in memory.
     pub block: Vec<u8>,
-    /// The reason when the status is [`lower::Status::Io`].
+    /// The reason when the status is [`Status::Io`](super::status::Status::Io).
     pub error: Option<std::io::Error>,
 }
 
@@ -91,7 +116,16 @@ pub(super) struct Call<'a, 'i> {
     pub reads: Option<&'a mut Reads<'i>>,
 }
 
-type Entry = unsafe extern "C" fn(*mut Context, *const View, *const u8, *mut u8) -> u64;
+/// Runs one walk.
+type Walk = unsafe extern "C" fn(*mut Context, *const View, *const u8, *mut u8) -> u64;
+/// Runs the lanes between two addresses that wait at a point.
+type Turn = unsafe extern "C" fn(*mut u64, *const View, *mut u64, u64) -> u64;
+
+#[derive(Clone, Copy)]
+enum Entry {
+    Walk(Walk),
+    Turn(Turn),
+}
 
 /// The machine code of one traversal.
 pub(super) struct Code {
@@ -102,6 +136,8 @@ pub(super) struct Code {
     /// The constant tables: the code holds their addresses.
     _data: Vec<Box<[u8]>>,
     variant: Variant,
+    /// Words of a lane, for the batch variant.
+    lane_words: usize,
     args_size: usize,
     out_size: usize,
     sources: usize,
@@ -118,8 +154,15 @@ impl Code {
         module.define_function(id, &mut compilation).map_err(refused)?;
         module.finalize_definitions().map_err(refused)?;
         let pointer = module.get_finalized_function(id);
-        // SAFETY: the function was built with exactly this signature and the C calling convention (`lower::signature`).
-        let entry = unsafe { std::mem::transmute::<*const u8, Entry>(pointer) };
+        // SAFETY: the function was built with exactly this signature, four words and one back, and the C calling convention
+        // (`lower::signature`); what the words mean follows from the variant.
+        let entry = unsafe {
+            match variant {
+                Variant::Fast | Variant::Full => Entry::Walk(std::mem::transmute::<*const u8, Walk>(pointer)),
+                Variant::Batch => Entry::Turn(std::mem::transmute::<*const u8, Turn>(pointer)),
+            }
+        };
+        let lane_words = if variant == Variant::Batch { lanes::lane_words(f) } else { 0 };
         let size_bytes = compilation.compiled_code().map_or(0, |code| code.code_buffer().len());
         Ok(Code {
             module: Mutex::new(Some(module)),
@@ -127,6 +170,7 @@ impl Code {
             size_bytes,
             _data: data,
             variant,
+            lane_words,
             args_size: args_size(f),
             out_size: f.out_size() as usize,
             sources: f.sources.len(),
@@ -158,7 +202,7 @@ impl Code {
         ))
     }
 
-    /// Runs one walk, for which the context is new, and gives its [`lower::Status`]. The caller has checked the sizes; they are
+    /// Runs one walk, for which the context is new, and gives its [`Status`](super::status::Status). The caller has checked the sizes; they are
     /// asserted here because memory safety rests on them.
     #[inline]
     pub fn call(&self, call: Call<'_, '_>, context: &mut Context) -> u64 {
@@ -166,13 +210,105 @@ impl Code {
         assert_eq!(call.out.len(), self.out_size, "the result has the size of its layout");
         assert!(call.views.len() >= self.sources, "each source has an image");
         assert_eq!(call.reads.is_some(), self.variant == Variant::Full, "the full variant reads by callbacks");
+        let Entry::Walk(walk) = self.entry else { unreachable!("a batch's code is not called so") };
         let mut host = Host { row: call.row, row_size: self.out_size, reads: call.reads };
         let host_pointer: *mut Host<'_, '_> = &mut host;
         context.host = host_pointer.cast();
         // SAFETY: see the file's head. The four regions are valid for the call, the two writable ones are exclusively borrowed
         // (`context`, `call.out`), and the views' bytes are kept alive by the images of [`super::Bound`] or of the caller.
-        unsafe { (self.entry)(context, call.views.as_ptr(), call.args.as_ptr(), call.out.as_mut_ptr()) }
+        unsafe { walk(context, call.views.as_ptr(), call.args.as_ptr(), call.out.as_mut_ptr()) }
     }
+}
+
+/// The lanes of a batch with their regions. Only this file writes what the code relies on: the regions' addresses, the points
+/// and what they carry.
+pub(super) struct Row {
+    words: Vec<u64>,
+    outs: Vec<u8>,
+    lane_words: usize,
+    out_size: usize,
+}
+
+impl Row {
+    /// So many lanes (at least one), all resting.
+    pub fn new(code: &Code, lanes: usize) -> Row {
+        let (lane_words, out_size) = (code.lane_words, code.out_size);
+        let mut row = Row { words: vec![0; lanes * lane_words], outs: vec![0; lanes * out_size], lane_words, out_size };
+        for i in 0..lanes {
+            row.lane(i).resume = Lane::RESTING;
+        }
+        row
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.words.len() / self.lane_words
+    }
+
+    /// The head of a lane.
+    #[inline]
+    pub fn lane(&mut self, i: usize) -> &mut Lane {
+        let words = &mut self.words[i * self.lane_words..][..size_of::<Lane>() / 8];
+        // SAFETY: a lane begins with its head, made of words for which every value is a good one.
+        unsafe { &mut *words.as_mut_ptr().cast::<Lane>() }
+    }
+
+    /// The result of a lane that rests.
+    pub fn result(&self, i: usize) -> &[u8] {
+        &self.outs[i * self.out_size..][..self.out_size]
+    }
+}
+
+impl Code {
+    /// Bytes of the laid out arguments.
+    pub fn args_size(&self) -> usize {
+        self.args_size
+    }
+
+    /// Runs walks side by side up to their ends: lane `i` takes the `i`th arguments, which lie one after another, at most as many as
+    /// there are lanes.
+    pub fn run(&self, row: &mut Row, views: &[View], args: &[u8]) {
+        let Entry::Turn(turn) = self.entry else { unreachable!("only a batch's code is run so") };
+        assert!(views.len() >= self.sources, "each source has an image");
+        assert!(row.lane_words == self.lane_words && row.out_size == self.out_size, "the row was made for this code");
+        let count = args.len().checked_div(self.args_size).unwrap_or(row.len()).min(row.len());
+        let outs = row.outs.as_mut_ptr();
+        for i in 0..count {
+            // SAFETY: all lie inside: there are `count` lanes, results and arguments.
+            let (args, out) = unsafe { (args.as_ptr().add(i * self.args_size), outs.add(i * self.out_size)) };
+            let lane = row.lane(i);
+            *lane =
+                Lane { context: Context::new(), resume: 0, status: 0, args, out, disk: 0, wanted: 0, wanted_bytes: 0 };
+        }
+        loop {
+            // The walk that is least far is the one for which the others wait, so that they meet again behind a loop.
+            let point = (0..count).map(|i| row.lane(i).resume).min().unwrap_or(Lane::RESTING);
+            if point == Lane::RESTING {
+                return;
+            }
+            let lanes = row.words[..count * self.lane_words].as_mut_ptr_range();
+            // SAFETY: see the file's head: the function is verified; each lane has its own regions, which live as long as this call, and
+            // its head says where; points and carried values are the code's own, and nobody else uses the lanes during a turn.
+            unsafe { turn(lanes.start, views.as_ptr(), lanes.end, point) };
+            for i in 0..count {
+                let lane = row.lane(i);
+                prefetch(lane.wanted, std::mem::take(&mut lane.wanted_bytes));
+            }
+        }
+    }
+}
+
+/// Asks for the cache lines of so many bytes.
+#[inline]
+fn prefetch(address: u64, bytes: u64) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..bytes).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: to fetch ahead is no access, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance((address + line) as usize)) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (address, bytes);
 }
 
 impl Drop for Code {

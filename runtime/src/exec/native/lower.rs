@@ -3,72 +3,22 @@
 //! The address of the current disk block is an extra first parameter of each block that has one, so it lives in a register; a hop
 //! computes the next. `Bool` is an `i8`, everything else an `i64`.
 
-use super::code::{Callbacks, Context, View};
+use super::code::{Callbacks, Context};
+use super::lanes::Lanes;
 use super::ops::low_bits;
+use super::status::{Status, Variant};
 use crate::exec::ExecError;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I64};
 use cranelift_codegen::ir::{self, AbiParam, BlockArg, InstBuilder, Signature, StackSlot};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use std::mem::{offset_of, size_of};
+use std::mem::offset_of;
 use trav_compiler::ir::schema::LeafKind;
-use trav_compiler::ir::{Block, FaultId, FaultRef, Function, SourceId, Target, Terminator, Ty, Value};
+use trav_compiler::ir::{Block, FaultRef, Function, Target, Terminator, Ty, Value};
 
 /// Slots live on the stack, up to here: a thread's stack is 2 MiB or more.
 const SLOTS_MAX_BYTES: u64 = 256 << 10;
-
-/// What is compiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Variant {
-    /// Images in memory; hops and bytes are counted.
-    Fast,
-    /// Any images; each hop is noted.
-    Full,
-}
-
-/// How the generated function returns, packed into one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Status {
-    Done,
-    /// The arguments contradict the function's claims about them; nothing was done.
-    Arguments,
-    /// A read failed; the host has the reason.
-    Io,
-    /// A fault, and whether [`Context::found`] and [`Context::at`] are set.
-    Fault {
-        fault: u32,
-        found: bool,
-        at: bool,
-    },
-}
-
-impl Status {
-    /// [`Status::Done`], encoded.
-    pub const DONE: u64 = 0;
-    /// [`Status::Arguments`], encoded.
-    pub const ARGUMENTS: u64 = 1;
-
-    fn encode(self) -> i64 {
-        match self {
-            Status::Done => Self::DONE as i64,
-            Status::Arguments => Self::ARGUMENTS as i64,
-            Status::Io => 2,
-            Status::Fault { fault, found, at } => {
-                3 | i64::from(found) << 2 | i64::from(at) << 3 | i64::from(fault) << 8
-            }
-        }
-    }
-
-    pub fn decode(word: u64) -> Self {
-        match word & 3 {
-            Self::DONE => Status::Done,
-            Self::ARGUMENTS => Status::Arguments,
-            2 => Status::Io,
-            _ => Status::Fault { fault: (word >> 8) as u32, found: word & 4 != 0, at: word & 8 != 0 },
-        }
-    }
-}
 
 /// Builds the function.
 pub(super) fn lower(
@@ -92,6 +42,7 @@ pub(super) fn lower(
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
     let [context, views, args, out] = *b.block_params(entry) else { unreachable!("the signature has four parameters") };
+    let lanes = (variant == Variant::Batch).then(|| Lanes::new(f, &mut b, [context, args, out]));
     let exit = b.create_block();
     for _ in 0..3 {
         b.append_block_param(exit, I64);
@@ -114,13 +65,16 @@ pub(super) fn lower(
         args,
         out,
         exit,
+        lanes,
         b,
     };
+    lower.begin_lanes();
     lower.prologue();
     for block in reverse_postorder(f) {
         lower.block(block);
     }
     lower.epilogue();
+    lower.end_lanes();
     lower.b.seal_all_blocks();
     lower.b.finalize(isa.frontend_config());
     Ok(())
@@ -131,6 +85,11 @@ fn signature(call_conv: cranelift_codegen::isa::CallConv, params: &[ir::Type], r
     signature.params.extend(params.iter().map(|&ty| AbiParam::new(ty)));
     signature.returns.extend(returns.iter().map(|&ty| AbiParam::new(ty)));
     signature
+}
+
+/// How a value is represented.
+pub(super) fn type_of(f: &Function, v: Value) -> ir::Type {
+    if f.value(v).ty == Ty::Bool { I8 } else { I64 }
 }
 
 /// Reachable blocks, each after those that dominate it, so that values are made before they are used.
@@ -158,35 +117,53 @@ fn reverse_postorder(f: &Function) -> Vec<Block> {
 /// The function under construction.
 pub(super) struct Lower<'a> {
     pub f: &'a Function,
-    variant: Variant,
+    pub variant: Variant,
     pub data: &'a [Box<[u8]>],
     call_conv: cranelift_codegen::isa::CallConv,
+    /// Where values do not live in [`Lanes`].
     values: Vec<Option<ir::Value>>,
     blocks: Vec<Option<ir::Block>>,
-    pub slots: Vec<StackSlot>,
+    pub slots: Vec<SlotPlace>,
     /// The address of the current disk block, where there is one.
     pub disk: Option<ir::Value>,
     /// At least so many bytes are there.
     pub disk_min: u32,
     pub regions: super::memory::Regions,
-    context: ir::Value,
-    views: ir::Value,
+    /// Of the walk that is run, as `args` and `out`; in a batch they belong to the lane.
+    pub context: ir::Value,
+    pub views: ir::Value,
     pub args: ir::Value,
     pub out: ir::Value,
-    /// Stores the value found and the offset, and returns the status.
+    /// Stores the value found and the offset, and ends with the status.
     exit: ir::Block,
+    /// For the batch variant.
+    pub lanes: Option<Lanes>,
     pub b: FunctionBuilder<'a>,
+}
+
+/// Where a slot is.
+#[derive(Clone, Copy)]
+pub(super) enum SlotPlace {
+    Stack(StackSlot),
+    /// So many bytes behind the lane's begin.
+    Lane(u32),
 }
 
 impl Lower<'_> {
     /// The Cranelift value of an IR value.
-    pub fn get(&self, v: Value) -> ir::Value {
-        self.values[v.index()].expect("the verifier has shown that definitions dominate uses")
+    pub fn get(&mut self, v: Value) -> ir::Value {
+        match &self.lanes {
+            Some(lanes) => self.b.use_var(lanes.values[v.index()]),
+            None => self.values[v.index()].expect("the verifier has shown that definitions dominate uses"),
+        }
     }
 
     /// Defines an IR value.
     pub fn set(&mut self, v: Value, value: ir::Value) {
-        self.values[v.index()] = Some(value);
+        match &self.lanes {
+            Some(lanes) => self.b.def_var(lanes.values[v.index()], value),
+            None => self.values[v.index()] = Some(value),
+        }
     }
 
     /// A value as a 64-bit word, whatever its type.
@@ -206,15 +183,13 @@ impl Lower<'_> {
     }
 
     fn clif_type(&self, v: Value) -> ir::Type {
-        if self.f.value(v).ty == Ty::Bool { I8 } else { I64 }
+        type_of(self.f, v)
     }
 
     /// Checks the arguments, clears slots and the result, and goes to the first block.
     fn prologue(&mut self) {
         self.check_arguments();
-        for slot in &self.f.slots {
-            self.add_slot(slot.size);
-        }
+        self.add_slots();
         self.clear_out();
         let first = self.clif_block(Block(0));
         self.b.ins().jump(first, &[]);
@@ -258,23 +233,34 @@ impl Lower<'_> {
             unreachable!("it was made with three parameters")
         };
         let flags = self.regions.context;
+        self.enter_lane();
         self.b.ins().store(flags, found, self.context, offset_of!(Context, found) as i32);
         self.b.ins().store(flags, at, self.context, offset_of!(Context, at) as i32);
-        self.b.ins().return_(&[status]);
+        self.finish(status);
+    }
+
+    /// The walk has ended.
+    fn finish(&mut self, status: ir::Value) {
+        if self.lanes.is_some() {
+            self.leave_lane(status);
+        } else {
+            self.b.ins().return_(&[status]);
+        }
     }
 
     /// The Cranelift block of an IR block, made when first asked for.
-    fn clif_block(&mut self, block: Block) -> ir::Block {
+    pub fn clif_block(&mut self, block: Block) -> ir::Block {
         if let Some(made) = self.blocks[block.index()] {
             return made;
         }
         let made = self.b.create_block();
         let data = self.f.block(block);
-        if data.disk.is_some() {
+        let has_params = self.lanes.is_none();
+        if has_params && data.disk.is_some() {
             self.b.append_block_param(made, I64);
         }
         for &param in &data.params {
-            if self.known(param).is_none() {
+            if has_params && self.known(param).is_none() {
                 let ty = self.clif_type(param);
                 let value = self.b.append_block_param(made, ty);
                 self.set(param, value);
@@ -288,7 +274,11 @@ impl Lower<'_> {
         let made = self.clif_block(block);
         self.b.switch_to_block(made);
         let data = self.f.block(block);
-        self.disk = data.disk.map(|_| self.b.block_params(made)[0]);
+        self.enter_lane();
+        self.disk = data.disk.map(|_| match &self.lanes {
+            Some(lanes) => self.b.use_var(lanes.disk),
+            None => self.b.block_params(made)[0],
+        });
         self.disk_min = data.disk.map_or(0, |disk| disk.min);
         for &param in &data.params {
             if let Some(word) = self.known(param) {
@@ -297,7 +287,8 @@ impl Lower<'_> {
                 self.set(param, value);
             }
         }
-        for inst in &data.insts {
+        for (i, inst) in data.insts.iter().enumerate() {
+            self.cut_before(block, i, inst);
             self.inst(inst);
         }
         self.terminator(&data.term);
@@ -308,14 +299,19 @@ impl Lower<'_> {
             Terminator::Jump(target) => self.jump(target),
             Terminator::Branch { cond, then, other } => {
                 let cond = self.get(*cond);
-                let (then_block, then_args) = self.target(then, None);
-                let (other_block, other_args) = self.target(other, None);
-                self.b.ins().brif(cond, then_block, &then_args, other_block, &other_args);
+                let (yes, no) = (self.way(then), self.way(other));
+                self.b.ins().brif(cond, yes.0, &yes.1, no.0, &no.1);
+                self.fill_way(&yes, then);
+                self.fill_way(&no, other);
             }
             Terminator::Hop { source, offset, len, next, keep: _, fault } => {
                 self.hop(*source, *offset, *len, *fault);
-                let (block, args) = self.target(next, Some(*len));
-                self.b.ins().jump(block, &args);
+                if self.lanes.is_some() {
+                    self.suspend_at_hop(*len, next);
+                } else {
+                    let (block, args) = self.target(next, Some(*len));
+                    self.b.ins().jump(block, &args);
+                }
             }
             Terminator::Emit { next, keep: _ } => {
                 let (context, out) = (self.context, self.out);
@@ -324,7 +320,7 @@ impl Lower<'_> {
             }
             Terminator::Return => {
                 let done = self.b.ins().iconst(I64, Status::Done.encode());
-                self.b.ins().return_(&[done]);
+                self.finish(done);
             }
             Terminator::Fault(fault) => self.end(fault),
         }
@@ -335,9 +331,32 @@ impl Lower<'_> {
         self.b.ins().jump(block, &args);
     }
 
+    /// One way of a branch: in a batch, parameters are set on the way and must not be seen on the other one.
+    fn way(&mut self, target: &Target) -> (ir::Block, Vec<BlockArg>) {
+        if self.lanes.is_none() {
+            return self.target(target, None);
+        }
+        if target.args.is_empty() {
+            return (self.clif_block(target.block), Vec::new());
+        }
+        (self.b.create_block(), Vec::new())
+    }
+
+    /// Fills what [`way`](Self::way) has made.
+    fn fill_way(&mut self, (block, _): &(ir::Block, Vec<BlockArg>), target: &Target) {
+        if self.lanes.is_some() && !target.args.is_empty() {
+            self.b.switch_to_block(*block);
+            self.jump(target);
+        }
+    }
+
     /// Block and arguments of a jump; `first` goes before the target's own arguments.
     fn target(&mut self, target: &Target, first: Option<Value>) -> (ir::Block, Vec<BlockArg>) {
         let block = self.clif_block(target.block);
+        if self.lanes.is_some() {
+            self.set_params(target, first);
+            return (block, Vec::new());
+        }
         let mut args = Vec::with_capacity(target.args.len() + 2);
         if self.f.block(target.block).disk.is_some() {
             let disk = self.disk.expect("the verifier has shown that a disk block is there");
@@ -350,72 +369,6 @@ impl Lower<'_> {
             }
         }
         (block, args)
-    }
-
-    /// Counts a hop, tests that it lies on its source, and makes its bytes the current block.
-    fn hop(&mut self, source: SourceId, offset: Value, len: Value, fault: FaultId) {
-        let (start, size) = (self.get(offset), self.get(len));
-        let one = self.const_word(1);
-        self.count(offset_of!(Context, hops), one);
-        self.count(offset_of!(Context, bytes), size);
-        let id = self.const_word(source.0.into());
-        if self.variant == Variant::Full {
-            self.call(Callbacks::log(), &[self.context, id, start, size], false);
-        }
-        let outside = self.outside(source, offset, len);
-        let status = Status::Fault { fault: fault.0, found: false, at: false };
-        self.exit_if(outside, status, None, None);
-        self.disk = Some(match self.variant {
-            Variant::Fast => {
-                let base = self.view(source, offset_of!(View, base));
-                self.b.ins().iadd(base, start)
-            }
-            Variant::Full => {
-                let args = [self.context, id, start, size];
-                let address = self.call(Callbacks::read(), &args, true);
-                let failed = self.b.ins().icmp_imm_u(IntCC::Equal, address, 0);
-                self.exit_if(failed, Status::Io, None, None);
-                address
-            }
-        });
-    }
-
-    /// Whether `offset + len` passes the image's end. Images are shorter than 2^63.
-    fn outside(&mut self, source: SourceId, offset: Value, len: Value) -> ir::Value {
-        let (start, size) = (self.get(offset), self.get(len));
-        let image = self.view(source, offset_of!(View, len));
-        let len_claim = self.f.value(len).range;
-        let end_most = self.f.value(offset).range.hi + len_claim.hi;
-        if len_claim.as_const().is_none() && end_most <= u64::MAX.into() {
-            let end = self.b.ins().iadd(start, size);
-            return self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, image);
-        }
-        if len_claim.hi < i64::MAX.into() {
-            // Offsets below `image - len + 1` are good, none if that is negative. For a constant length this number does not
-            // change during the walk, and Cranelift computes it outside of loops: one compare is left.
-            let room = self.b.ins().isub(image, size);
-            let starts = self.b.ins().iadd_imm_s(room, 1);
-            let zero = self.const_word(0);
-            let starts = self.b.ins().smax(starts, zero);
-            return self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, start, starts);
-        }
-        let long = self.b.ins().icmp(IntCC::UnsignedGreaterThan, size, image);
-        let room = self.b.ins().isub(image, size);
-        let late = self.b.ins().icmp(IntCC::UnsignedGreaterThan, start, room);
-        self.b.ins().bor(long, late)
-    }
-
-    /// A word of the description of a source. It does not change during the walk.
-    fn view(&mut self, source: SourceId, field: usize) -> ir::Value {
-        let at = source.index() * size_of::<View>() + field;
-        self.b.ins().load(I64, self.regions.fixed, self.views, at as i32)
-    }
-
-    fn count(&mut self, field: usize, by: ir::Value) {
-        let flags = self.regions.context;
-        let old = self.b.ins().load(I64, flags, self.context, field as i32);
-        let new = self.b.ins().iadd(old, by);
-        self.b.ins().store(flags, new, self.context, field as i32);
     }
 
     /// Ends the walk with a fault unless `cond` holds.
@@ -447,7 +400,7 @@ impl Lower<'_> {
         self.jump_to_exit(status, found, at);
     }
 
-    fn exit_if(&mut self, cond: ir::Value, status: Status, found: Option<ir::Value>, at: Option<ir::Value>) {
+    pub fn exit_if(&mut self, cond: ir::Value, status: Status, found: Option<ir::Value>, at: Option<ir::Value>) {
         let (go_on, end) = (self.b.create_block(), self.b.create_block());
         self.b.ins().brif(cond, end, &[], go_on, &[]);
         self.b.set_cold_block(end);

@@ -1,7 +1,8 @@
 //! Addresses, loads, stores and copies.
 
 use super::code::Callbacks;
-use super::lower::Lower;
+use super::lower::{Lower, SlotPlace};
+use super::status::Variant;
 use cranelift_codegen::ir::types::{I8, I8X16, I16, I32, I64};
 use cranelift_codegen::ir::{
     self, AliasRegion, AliasRegionData, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind,
@@ -73,12 +74,18 @@ impl Lower<'_> {
         self.b.ins().load(I64, self.regions.fixed, self.args, offset as i32)
     }
 
+    /// The address itself.
+    pub fn address(&mut self, addr: &Addr) -> ir::Value {
+        let place = self.place(addr);
+        self.b.ins().iadd_imm_s(place.base, i64::from(place.offset))
+    }
+
     fn place(&mut self, addr: &Addr) -> Place {
         let (mut base, start) = match addr.region {
             Region::Disk => (self.disk.expect("the verifier has shown that a disk block is there"), 0),
             // The bytes follow the length.
             Region::Arg(i) => (self.args, self.f.args[i as usize].offset + 8),
-            Region::Slot(slot) => (self.b.ins().stack_addr(I64, self.slots[slot.index()], 0), 0),
+            Region::Slot(slot) => self.slot_base(slot.index()),
             Region::Data(data) => {
                 let address = self.data[data.index()].as_ptr().expose_provenance();
                 (self.const_word(address as u64), 0)
@@ -196,13 +203,31 @@ impl Lower<'_> {
         }
     }
 
-    /// Adds a slot, cleared.
-    pub fn add_slot(&mut self, size: u32) {
-        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 4);
-        let slot = self.b.create_sized_stack_slot(data);
-        self.slots.push(slot);
-        let base = self.b.ins().stack_addr(I64, slot, 0);
-        self.clear(Place { base, offset: 0, flags: self.regions.slot }, size);
+    /// Gives each slot its place, and clears it.
+    pub fn add_slots(&mut self) {
+        let mut lane = self.lanes.as_ref().map_or(0, |lanes| lanes.slots_at);
+        for slot in &self.f.slots {
+            let place = match self.variant {
+                Variant::Fast | Variant::Full => {
+                    let data = StackSlotData::new(StackSlotKind::ExplicitSlot, slot.size, 4);
+                    SlotPlace::Stack(self.b.create_sized_stack_slot(data))
+                }
+                Variant::Batch => SlotPlace::Lane(lane),
+            };
+            lane += slot.size.next_multiple_of(8);
+            self.slots.push(place);
+            let (base, offset) = self.slot_base(self.slots.len() - 1);
+            let place = Place { base, offset: offset as i32, flags: self.regions.slot };
+            self.clear(place, slot.size);
+        }
+    }
+
+    /// The address of a slot, as a value and an offset from it.
+    fn slot_base(&mut self, slot: usize) -> (ir::Value, u32) {
+        match self.slots[slot] {
+            SlotPlace::Stack(slot) => (self.b.ins().stack_addr(I64, slot, 0), 0),
+            SlotPlace::Lane(at) => (self.context, at),
+        }
     }
 
     /// Clears the result.
@@ -214,7 +239,8 @@ impl Lower<'_> {
     fn clear(&mut self, place: Place, size: u32) {
         if size > INLINE_CLEAR_MAX_BYTES {
             let size = self.const_word(size.into());
-            self.call(Callbacks::clear(), &[place.base, size], false);
+            let start = self.b.ins().iadd_imm_s(place.base, i64::from(place.offset));
+            self.call(Callbacks::clear(), &[start, size], false);
             return;
         }
         for (at, ty) in pieces(size) {

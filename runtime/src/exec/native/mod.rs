@@ -6,15 +6,22 @@
 //!
 //! [`Native`] is shared by threads: compile once, [`bind`](Native::bind) to images once, call without allocation.
 
+mod batch;
 mod code;
+mod cuts;
+mod hop;
+mod lanes;
 mod lower;
 mod memory;
 mod ops;
+mod status;
+
+pub use batch::{Batch, End};
 
 use super::{ExecError, Executor, FaultReport, Outcome, Trace};
 use crate::image::Sources;
 use code::{Call, Code, Context, Reads, View};
-use lower::{Status, Variant};
+use status::{Status, Variant};
 use std::hint::black_box;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -24,7 +31,7 @@ use trav_compiler::ir::{FaultId, Function};
 /// Compiles a traversal. Refused where Cranelift has no backend for the machine or a limit of it is passed.
 pub fn prepare(f: &Verified) -> Result<Native, ExecError> {
     let fast = Code::compile(f, Variant::Fast)?;
-    Ok(Native { function: f.clone(), fast, full: OnceLock::new() })
+    Ok(Native { function: f.clone(), fast, full: OnceLock::new(), batch: OnceLock::new() })
 }
 
 /// The function in Cranelift's text form, before its optimisation.
@@ -49,11 +56,12 @@ pub struct Native {
     function: Verified,
     fast: Code,
     full: OnceLock<Code>,
+    batch: OnceLock<Code>,
 }
 
 /// A traversal bound to its images, ready for many calls.
 pub struct Bound<'n> {
-    function: &'n Verified,
+    native: &'n Native,
     code: &'n Code,
     /// Kept alive for the views, and for reads.
     images: Sources,
@@ -74,13 +82,7 @@ impl Native {
     pub fn bind(&self, sources: &Sources) -> Result<Bound<'_>, ExecError> {
         let in_memory = sources.images.iter().all(|image| image.bytes().is_some());
         let code = if in_memory { &self.fast } else { self.full()? };
-        Ok(Bound {
-            function: &self.function,
-            code,
-            images: sources.clone(),
-            in_memory,
-            views: views(&self.function, sources)?,
-        })
+        Ok(Bound { native: self, code, images: sources.clone(), in_memory, views: views(&self.function, sources)? })
     }
 
     /// Bytes of machine code of the fast variant.
@@ -89,19 +91,33 @@ impl Native {
     }
 
     fn full(&self) -> Result<&Code, ExecError> {
-        if let Some(code) = self.full.get() {
-            return Ok(code);
-        }
-        let code = Code::compile(&self.function, Variant::Full)?;
-        Ok(self.full.get_or_init(|| code))
+        compiled(&self.full, &self.function, Variant::Full)
     }
+
+    fn batch(&self) -> Result<&Code, ExecError> {
+        compiled(&self.batch, &self.function, Variant::Batch)
+    }
+}
+
+/// The code of a variant, made when first asked for.
+fn compiled<'c>(cell: &'c OnceLock<Code>, f: &Verified, variant: Variant) -> Result<&'c Code, ExecError> {
+    if let Some(code) = cell.get() {
+        return Ok(code);
+    }
+    let code = Code::compile(f, variant)?;
+    Ok(cell.get_or_init(|| code))
 }
 
 impl Bound<'_> {
     /// Makes a caller.
     pub fn walker(&self) -> Walker<'_> {
-        let out = vec![0; self.function.out_size() as usize].into();
+        let out = vec![0; self.native.function.out_size() as usize].into();
         Walker { bound: self, out, status: Status::DONE, context: Context::new() }
+    }
+
+    /// Makes a caller that keeps so many walks going at once.
+    pub fn batch(&self, lanes: usize) -> Result<Batch<'_>, ExecError> {
+        Batch::new(self, lanes)
     }
 }
 
@@ -118,7 +134,7 @@ impl Walker<'_> {
         self.context = Context::new();
         let call = Call { args, out: &mut self.out, views: &bound.views, row, reads: None };
         self.status = bound.code.call(call, &mut self.context);
-        if self.status == Status::ARGUMENTS { Err(bad_arguments(bound.function, args)) } else { Ok(()) }
+        if self.status == Status::ARGUMENTS { Err(bad_arguments(&bound.native.function, args)) } else { Ok(()) }
     }
 
     /// The same with images that are read by callbacks.
@@ -129,7 +145,7 @@ impl Walker<'_> {
         self.context = Context::new();
         let call = Call { args, out: &mut self.out, views: &bound.views, row, reads: Some(&mut reads) };
         self.status = bound.code.call(call, &mut self.context);
-        end(bound.function, args, self.status, &self.context, reads.error).map(|_| ())
+        end(&bound.native.function, args, self.status, &self.context, reads.error).map(|_| ())
     }
 
     /// Whether the last walk ended in a fault.

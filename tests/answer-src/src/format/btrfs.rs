@@ -1,7 +1,8 @@
 //! `btrfs.*`.
 
 use super::partition::uuid;
-use crate::parts::{self, Part, list};
+use crate::inflate::{Method, inflate};
+use crate::parts::{self, Gathered, Part, list};
 use crate::query::{Failure, Query, Reply, not_found};
 use crate::session::Session;
 use crate::value::{Fields, content, hex_arg, integer, name};
@@ -10,8 +11,22 @@ use trav_runtime::value::Value;
 
 const BTRFS: &str = "std.btrfs";
 
+/// No name is longer.
+const NAME_BYTES_MAX: usize = 255;
+
+/// More than any compressed extent holds: they end at 128 KiB.
+const UNPACKED_BYTES_MAX: u64 = 1 << 20;
+
 /// Answers one query.
 pub fn answer(session: &mut Session<'_>, query: &Query) -> Reply {
+    if !session.starts().is_empty() && !session.gives("vol") {
+        let starts: Vec<u8> = session.starts().iter().flat_map(|s| s.to_le_bytes()).collect();
+        let volume = session.call(BTRFS, "open_all", &[("starts", hex_arg(&starts))])?;
+        session.give("vol", volume.to_json());
+        let tree = session.call(BTRFS, "default_tree", &[])?;
+        let top = session.call(BTRFS, "top", &[("tree", (integer(&tree) as u64).into())])?;
+        session.give("start", top.to_json());
+    }
     match query.name() {
         "super" => superblock(session),
         "chunks" => chunks(session),
@@ -130,12 +145,30 @@ fn item(session: &mut Session<'_>, query: &Query) -> Reply {
     if root == Value::None {
         return not_found();
     }
-    let args =
-        [("root", root.to_json()), ("object", object.clone()), ("kind", kind.clone()), ("number", number.clone())];
+    let args = [
+        ("root", root.to_json()),
+        ("object", part_of_key(object)),
+        ("kind", kind.clone()),
+        ("number", part_of_key(number)),
+    ];
     match session.call(BTRFS, "item", &args)? {
         Value::None => not_found(),
         found => Ok(json!({ "leaf": found.u64("leaf"), "slot": found.u64("slot"), "size": found.u64("size") })),
     }
+}
+
+/// A number as dump-tree prints it: `-1` for all ones, hexadecimal digits behind `0x`, `LEVEL/ID` of a quota group. Names stay.
+fn part_of_key(part: &Json) -> Json {
+    let Some(text) = part.as_str() else { return part.clone() };
+    let number = match text.split_once('/') {
+        Some((level, id)) => level.parse::<u64>().ok().zip(id.parse::<u64>().ok()).map(|(level, id)| level << 48 | id),
+        None if text == "-1" => Some(u64::MAX),
+        None => match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        },
+    };
+    number.map_or_else(|| part.clone(), Json::from)
 }
 
 fn inode(session: &mut Session<'_>, query: &Query) -> Reply {
@@ -178,6 +211,9 @@ fn extents(session: &mut Session<'_>, query: &Query) -> Reply {
 }
 
 fn lookup(session: &mut Session<'_>, query: &Query) -> Reply {
+    if query.bytes("name")?.len() > NAME_BYTES_MAX {
+        return not_found();
+    }
     let root = tree(session, query)?;
     let args = [("root", root.to_json()), ("dir", query.u64("dir")?.into()), ("name", hex_arg(&query.bytes("name")?))];
     match session.call(BTRFS, "lookup", &args)? {
@@ -186,10 +222,19 @@ fn lookup(session: &mut Session<'_>, query: &Query) -> Reply {
     }
 }
 
-/// The file that a query means by its path or its number, and its inode; none where there is no such file.
+/// The place that a query means by its path, or by its number and tree; none where there is no such file.
+fn place(session: &mut Session<'_>, query: &Query) -> Result<Value, Failure> {
+    let mut args = vec![("path", hex_arg(&query.bytes("path")?))];
+    if let Some(tree) = query.get("tree") {
+        args.push(("start", session.call(BTRFS, "top", &[("tree", tree.clone())])?.to_json()));
+    }
+    session.call(BTRFS, "resolve", &args)
+}
+
+/// The file that a query means, and the root of its tree; none where there is no such file.
 fn file(session: &mut Session<'_>, query: &Query) -> Result<Option<(Value, Value)>, Failure> {
     let (root, ino) = if query.get("path").is_some() || query.get("path_hex").is_some() {
-        match session.call(BTRFS, "resolve", &[("path", hex_arg(&query.bytes("path")?))])? {
+        match place(session, query)? {
             Value::None => return Ok(None),
             found => (found.field("root").clone(), found.u64("ino")),
         }
@@ -201,9 +246,17 @@ fn file(session: &mut Session<'_>, query: &Query) -> Result<Option<(Value, Value
 }
 
 fn path(session: &mut Session<'_>, query: &Query) -> Reply {
-    match file(session, query)? {
-        None => not_found(),
-        Some((_, i)) => Ok(json!({ "inode": i.u64("ino"), "size": i.u64("size"), "mode": i.u64("mode") })),
+    let found = place(session, query)?;
+    if found == Value::None {
+        return not_found();
+    }
+    if found.bool("empty") {
+        return Ok(json!({ "inode": found.u64("ino"), "size": 0, "mode": 0o040_755 }));
+    }
+    let args = [("root", found.field("root").to_json()), ("ino", found.u64("ino").into())];
+    match session.call(BTRFS, "inode", &args)? {
+        Value::None => Err(Failure::error("the path names an inode that is not there")),
+        i => Ok(json!({ "inode": i.u64("ino"), "size": i.u64("size"), "mode": i.u64("mode") })),
     }
 }
 
@@ -233,44 +286,63 @@ fn read(session: &mut Session<'_>, query: &Query) -> Reply {
 
 /// The bytes of a file within a window.
 fn contents(session: &mut Session<'_>, root: &Value, inode: &Value, window: (u64, u64)) -> Result<Vec<u8>, Failure> {
-    let (mut parts, mut end) = (Vec::new(), 0);
+    let (mut gathered, mut end) = (Gathered::new(window), 0);
     for row in session.rows(BTRFS, "extents", &[("root", root.to_json()), ("ino", inode.u64("ino").into())])? {
-        let (start, length) = (row.u64("start"), row.u64("bytes"));
-        parts.push(Part { logical: end, length: start.saturating_sub(end), physical: None });
+        let packed = row.u64("compression") != 0;
+        let inline = row.u64("kind") == 0;
+        let (start, length) =
+            (row.u64("start"), if packed && inline { row.u64("ram_bytes") } else { row.u64("bytes") });
+        gathered.part(session, &Part { logical: end, length: start.saturating_sub(end), physical: None })?;
         end = start.saturating_add(length);
-        if start >= window.1 || end <= window.0 {
-            parts.push(Part { logical: start, length, physical: None });
+        if gathered.wanted(start, length).is_none() {
             continue;
         }
-        if row.u64("compression") != 0 {
-            return Err(Failure::error("compressed contents are not unpacked"));
-        }
+        let hole = Part { logical: start, length, physical: None };
         match row.u64("kind") {
-            0 => parts.push(Part { logical: start, length, physical: Some(row.u64("address")) }),
-            1 if row.u64("address") != 0 => {
-                let logical = row.u64("address").saturating_add(row.u64("offset"));
-                place(session, &mut parts, (start, length), logical)?;
+            _ if packed => {
+                let unpacked = unpacked(session, &row)?;
+                let skip = if inline { 0 } else { row.u64("offset") as usize };
+                gathered.bytes(start, length, unpacked.get(skip..).unwrap_or_default())?;
             }
-            _ => parts.push(Part { logical: start, length, physical: None }),
+            0 => gathered.part(session, &Part { physical: Some(row.u64("address")), ..hole })?,
+            1 if row.u64("address") != 0 => {
+                for piece in pieces(session, row.u64("address").saturating_add(row.u64("offset")), start, length)? {
+                    gathered.part(session, &piece)?;
+                }
+            }
+            _ => gathered.part(session, &hole)?,
         }
     }
-    parts.push(Part { logical: end, length: inode.u64("size").saturating_sub(end), physical: None });
-    parts::read(session, &parts, window)
+    let rest = inode.u64("size").saturating_sub(end);
+    gathered.part(session, &Part { logical: end, length: rest, physical: None })?;
+    gathered.finish()
 }
 
-/// Adds the pieces in which `length` bytes from a logical address lie on the device.
-fn place(
-    session: &mut Session<'_>,
-    parts: &mut Vec<Part>,
-    (start, length): (u64, u64),
-    logical: u64,
-) -> Result<(), Failure> {
-    let mut done = 0;
+/// The pieces in which `length` bytes from a logical address lie on the image; the first is at `start` of something.
+fn pieces(session: &mut Session<'_>, address: u64, start: u64, length: u64) -> Result<Vec<Part>, Failure> {
+    let (mut parts, mut done) = (Vec::new(), 0);
     while done < length {
-        let found = session.call(BTRFS, "local", &[("logical", logical.saturating_add(done).into())])?;
+        let found = session.call(BTRFS, "local", &[("logical", address.saturating_add(done).into())])?;
         let piece = found.u64("length").min(length - done).max(1);
         parts.push(Part { logical: start + done, length: piece, physical: Some(found.u64("offset")) });
         done += piece;
     }
-    Ok(())
+    Ok(parts)
+}
+
+/// What a compressed extent holds.
+fn unpacked(session: &mut Session<'_>, row: &Value) -> Result<Vec<u8>, Failure> {
+    let (address, stored) = (row.u64("address"), row.u64("disk_bytes"));
+    let bytes = if row.u64("kind") == 0 {
+        session.read(address, stored)?
+    } else {
+        let parts = pieces(session, address, 0, stored)?;
+        parts::read(session, &parts, (0, stored))?
+    };
+    let method = match row.u64("compression") {
+        1 => Method::Zlib,
+        3 => Method::Zstd,
+        other => return Err(Failure::error(format!("compression {other} is not unpacked"))),
+    };
+    inflate(method, &bytes, row.u64("ram_bytes").min(UNPACKED_BYTES_MAX) as usize)
 }

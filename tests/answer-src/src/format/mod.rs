@@ -19,6 +19,7 @@ mod xfs;
 
 use crate::query::{Failure, Query, Reply};
 use crate::session::Session;
+use trav_runtime::call::Images;
 
 /// Who answers the queries with one prefix.
 struct Family {
@@ -27,6 +28,9 @@ struct Family {
     /// Answers one query on its image; [`Failure::Unsupported`] for a name that it does not know.
     answer: fn(&mut Session<'_>, &Query) -> Reply,
 }
+
+/// Images that walks run on instead of a query's, and where their members but the first begin.
+pub type Instead = Option<(Images, Vec<u64>)>;
 
 const FAMILIES: &[Family] = &[
     Family { prefix: "btrfs", answer: btrfs::answer },
@@ -50,9 +54,16 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "xfs", answer: xfs::answer },
 ];
 
+/// What walks of a family need instead of an image as it is: the image with what it has compressed, unpacked.
+pub fn instead(session: &mut Session<'_>, query: &Query) -> Instead {
+    match query.prefix() {
+        "squashfs" => squashfs::unpacked(session),
+        _ => None,
+    }
+}
+
 /// Answers a query.
 pub fn answer(session: &mut Session<'_>, query: &Query) -> Reply {
-    let prefix = query.traversal.split('.').next().unwrap_or_default();
-    let family = FAMILIES.iter().find(|f| f.prefix == prefix).ok_or(Failure::Unsupported)?;
+    let family = FAMILIES.iter().find(|f| f.prefix == query.prefix()).ok_or(Failure::Unsupported)?;
     (family.answer)(session, query)
 }

@@ -1,17 +1,34 @@
 //! `squashfs.*`.
 
+use super::Instead;
 use crate::inflate::{Method, inflate};
-use crate::parts::{self, list};
+use crate::parts::{self, Gathered, Part, list};
 use crate::query::{Failure, Query, Reply, not_found};
 use crate::session::Session;
+use crate::unpacked::Unpacked;
 use crate::value::{Fields, content, hex_arg, name};
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use trav_runtime::call::Images;
+use trav_runtime::image::Image;
 use trav_runtime::value::Value;
 
 const SQUASHFS: &str = "std.squashfs";
 
+/// The image with its compressed metadata unpacked behind it.
+pub fn unpacked(session: &mut Session<'_>) -> Instead {
+    let volume = session.call(SQUASHFS, "open", &[]).ok()?;
+    let unpacked = Unpacked::new(session.image().clone(), method(&volume).ok()?)?;
+    let starts = vec![unpacked.base()];
+    Some((Images::from([("image".into(), Arc::new(unpacked) as Arc<dyn Image>)]), starts))
+}
+
 /// Answers one query.
 pub fn answer(session: &mut Session<'_>, query: &Query) -> Reply {
+    if let (&[start], false) = (session.starts(), session.gives("vol")) {
+        let volume = session.call(SQUASHFS, "open_unpacked", &[("unpacked", start.into())])?;
+        session.give("vol", volume.to_json());
+    }
     match query.name() {
         "super" => {
             let v = session.call(SQUASHFS, "open", &[])?;
@@ -63,33 +80,34 @@ fn read(session: &mut Session<'_>, query: &Query) -> Reply {
     let Some(inode) = resolve(session, query)? else { return not_found() };
     let volume = session.call(SQUASHFS, "open", &[])?;
     let extents = session.rows(SQUASHFS, "extents", &[("inode", inode.to_json())])?;
-    let (start, end) = parts::window(query, inode.u64("size"))?;
-    let mut out = Vec::with_capacity((end - start) as usize);
+    let mut gathered = Gathered::new(parts::window(query, inode.u64("size"))?);
     for e in &extents {
         let (logical, length) = (e.u64("logical"), e.u64("length"));
-        let (from, to) = (start.max(logical), end.min(logical + length));
-        if from >= to {
+        if gathered.wanted(logical, length).is_none() {
             continue;
         }
-        let (stored, physical) = (e.u64("stored"), e.u64("physical"));
-        let skip = e.u64("skip") + (from - logical);
-        if stored == 0 {
-            out.resize(out.len() + (to - from) as usize, 0);
-        } else if e.bool("compressed") {
-            let method = match volume.u64("compression") {
-                1 => Method::Zlib,
-                6 => Method::Zstd,
-                _ => return Err(Failure::error("data in this compression cannot be read")),
-            };
-            let block = inflate(method, &session.read(physical, stored)?, volume.u64("block_size") as usize)?;
-            let part = block.get(skip as usize..).and_then(|b| b.get(..(to - from) as usize));
-            out.extend(part.ok_or_else(|| Failure::error("a compressed block is too short"))?);
+        let (stored, skip) = (e.u64("stored"), e.u64("skip"));
+        if e.bool("compressed") {
+            let block = session.read(e.u64("physical"), stored)?;
+            let block = inflate(method(&volume)?, &block, volume.u64("block_size") as usize)?;
+            gathered.bytes(logical, length, block.get(skip as usize..).unwrap_or_default())?;
         } else {
-            out.extend(session.read(physical + skip, to - from)?);
+            let physical = (stored > 0).then_some(e.u64("physical").saturating_add(skip));
+            gathered.part(session, &Part { logical, length, physical })?;
         }
     }
-    match out.len() as u64 == end - start {
-        true => Ok(content(&out)),
-        false => Err(Failure::error("the file's parts do not cover its size")),
+    Ok(content(&gathered.finish()?))
+}
+
+/// How an image's blocks are compressed.
+fn method(volume: &Value) -> Result<Method, Failure> {
+    match volume.u64("compression") {
+        1 => Ok(Method::Zlib),
+        2 => Ok(Method::Lzma),
+        3 => Ok(Method::Lzo),
+        4 => Ok(Method::Xz),
+        5 => Ok(Method::Lz4),
+        6 => Ok(Method::Zstd),
+        _ => Err(Failure::error("blocks in this compression cannot be read")),
     }
 }

@@ -162,6 +162,10 @@ fn dirhash(session: &mut Session<'_>, query: &Query) -> Reply {
 }
 
 fn lookup(session: &mut Session<'_>, query: &Query) -> Reply {
+    // No name is longer.
+    if query.bytes("name")?.len() > 255 {
+        return not_found();
+    }
     let args = [("dir", query.u64("dir")?.into()), ("name", hex_arg(&query.bytes("name")?))];
     match session.call(XFS, "lookup", &args)? {
         Value::None => not_found(),

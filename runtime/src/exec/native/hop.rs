@@ -1,0 +1,78 @@
+//! Hops: the count, the test that a read lies on its image, and the address of its bytes.
+
+use super::code::{Callbacks, Context, View};
+use super::lower::Lower;
+use super::status::{Status, Variant};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{self, InstBuilder};
+use std::mem::{offset_of, size_of};
+use trav_compiler::ir::{FaultId, SourceId, Value};
+
+impl Lower<'_> {
+    /// Counts a hop, tests that it lies on its source, and makes its bytes the current block.
+    pub fn hop(&mut self, source: SourceId, offset: Value, len: Value, fault: FaultId) {
+        let (start, size) = (self.get(offset), self.get(len));
+        let one = self.const_word(1);
+        self.count(offset_of!(Context, hops), one);
+        self.count(offset_of!(Context, bytes), size);
+        let id = self.const_word(source.0.into());
+        if self.variant == Variant::Full {
+            self.call(Callbacks::log(), &[self.context, id, start, size], false);
+        }
+        let outside = self.outside(source, offset, len);
+        let status = Status::Fault { fault: fault.0, found: false, at: false };
+        self.exit_if(outside, status, None, None);
+        self.disk = Some(match self.variant {
+            Variant::Fast | Variant::Batch => {
+                let base = self.view(source, offset_of!(View, base));
+                self.b.ins().iadd(base, start)
+            }
+            Variant::Full => {
+                let args = [self.context, id, start, size];
+                let address = self.call(Callbacks::read(), &args, true);
+                let failed = self.b.ins().icmp_imm_u(IntCC::Equal, address, 0);
+                self.exit_if(failed, Status::Io, None, None);
+                address
+            }
+        });
+    }
+
+    /// Whether `offset + len` passes the image's end. Images are shorter than 2^63.
+    fn outside(&mut self, source: SourceId, offset: Value, len: Value) -> ir::Value {
+        let (start, size) = (self.get(offset), self.get(len));
+        let image = self.view(source, offset_of!(View, len));
+        let len_claim = self.f.value(len).range;
+        let end_most = self.f.value(offset).range.hi + len_claim.hi;
+        if len_claim.as_const().is_none() && end_most <= u64::MAX.into() {
+            let end = self.b.ins().iadd(start, size);
+            return self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, image);
+        }
+        if len_claim.hi < i64::MAX.into() {
+            // Offsets below `image - len + 1` are good, none if that is negative. For a constant length this number does not
+            // change during the walk, and Cranelift computes it outside of loops: one compare is left.
+            let room = self.b.ins().isub(image, size);
+            let starts = self.b.ins().iadd_imm_s(room, 1);
+            let zero = self.const_word(0);
+            let starts = self.b.ins().smax(starts, zero);
+            return self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, start, starts);
+        }
+        let long = self.b.ins().icmp(IntCC::UnsignedGreaterThan, size, image);
+        let room = self.b.ins().isub(image, size);
+        let late = self.b.ins().icmp(IntCC::UnsignedGreaterThan, start, room);
+        self.b.ins().bor(long, late)
+    }
+
+    /// A word of the description of a source. It does not change during the walk.
+    fn view(&mut self, source: SourceId, field: usize) -> ir::Value {
+        let at = source.index() * size_of::<View>() + field;
+        self.b.ins().load(I64, self.regions.fixed, self.views, at as i32)
+    }
+
+    fn count(&mut self, field: usize, by: ir::Value) {
+        let flags = self.regions.context;
+        let old = self.b.ins().load(I64, flags, self.context, field as i32);
+        let new = self.b.ins().iadd(old, by);
+        self.b.ins().store(flags, new, self.context, field as i32);
+    }
+}

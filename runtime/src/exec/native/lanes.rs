@@ -1,0 +1,254 @@
+//! The code of a batch: many walks on one thread, each in a lane of memory.
+//!
+//! The function gets a row of lanes and a *point*, and runs every lane that waits there up to its next point: the block behind a
+//! hop, or a load that would wait for memory (see [`cuts`](super::cuts)). What is alive at a point lies in the lane; between points it
+//! lives in registers. Every IR value is a Cranelift variable here, because a block can be entered at a point in its midst.
+//!
+//! All lanes of a turn go on at the same place, so no branch depends on which walk is where, and the processor works on
+//! several of them at once.
+
+use super::code::Lane;
+use super::cuts::{self, Cuts, WHOLE_MAX_BYTES};
+use super::lower::{Lower, type_of};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I8, I64};
+use cranelift_codegen::ir::{self, InstBuilder};
+use cranelift_frontend::{FunctionBuilder, Switch, Variable};
+use std::mem::{offset_of, size_of};
+use trav_compiler::ir::defs::Defs;
+use trav_compiler::ir::{Block, Function, Inst, Op, Target, Ty, Value};
+
+/// Of a large block only the begin is fetched at its hop; a search's probes are fetched one by one.
+const BEGIN_BYTES: u64 = 64;
+
+/// What the builder of a batch's function keeps.
+pub(super) struct Lanes {
+    /// For each IR value.
+    pub values: Vec<Variable>,
+    /// The address of the current disk block.
+    pub disk: Variable,
+    /// Where in a lane the slots begin, in bytes.
+    pub slots_at: u32,
+    /// The address of the lane that is run.
+    lane: Variable,
+    /// The first lane, the end behind the last one, and the point, as the function received them.
+    first: ir::Value,
+    end: ir::Value,
+    point: ir::Value,
+    /// Runs the lane if it waits at the point.
+    dispatch: ir::Block,
+    /// Goes to the next lane.
+    advance: ir::Block,
+    /// Where each point goes on.
+    points: Vec<ir::Block>,
+    stride: u32,
+    cuts: Cuts,
+    defs: Defs,
+}
+
+/// Words of a lane before its slots: the head, and what a point carries.
+fn carried_end(f: &Function, cuts: &Cuts) -> usize {
+    let params = f.blocks.iter().map(|b| b.params.len()).max().unwrap_or(0);
+    size_of::<Lane>() / 8 + params.max(cuts.carried_max())
+}
+
+/// Words of a whole lane.
+pub(super) fn lane_words(f: &Function) -> usize {
+    let slots: usize = f.slots.iter().map(|slot| slot.size.next_multiple_of(8) as usize / 8).sum();
+    carried_end(f, &Cuts::of(f)) + slots
+}
+
+impl Lanes {
+    /// At the function's entry.
+    pub fn new(f: &Function, b: &mut FunctionBuilder<'_>, [first, end, point]: [ir::Value; 3]) -> Lanes {
+        let cuts = Cuts::of(f);
+        let slots_at = carried_end(f, &cuts) as u32 * 8;
+        let slots: u32 = f.slots.iter().map(|slot| slot.size.next_multiple_of(8)).sum();
+        let values = (0..f.values.len()).map(|i| b.declare_var(type_of(f, Value(i as u32)))).collect();
+        Lanes {
+            values,
+            disk: b.declare_var(I64),
+            lane: b.declare_var(I64),
+            slots_at,
+            first,
+            end,
+            point,
+            dispatch: b.create_block(),
+            advance: b.create_block(),
+            points: Vec::new(),
+            stride: slots_at + slots,
+            cuts,
+            defs: Defs::of(f),
+        }
+    }
+}
+
+impl Lower<'_> {
+    fn lanes(&mut self) -> &mut Lanes {
+        self.lanes.as_mut().expect("only the batch variant comes here")
+    }
+
+    /// From the function's entry to the first lane, and the first point: the begin of a walk. Nothing for other variants.
+    pub fn begin_lanes(&mut self) {
+        let Some(lanes) = &self.lanes else { return };
+        self.b.def_var(lanes.lane, lanes.first);
+        self.b.ins().jump(lanes.dispatch, &[]);
+        self.resume_here();
+    }
+
+    /// The loop over the lanes, when all points are known.
+    pub fn end_lanes(&mut self) {
+        let Some(lanes) = &self.lanes else { return };
+        let (stop, run) = (self.b.create_block(), self.b.create_block());
+        self.b.switch_to_block(lanes.advance);
+        let lane = self.b.use_var(lanes.lane);
+        let next = self.b.ins().iadd_imm_s(lane, i64::from(lanes.stride));
+        self.b.def_var(lanes.lane, next);
+        let at_end = self.b.ins().icmp(IntCC::Equal, next, lanes.end);
+        self.b.ins().brif(at_end, stop, &[], lanes.dispatch, &[]);
+        self.b.switch_to_block(stop);
+        let zero = self.b.ins().iconst(I64, 0);
+        self.b.ins().return_(&[zero]);
+        self.b.switch_to_block(lanes.dispatch);
+        let lane = self.b.use_var(lanes.lane);
+        let resume = self.b.ins().load(I64, self.regions.context, lane, offset_of!(Lane, resume) as i32);
+        let here = self.b.ins().icmp(IntCC::Equal, resume, lanes.point);
+        self.b.ins().brif(here, run, &[], lanes.advance, &[]);
+        self.b.switch_to_block(run);
+        let mut switch = Switch::new();
+        for (i, &block) in lanes.points.iter().enumerate() {
+            switch.set_entry(i as u128, block);
+        }
+        switch.emit(&mut self.b, lanes.point, lanes.advance);
+    }
+
+    /// At the begin of each block: what belongs to the lane. What is not used is not loaded.
+    pub fn enter_lane(&mut self) {
+        let Some(lanes) = &self.lanes else { return };
+        self.context = self.b.use_var(lanes.lane);
+        let flags = self.regions.fixed;
+        self.args = self.b.ins().load(I64, flags, self.context, offset_of!(Lane, args) as i32);
+        self.out = self.b.ins().load(I64, flags, self.context, offset_of!(Lane, out) as i32);
+    }
+
+    /// A walk has ended: the lane rests.
+    pub fn leave_lane(&mut self, status: ir::Value) {
+        self.store_in_lane(offset_of!(Lane, status), status);
+        let resting = self.b.ins().iconst(I64, Lane::RESTING as i64);
+        self.store_in_lane(offset_of!(Lane, resume), resting);
+        let advance = self.lanes().advance;
+        self.b.ins().jump(advance, &[]);
+    }
+
+    /// The walk goes on behind its hop when the block's bytes are in the cache.
+    pub fn suspend_at_hop(&mut self, len: Value, next: &Target) {
+        let disk = self.disk.expect("a hop has just set it");
+        let whole = self.f.value(len).range.hi <= WHOLE_MAX_BYTES.into();
+        let wanted = if whole { self.get(len) } else { self.const_word(BEGIN_BYTES) };
+        let params = &self.f.block(next.block).params;
+        let carried: Vec<(Value, Value)> = std::iter::once(len)
+            .chain(next.args.iter().copied())
+            .zip(params.iter().copied())
+            .filter(|&(_, param)| self.known(param).is_none())
+            .collect();
+        let args: Vec<Value> = carried.iter().map(|&(arg, _)| arg).collect();
+        self.suspend(disk, wanted, &args);
+        for (i, &(_, param)) in carried.iter().enumerate() {
+            self.take(i, param);
+        }
+        let block = self.clif_block(next.block);
+        self.b.ins().jump(block, &[]);
+    }
+
+    /// Cuts the walk before a load that would wait, where [`Cuts`] says so.
+    pub fn cut_before(&mut self, block: Block, i: usize, inst: &Inst) {
+        let Some(lanes) = &self.lanes else { return };
+        let Some(alive) = lanes.cuts.before(block, i) else { return };
+        let f = self.f;
+        let (again, carried): (Vec<Value>, Vec<Value>) =
+            alive.iter().partition(|&&v| cuts::is_made_again(f, &lanes.defs, v));
+        let Op::Load { addr, .. } = &inst.op else { unreachable!("only loads are cut") };
+        let address = self.address(addr);
+        let line = self.const_word(1);
+        self.suspend(address, line, &carried);
+        for (i, &v) in carried.iter().enumerate() {
+            self.take(i, v);
+        }
+        for v in again {
+            self.make_again(v);
+        }
+    }
+
+    /// Stores what is alive and goes to the next lane; then begins the code behind the point.
+    fn suspend(&mut self, address: ir::Value, bytes: ir::Value, carried: &[Value]) {
+        let point = self.lanes().points.len();
+        self.store_in_lane(offset_of!(Lane, wanted), address);
+        self.store_in_lane(offset_of!(Lane, wanted_bytes), bytes);
+        for (i, &v) in carried.iter().enumerate() {
+            let word = self.word(v);
+            self.store_in_lane(size_of::<Lane>() + 8 * i, word);
+        }
+        let disk = self.disk.expect("a point has a disk block");
+        self.store_in_lane(offset_of!(Lane, disk), disk);
+        let resume = self.const_word(point as u64);
+        self.store_in_lane(offset_of!(Lane, resume), resume);
+        let advance = self.lanes().advance;
+        self.b.ins().jump(advance, &[]);
+        self.resume_here();
+        let disk = self.b.ins().load(I64, self.regions.context, self.context, offset_of!(Lane, disk) as i32);
+        self.disk = Some(disk);
+        let variable = self.lanes().disk;
+        self.b.def_var(variable, disk);
+    }
+
+    /// Begins a new point.
+    fn resume_here(&mut self) {
+        let block = self.b.create_block();
+        self.lanes().points.push(block);
+        self.b.switch_to_block(block);
+        self.enter_lane();
+    }
+
+    fn store_in_lane(&mut self, at: usize, value: ir::Value) {
+        self.b.ins().store(self.regions.context, value, self.context, at as i32);
+    }
+
+    /// Takes a carried value back.
+    fn take(&mut self, i: usize, v: Value) {
+        let at = size_of::<Lane>() + 8 * i;
+        let word = self.b.ins().load(I64, self.regions.context, self.context, at as i32);
+        let value = if self.f.value(v).ty == Ty::Bool { self.b.ins().ireduce(I8, word) } else { word };
+        self.set(v, value);
+    }
+
+    fn make_again(&mut self, v: Value) {
+        let f = self.f;
+        let op = self.lanes().defs.op(f, v).cloned();
+        match (self.known(v), op) {
+            (Some(word), _) => {
+                let value = self.b.ins().iconst(type_of(self.f, v), word);
+                self.set(v, value);
+            }
+            (None, Some(op)) => {
+                let inst = Inst { op, result: Some(v), span: self.f.span };
+                self.inst(&inst);
+            }
+            (None, None) => unreachable!("only constants and arguments are made again"),
+        }
+    }
+
+    /// Sets the parameters of a jump's target, all at once.
+    pub fn set_params(&mut self, target: &Target, first: Option<Value>) {
+        let params = self.f.block(target.block).params.iter();
+        let given = first.into_iter().chain(target.args.iter().copied()).zip(params.copied());
+        let mut values = Vec::with_capacity(target.args.len() + 1);
+        for (arg, param) in given {
+            if self.known(param).is_none() {
+                values.push((param, self.get(arg)));
+            }
+        }
+        for (param, value) in values {
+            self.set(param, value);
+        }
+    }
+}

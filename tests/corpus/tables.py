@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Makes tables of LevelDB and RocksDB of many kinds and queries about them, answered by RocksDB's sst_dump.
+  tables.py DIR     writes DIR/images/*.sst and DIR/queries.tables.jsonl, in the form that the samples have.
+Needs plyvel, g++ with librocksdb, sst_dump."""
+import glob, hashlib, json, os, random, re, shutil, subprocess, sys
+import plyvel
+
+DIR = os.path.abspath(sys.argv[1])
+HERE = os.path.dirname(os.path.abspath(__file__))
+IMAGES = f"{DIR}/images"
+os.makedirs(IMAGES, exist_ok=True)
+QUERIES = open(f"{DIR}/queries.tables.jsonl", "w")
+KINDS = {0: "deletion", 1: "value", 2: "merge", 7: "single_deletion"}
+
+
+def ask(image, name, args, expect, tags=()):
+    ask.n = getattr(ask, "n", 0) + 1
+    QUERIES.write(json.dumps(dict(id=f"{image}/{name}/{ask.n}", image=f"images/{image}.sst", format="leveldb" if image.startswith("level") else "rocksdb",
+                                  traversal=f"sst.{name}", args=args, expect=expect, oracle="sst_dump", set="made", tags=list(tags))) + "\n")
+
+
+def value(data):
+    return {"hex": data.hex()} if len(data) <= 256 else {"len": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def dump(image, command, *more):
+    out = subprocess.run(["sst_dump", f"--file={IMAGES}/{image}.sst", f"--command={command}", *more], capture_output=True, text=True, errors="replace", cwd=IMAGES)
+    return out.stdout + out.stderr
+
+
+def ask_all(image):
+    rows = [(bytes.fromhex(k), int(s), int(t), bytes.fromhex(v)) for k, s, t, v in
+            re.findall(r"^'([0-9A-F]*)' seq:(\d+), type:(\d+) => ([0-9A-F]*)$", dump(image, "scan", "--output_hex"), re.M)]
+    newest = {}
+    for key, *rest in rows:
+        newest.setdefault(key, rest)
+    ask(image, "count", {}, {"entries": len(rows)})
+    keys = list(newest)
+    some = random.sample(keys, min(20, len(keys))) + keys[:1] + keys[-1:]
+    for key in some:
+        seq, kind, data = newest[key]
+        expect = {"found": True, "type": KINDS[kind], "seq": seq}
+        if kind == 1:
+            expect["value"] = value(data)
+        ask(image, "get", {"key": key.hex()}, expect)
+    for key in [k + b"\0" for k in some[:5]] + [b"", b"\xff" * 9]:
+        if key not in newest:
+            ask(image, "get", {"key": key.hex()}, {"found": False})
+    for key in some[:5] + [k + b"\0" for k in some[:3]] + [b"", b"\xff" * 9]:
+        ask(image, "seek", {"key": key.hex(), "limit": 5}, {"keys": [k.hex() for k in sorted(keys) if k >= key][:5]})
+    dump(image, "raw")
+    report = dumped(image)
+    handles = [varints(h) for h in re.findall(r"(?:metaindex|index) handle: ([0-9A-F]+)", report)]
+    ask(image, "footer", {}, {"metaindex": handles[0], "index": handles[1], "format_version": int(re.search(r"format version: (\d+)", report)[1])})
+    blocks = re.search(r"# data blocks: (\d+)", report)
+    if blocks:
+        ask(image, "index", {}, {"n_blocks": int(blocks[1])})
+    for handle in handles:
+        ask(image, "block_crc", {"handle": handle}, {"valid": True})
+    first = first_block(image)
+    if first:
+        ask(image, "block_crc", {"handle": first}, {"valid": True})
+        damaged(image, first)
+    os.remove(f"{IMAGES}/{image}_dump.txt")
+
+
+def varints(digits):
+    numbers, shift, number = [], 0, 0
+    for byte in bytes.fromhex(digits):
+        number |= (byte & 0x7f) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(number)
+            shift = number = 0
+    return numbers[:2]
+
+
+def dumped(image):
+    """What `sst_dump --command=raw` wrote, beside the table."""
+    with open(f"{IMAGES}/{image}_dump.txt", errors="replace") as f:
+        return f.read()
+
+
+def first_block(image):
+    """The first data block by the index's details in the dump."""
+    found = re.search(r"^Data Block # 1 @ ([0-9A-F]+)", dumped(image), re.M)
+    return varints(found[1]) if found else None
+
+
+def damaged(image, block):
+    """One byte of a block is another: its checksum tells."""
+    data = bytearray(open(f"{IMAGES}/{image}.sst", "rb").read())
+    data[block[0] + block[1] // 2] ^= 0x55
+    if image == "rocks_sum0":
+        return
+    open(f"{IMAGES}/{image}_bad.sst", "wb").write(data)
+    ask(f"{image}_bad", "block_crc", {"handle": block}, {"valid": False}, ["corrupt"])
+
+
+def level(image, pairs, **options):
+    folder = f"{DIR}/db-{image}"
+    shutil.rmtree(folder, ignore_errors=True)
+    db = plyvel.DB(folder, create_if_missing=True, compression=None, write_buffer_size=64 << 20, **options)
+    for key, data in pairs:
+        db.delete(key) if data is None else db.put(key, data)
+    db.close()
+    plyvel.DB(folder, compression=None, **options).close()
+    tables = glob.glob(f"{folder}/*.ldb")
+    shutil.copy(max(tables, key=os.path.getsize), f"{IMAGES}/{image}.sst")
+    shutil.rmtree(folder)
+    ask_all(image)
+
+
+def main():
+    random.seed(5)
+    rng = random.Random(9)
+    key = lambda i: b"key%06d" % i
+    level("level_plain", [(key(i), b"value %d" % i) for i in range(3000)])
+    level("level_versions", [(key(i % 500), None if i % 11 == 0 else b"v%d" % i) for i in range(3000)])
+    level("level_blocks", [(key(i), b"v" * (i % 50)) for i in range(3000)], block_size=128)
+    level("level_restarts", [(key(i), b"v") for i in range(2000)], block_restart_interval=1)
+    level("level_restarts_64", [(key(i), b"v") for i in range(2000)], block_restart_interval=64)
+    level("level_random", [(rng.randbytes(rng.randrange(1, 300)), rng.randbytes(rng.randrange(2000))) for _ in range(1500)])
+    level("level_large", [(b"k%d" % i, rng.randbytes(1 << i)) for i in range(21)])
+    level("level_filter", [(key(i), b"v") for i in range(2000)], bloom_filter_bits=10)
+    level("level_one", [(b"only", b"one")])
+    level("level_empty_key", [(b"", b"empty"), (b"\0", b"zero"), (b"\xff" * 20, b"high")])
+    program = f"{DIR}/tables"
+    subprocess.run(["g++", "-std=c++17", "-O1", "-o", program, f"{HERE}/tables.cc", "-lrocksdb"], check=True)
+    subprocess.run([program, IMAGES], check=True)
+    os.remove(program)
+    for path in sorted(glob.glob(f"{IMAGES}/rocks_*.sst")):
+        image = os.path.basename(path)[:-4]
+        if image.endswith("_bad"):
+            os.remove(path)
+        elif image == "rocks_snappy":
+            ask(image, "get", {"key": b"key1000003".hex()}, {"error": True}, ["compressed"])
+        else:
+            ask_all(image)
+
+
+main()
