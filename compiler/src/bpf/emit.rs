@@ -12,7 +12,7 @@ use super::insn::{AluOp, Cond, FRAME, Insn, Reg, Rhs, Width};
 use super::program::{Flow, Turns};
 use super::regalloc::{Allocated, Event, Home};
 use super::target::{Areas, Target};
-use super::vcode::{VBlock, VCode, VInsn};
+use super::vcode::{Exit, VBlock, VCode, VInsn};
 use crate::source::Span;
 use std::collections::HashMap;
 
@@ -26,14 +26,19 @@ pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<(Ass
         forward: forwarding(code, homes),
         stubs: HashMap::new(),
         pending: Vec::new(),
-        end: asm.label(),
+        ends: [(); 3].map(|()| asm.label()),
+        lefts: code.exits().map(leave::Left::of).collect(),
         ask: asm.label(),
         over: asm.label(),
         frame,
         areas: target.areas.clone(),
         copies: Vec::new(),
         suspends: Vec::new(),
+        reports: code
+            .exits()
+            .any(|exit| matches!(exit, Exit::Fault { found: Some(_), .. } | Exit::Fault { at: Some(_), .. })),
         span: code.blocks[0].insns[0].1,
+        unusable: asm.label(),
         asm,
     };
     emitter.start();
@@ -84,7 +89,7 @@ struct Frame {
 
 impl Frame {
     fn of(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<Frame, BpfError> {
-        let reserved = u32::from(matches!(target.areas, Areas::Context(_)));
+        let reserved = leave::reserved_slots(&target.areas);
         let (slots, count) = slots::pack(code, homes);
         let needed = 8 * (reserved + count);
         match needed <= target.stack_size.min(i16::MAX as u32) {
@@ -105,17 +110,23 @@ struct Emitter {
     forward: Vec<Option<VBlock>>,
     stubs: HashMap<leave::Stub, Label>,
     pending: Vec<(leave::Stub, Label, Span)>,
-    /// The common end of all stubs.
-    end: Label,
+    /// The common end of all stubs, and where those enter it that have left something to it: by [`leave::Left`].
+    ends: [Label; 3],
+    /// What the stubs leave to it.
+    lefts: Vec<leave::Left>,
     /// Behind the stubs: tells the kernel of the next read, or that the walk is over.
     ask: Label,
     over: Label,
+    /// The end of a step whose arguments are no areas.
+    unusable: Label,
     frame: Frame,
     areas: Areas,
     /// The loops inside copies.
     copies: Vec<(u32, Turns)>,
     /// Where runs end that another follows, and where that goes on.
     suspends: Vec<(u32, u32)>,
+    /// Whether any fault reports a value.
+    reports: bool,
     span: Span,
 }
 

@@ -158,6 +158,16 @@ impl VCode {
     }
 }
 
+impl VCode {
+    /// The ways out for faults.
+    pub fn exits(&self) -> impl Iterator<Item = &Exit> {
+        self.blocks.iter().flat_map(|b| &b.insns).filter_map(|(insn, _)| match insn {
+            VInsn::Bounded { exit, .. } | VInsn::ExitIf { exit, .. } | VInsn::Fail { exit } => Some(exit),
+            _ => None,
+        })
+    }
+}
+
 impl VInsn {
     fn map_targets(&mut self, f: impl Fn(VBlock) -> VBlock) {
         match self {

@@ -54,6 +54,15 @@ impl Graph {
         a == b || (first > 0 && first <= b_first && b_first <= last)
     }
 
+    /// The nearest block that dominates both.
+    pub fn common(&self, a: Block, b: Block) -> Option<Block> {
+        let mut at = Some(a);
+        while let Some(x) = at.filter(|x| !self.dominates(*x, b)) {
+            at = self.idom(x);
+        }
+        at
+    }
+
     /// Whether an edge goes back: to a block that comes no later.
     pub fn is_back(&self, from: Block, to: Block) -> bool {
         self.position[to.index()] <= self.position[from.index()]

@@ -26,6 +26,7 @@ pub mod defs;
 pub mod eval;
 pub mod evidence;
 pub mod graph;
+pub mod halving;
 pub mod linear;
 pub mod live;
 mod names;

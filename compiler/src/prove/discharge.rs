@@ -135,8 +135,11 @@ fn is_needless(f: &Function, disk: Option<Disk>, region: Region, a: Value, size:
         },
         Region::Out => f.out_size(),
     };
-    let Size::Const(n) = size else { return false };
-    let end = f.value(a).range.hi.saturating_add(i128::from(n));
+    let most = match size {
+        Size::Const(n) => n.into(),
+        Size::Value(v) => f.value(v).range.hi,
+    };
+    let end = f.value(a).range.hi.saturating_add(most);
     end <= i128::from(sure) && end <= f.value(limit).range.lo && f.value(a).ty == Ty::U64
 }
 

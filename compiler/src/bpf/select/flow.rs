@@ -70,7 +70,18 @@ impl Selector<'_> {
         let block = self.f.block(id);
         self.current = self.blocks[id.index()];
         self.here = std::mem::take(&mut self.known[id.index()]);
+        if self.here.left.is_none() {
+            // Where all ways come out of loops, so does what joins them.
+            let preds = &self.graph.predecessors[id.index()];
+            let all = preds.iter().all(|(p, _)| self.left[p.index()].is_some());
+            self.here.left = preds.first().filter(|_| all).and_then(|(p, _)| self.left[p.index()]);
+        }
         self.at = id;
+        self.left[id.index()] = self
+            .here
+            .left
+            .filter(|from| self.widening.leaves(*from, id))
+            .or_else(|| self.widening.is_inside(id).then_some(id));
         for param in &block.params {
             let in_register = self.registers[param.index()].is_some();
             if in_register && self.uses.is_needed(*param) && self.widening.at_start(*param) {
@@ -90,6 +101,7 @@ impl Selector<'_> {
             inst.result.into_iter().for_each(|v| self.keep_home(v));
         }
         self.span = block.span;
+        self.share_pointers();
         self.terminator(&block.term);
     }
 
@@ -149,6 +161,7 @@ impl Selector<'_> {
     fn terminator(&mut self, term: &Terminator) {
         match term {
             Terminator::Jump(target) => self.jump(target),
+            Terminator::Branch { cond, then, .. } if self.uses.holds(*cond) => self.jump(then),
             Terminator::Branch { cond, then, other } => match self.test(*cond, true) {
                 Test::Known(truth) => self.jump(if truth { then } else { other }),
                 Test::Jump(cond, a, b) => {
