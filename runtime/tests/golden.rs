@@ -5,7 +5,7 @@ use crate::differential::check_all;
 use std::sync::Arc;
 use trav_compiler::{Loader, compile_tests};
 use trav_runtime::exec::Outcome;
-use trav_runtime::image::{MemoryImage, Sources};
+use trav_runtime::image::{Image, MemoryImage, Sources};
 
 struct NoModules;
 
@@ -15,11 +15,14 @@ impl Loader for NoModules {
     }
 }
 
-/// The image that a file's header describes: `size N`, and `at OFFSET: 0a ff "text"`.
-fn image(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
+/// The images that a file's header describes: `size N`, and `at OFFSET: 0a ff "text"`, behind `source NAME` for those after the first.
+fn images(text: &str) -> Vec<(String, Vec<u8>)> {
+    let mut images = vec![("image".to_owned(), Vec::new())];
     for line in text.lines().filter_map(|l| l.strip_prefix("//! ")) {
-        if let Some(size) = line.strip_prefix("size ") {
+        let bytes = &mut images.last_mut().expect("there is a first").1;
+        if let Some(name) = line.strip_prefix("source ") {
+            images.push((name.to_owned(), Vec::new()));
+        } else if let Some(size) = line.strip_prefix("size ") {
             bytes.resize(size.parse().expect("`size` has a number"), 0);
         } else if let Some((at, content)) = line.strip_prefix("at ").and_then(|l| l.split_once(": ")) {
             let mut at: usize = at.parse().expect("`at` has a number");
@@ -41,7 +44,7 @@ fn image(text: &str) -> Vec<u8> {
             }
         }
     }
-    bytes
+    images
 }
 
 #[test]
@@ -54,9 +57,13 @@ fn golden_files_mean_what_they_say() {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         let found = compile_tests(&name, &text, &NoModules);
         assert!(found.diagnostics.is_empty(), "{name}: {:#?}", found.diagnostics);
-        let bytes = image(&text);
+        let images = images(&text);
         for test in &found.tests {
-            let sources = Sources { images: vec![Arc::new(MemoryImage::new(&bytes[..]))] };
+            let image = |source: &String| -> Arc<dyn Image> {
+                let (_, bytes) = images.iter().find(|(name, _)| name == source).expect("each source has an image");
+                Arc::new(MemoryImage::new(&bytes[..]))
+            };
+            let sources = Sources { images: test.walk.sources.iter().map(image).collect() };
             let trace = check_all(&test.walk, &[], &sources);
             if let Outcome::Fault(report) = trace.outcome {
                 let fault = &test.walk.faults[report.fault.index()];

@@ -56,7 +56,8 @@ impl Build {
             chosen.push(load::traversal(&compilation, name)?);
         }
         if self.traversals.is_empty() {
-            chosen.extend(&compilation.traversals);
+            // Walks of other modules only fill parameters, which the program that calls a hook does.
+            chosen.extend(compilation.traversals.iter().filter(|t| !t.name.contains('.')));
         }
         if chosen.is_empty() {
             return Err(Failure::call(format!("`{}` has no traversal to build", self.file)));

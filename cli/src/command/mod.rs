@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod completions;
 mod disasm;
+mod doc;
 mod dump;
 mod explain;
 mod fmt;
@@ -43,6 +44,7 @@ pub enum Command {
     Dump(dump::Dump),
     Test(test::Test),
     Fmt(fmt::Fmt),
+    Doc(doc::Doc),
     Hooks(hooks::Hooks),
     Explain(explain::Explain),
     Disasm(disasm::Disasm),
@@ -61,6 +63,7 @@ impl Command {
             Command::Dump(command) => command.run(out),
             Command::Test(command) => command.run(out),
             Command::Fmt(command) => command.run(out),
+            Command::Doc(command) => command.run(out),
             Command::Hooks(command) => command.run(out),
             Command::Explain(command) => command.run(out),
             Command::Disasm(command) => command.run(out),

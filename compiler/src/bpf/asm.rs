@@ -33,6 +33,15 @@ pub struct Assembled {
     pub relocations: Vec<Relocation>,
     /// From which instruction on the code belongs to which place.
     pub lines: Vec<(u32, Span)>,
+    /// Where each label that is bound stands.
+    labels: Vec<Option<u32>>,
+}
+
+impl Assembled {
+    /// The instruction behind a label; none if it was not bound.
+    pub fn position(&self, label: Label) -> Option<u32> {
+        self.labels[label.0 as usize]
+    }
 }
 
 impl Assembler {
@@ -40,6 +49,11 @@ impl Assembler {
     pub fn label(&mut self) -> Label {
         self.labels.push(None);
         Label(self.labels.len() as u32 - 1)
+    }
+
+    /// The position of the next instruction.
+    pub fn here(&self) -> u32 {
+        self.insns.len() as u32
     }
 
     /// Binds a label to the next instruction.
@@ -51,7 +65,7 @@ impl Assembler {
 
     /// What follows belongs to this place.
     pub fn at(&mut self, span: Span) {
-        let here = self.insns.len() as u32;
+        let here = self.here();
         match self.lines.last_mut() {
             Some((_, last)) if *last == span => {}
             Some((start, last)) if *start == here => *last = span,
@@ -119,6 +133,6 @@ impl Assembler {
             let distance = i64::from(target) - i64::from(at) - 1;
             self.insns[at as usize].off = i16::try_from(distance).map_err(|_| TooFar)?;
         }
-        Ok(Assembled { insns: self.insns, relocations: self.relocations, lines: self.lines })
+        Ok(Assembled { insns: self.insns, relocations: self.relocations, lines: self.lines, labels: self.labels })
     }
 }

@@ -7,6 +7,7 @@ pub mod abi;
 pub mod asm;
 pub mod bindings;
 pub mod btf;
+pub mod cost;
 pub mod cut;
 mod describe;
 mod disasm;
@@ -42,11 +43,12 @@ pub fn compile(f: &Verified, profile: &Profile) -> Result<Program, BpfError> {
     let starts: Vec<u32> = f.data.iter().map(|data| append_aligned(&mut constants, &data.bytes)).collect();
     let code = select::select(f, &layout, &starts, target.block_size);
     let homes = regalloc::allocate(&code)?;
-    let done = emit::emit(&code, &homes, &target)?;
+    let (done, flow) = emit::emit(&code, &homes, &target)?;
     if done.insns.len() as u64 > profile.limits.insns {
         return Err(BpfError::TooLong { insns: done.insns.len() as u64 });
     }
-    Ok(Program { name: f.name.clone(), insns: done.insns, relocations: done.relocations, lines: done.lines, constants })
+    let (insns, relocations, lines) = (done.insns, done.relocations, done.lines);
+    Ok(Program { name: f.name.clone(), insns, relocations, lines, constants, flow })
 }
 
 /// Appends bytes at a multiple of 8; where they begin.

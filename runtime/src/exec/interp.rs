@@ -209,6 +209,8 @@ impl<'a> Machine<'a> {
                 let (a, limit) = (self.get(*a), self.get(*limit));
                 let end = a.checked_add(self.size(*size));
                 if end.is_none_or(|end| end > limit) {
+                    let shown = inst.result.is_some_and(|v| self.f.is_shown(v));
+                    assert!(!shown, "a check with a proof holds, but {inst:?} of {} met {a} and {limit}", self.f.name);
                     return Err(self.fault(fault));
                 }
                 a

@@ -17,6 +17,7 @@ use solana_sbpf::vm::{CallFrame, Config, ContextObject, EbpfVm, ExecutionMode};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use trav_compiler::bpf::abi::{StateLayout, Status, word};
+use trav_compiler::bpf::cost::InsnBounds;
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::bpf::program::Symbol;
 use trav_compiler::bpf::target::{Areas, Context, Target};
@@ -54,6 +55,8 @@ struct Parts {
     context: Option<(Vec<u8>, Context)>,
     stack: Vec<u8>,
     frames: Vec<CallFrame>,
+    /// The instructions of the last walk: the most in one run, and all.
+    insns: InsnBounds,
 }
 
 /// Compiles a function and loads it into a machine.
@@ -103,6 +106,7 @@ pub fn prepare_for(f: &Verified, profile: &Profile) -> Result<Vm, ExecError> {
         },
         loader,
         code,
+        insns: InsnBounds { run: 0, walk: 0 },
     };
     Ok(Vm { function: f.clone(), layout, parts })
 }
@@ -114,9 +118,14 @@ impl Executor for Vm {
 
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
         super::args::check(&self.function, args)?;
+        self.parts.insns = InsnBounds { run: 0, walk: 0 };
         let trace = steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)?;
         sources.check().map_err(ExecError::Io)?;
         Ok(trace)
+    }
+
+    fn insns(&self) -> Option<InsnBounds> {
+        Some(self.parts.insns)
     }
 }
 
@@ -170,8 +179,9 @@ impl Machine for Parts {
         let mut surroundings = Surroundings { mapping, rest: INSNS_MAX };
         let mut vm = EbpfVm::new(self.loader.clone(), DIALECT, &mut surroundings, STACK_SIZE);
         vm.registers[1] = CONTEXT;
-        let (_, result) = vm.execute_program(&self.code, &mut ExecutionMode::PreferJit, &mut self.frames);
+        let (count, result) = vm.execute_program(&self.code, &mut ExecutionMode::PreferJit, &mut self.frames);
         drop(surroundings);
+        self.insns = InsnBounds { run: self.insns.run.max(count), walk: self.insns.walk + count };
         match result {
             ProgramResult::Ok(returned) => self.wanted(returned),
             ProgramResult::Err(e) => Err(broken(format!("the BPF machine stopped the program: {e}"))),
