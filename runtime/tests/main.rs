@@ -5,10 +5,12 @@ mod emitted;
 mod examples;
 mod golden;
 mod header;
+mod hostile;
 mod images;
 mod interp;
 #[cfg(feature = "kernel")]
 mod kernel;
+mod mutants;
 mod native;
 mod random;
 mod vm;
