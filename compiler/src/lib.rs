@@ -228,6 +228,8 @@ fn finish(lowered: lower::Lowered, sources: &SourceMap) -> Result<Verified, Vec<
     let proved = prove::prove(function, sources);
     let Some(mut function) = proved.function else { return Err(proved.diagnostics) };
     opt::optimise(&mut function);
+    // Last, because it speaks of the code as it stands.
+    prove::find_evidence(&mut function);
     let name = function.name.clone();
     match ir::verify::verify(function) {
         Ok(verified) => Ok(verified),

@@ -5,12 +5,14 @@ mod emitted;
 mod examples;
 mod golden;
 mod header;
+mod hostile;
 mod images;
 mod interp;
 #[cfg(feature = "kernel")]
 mod kernel;
 #[cfg(feature = "kernel")]
 mod loaders;
+mod mutants;
 mod native;
 mod random;
 mod vm;

@@ -4,7 +4,7 @@
 //! 2. [`ranges`] finds the range of each value: its claim.
 //! 3. [`discharge`] removes what the claims show, and answers the obligations, by [`evidence`] where they are of several values.
 //! 4. [`cleanup`] drops what nothing uses any more; [`shore`] tests at run time what the claims alone do not show.
-//! 5. [`evidence`] finds the tests that cannot fail because of what holds of several values together.
+//! 5. [`find_evidence`], once the code is as it stays, finds the tests that cannot fail because of what holds of several values together.
 //!
 //! Why on the IR and not on the typed tree: a value has one definition, so a fact holds for good; everything called is inlined, so
 //! one analysis sees whole walks; and what is found is written down in the form that the verifier checks.
@@ -15,6 +15,8 @@ mod essa;
 mod evidence;
 mod ranges;
 mod shore;
+
+pub use evidence::find as find_evidence;
 
 use crate::diag::Diagnostic;
 use crate::ir::Function;
@@ -48,6 +50,5 @@ pub fn prove(mut f: Function, sources: &SourceMap) -> Proved {
     ranges::find(&mut f);
     shore::shore_up(&mut f);
     cleanup::keep_slots(&mut f);
-    evidence::find(&mut f);
     Proved { function: Some(f), diagnostics: Vec::new() }
 }
