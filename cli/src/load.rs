@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use trav_compiler::diag::{Diagnostic, Severity};
 use trav_compiler::ir::verify::Verified;
-use trav_compiler::{Compilation, Loader, texts};
+use trav_compiler::{Compilation, Declarations, Loader, texts};
 
 /// The longest text that is read: far above any spec, far below the machine's memory.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
@@ -50,6 +50,11 @@ impl Spec {
     /// Compiles one traversal of it, with what fills its parameters.
     pub fn compile_for(&self, traversal: &str) -> Compilation {
         trav_compiler::compile_some(&self.name, &self.text, self, Some(traversal))
+    }
+
+    /// Its declarations, for pages about it.
+    pub fn declarations(&self) -> Declarations {
+        trav_compiler::declarations(&self.name, &self.text, self)
     }
 
     /// Compiles it.

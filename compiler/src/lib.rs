@@ -3,6 +3,7 @@
 //! Pure: no files, no kernel, no JIT. See `ARCHITECTURE.md` at the project's root.
 
 pub mod bpf;
+pub mod certificate;
 pub mod check;
 pub mod diag;
 pub mod ir;
@@ -13,10 +14,12 @@ pub mod source;
 pub mod syntax;
 pub mod texts;
 
+use check::types::{Def, ModuleId, Program, TraversalId};
 use diag::Diagnostic;
 use ir::verify::Verified;
 pub use lower::dump;
 use source::SourceMap;
+use std::collections::HashSet;
 
 /// Finds the text of modules named by `use`. The standard library is built in; this is for the user's own files.
 pub trait Loader {
@@ -31,7 +34,8 @@ pub struct Compilation {
     pub sources: SourceMap,
     /// Errors and warnings in the order of their places.
     pub diagnostics: Vec<Diagnostic>,
-    /// The traversals of the root module that have no error, in order. Empty when there is any error.
+    /// The traversals of the root module in order, and after them the walks of other modules that fill parameters of theirs, with their
+    /// path before their name. Empty when there is any error.
     pub traversals: Vec<Verified>,
 }
 
@@ -54,19 +58,20 @@ pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<
     };
     diagnostics.extend(checked.diagnostics);
     let mut traversals = Vec::new();
-    let needed = wanted.and_then(|name| needed_for(&checked.program, name));
     if diagnostics.is_empty() {
-        for i in 0..checked.program.traversals.len() {
-            let id = check::types::TraversalId(i as u32);
-            let is_root = checked.program.traversals[i].module == check::types::ModuleId(0);
-            let is_wanted = needed.as_ref().is_none_or(|ids| ids.contains(&id));
-            if !is_root || !is_wanted {
-                continue;
-            }
-            match one_traversal(&checked.program, &sources, id) {
+        let program = &checked.program;
+        let wanted = wanted.and_then(|name| traversal_of_root(program, name));
+        let mut called = HashSet::new();
+        for id in needed(program, wanted) {
+            let lowered = lower::lower(program, &sources, id);
+            called.extend(&lowered.called);
+            match finish(lowered, &sources) {
                 Ok(verified) => traversals.push(verified),
                 Err(found) => diagnostics.extend(found),
             }
+        }
+        if wanted.is_none() {
+            diagnostics.extend(lower::unused_bodies(program, &sources, &called));
         }
     }
     diagnostics.sort_by_key(|d| (d.label.span, d.code));
@@ -86,6 +91,26 @@ fn check_some(name: &str, text: &str, loader: &dyn Loader, wanted: &str) -> Opti
     let reached = check::reach::reach(file, text, wanted, &mut sources, loader)?;
     let checked = check::check_reached(reached, &mut sources, loader);
     checked.diagnostics.is_empty().then_some((sources, checked))
+}
+
+/// What a module declares.
+#[derive(Debug)]
+pub struct Declarations {
+    /// The texts.
+    pub sources: SourceMap,
+    /// The root module as written, with its comments.
+    pub syntax: syntax::ast::Module,
+    /// The declarations resolved and laid out; the root module's are those of the first module.
+    pub program: Program,
+}
+
+/// The declarations of a module and of those that it uses. Errors are [`compile`]'s to tell.
+pub fn declarations(name: &str, text: &str, loader: &dyn Loader) -> Declarations {
+    let mut sources = SourceMap::new();
+    let file = sources.add(name, text);
+    let (syntax, _) = syntax::parse(file, text);
+    let program = check::check(syntax.clone(), &mut sources, loader).program;
+    Declarations { sources, syntax, program }
 }
 
 /// A `test` item, ready to run.
@@ -148,7 +173,6 @@ pub struct Dump {
 
 /// Compiles the dump of one structure of a module, named as in the module.
 pub fn compile_dump(name: &str, text: &str, loader: &dyn Loader, structure: &str) -> Dump {
-    use check::types::{Def, ModuleId};
     let mut sources = SourceMap::new();
     let file = sources.add(name, text);
     let (module, mut diagnostics) = syntax::parse(file, text);
@@ -171,22 +195,21 @@ pub fn compile_dump(name: &str, text: &str, loader: &dyn Loader, structure: &str
     Dump { sources, diagnostics, structures, walk }
 }
 
-/// Lowers, proves and verifies one traversal.
-fn one_traversal(
-    program: &check::types::Program,
-    sources: &SourceMap,
-    id: check::types::TraversalId,
-) -> Result<Verified, Vec<Diagnostic>> {
-    finish(lower::lower(program, sources, id), sources)
+/// The traversal of the root module with this name.
+fn traversal_of_root(program: &Program, name: &str) -> Option<TraversalId> {
+    match program.modules[ModuleId(0).index()].names.get(name)? {
+        (Def::Traversal(id), _) => Some(*id),
+        _ => None,
+    }
 }
 
-/// A traversal of the root module and all that fill its parameters, and theirs.
-fn needed_for(program: &check::types::Program, name: &str) -> Option<Vec<check::types::TraversalId>> {
-    use check::types::{Def, ModuleId};
-    let (Def::Traversal(first), _) = program.modules[ModuleId(0).index()].names.get(name).copied()? else {
-        return None;
+/// The wanted traversal or else all of the root module, and after them those of other modules that fill their parameters.
+fn needed(program: &Program, wanted: Option<TraversalId>) -> Vec<TraversalId> {
+    let all = (0..program.traversals.len() as u32).map(TraversalId);
+    let mut needed: Vec<TraversalId> = match wanted {
+        Some(id) => vec![id],
+        None => all.filter(|id| program.traversals[id.index()].module == ModuleId(0)).collect(),
     };
-    let mut needed = vec![first];
     let mut at = 0;
     while let Some(id) = needed.get(at).copied() {
         for default in program.traversals[id.index()].defaults.iter().flatten() {
@@ -196,7 +219,7 @@ fn needed_for(program: &check::types::Program, name: &str) -> Option<Vec<check::
         }
         at += 1;
     }
-    Some(needed)
+    needed
 }
 
 /// Proves and verifies what was lowered.

@@ -2,6 +2,9 @@
 
 mod book;
 mod bpf;
+mod census;
+mod cost;
+mod fuzz;
 mod ir;
 mod reach;
 mod reject;

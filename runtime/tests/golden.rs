@@ -2,10 +2,11 @@
 //! expectations were worked out by hand from the bytes. Every executor runs them, and all give one trace.
 
 use crate::differential::check_all;
+use crate::header::images;
 use std::sync::Arc;
 use trav_compiler::{Loader, compile_tests};
 use trav_runtime::exec::Outcome;
-use trav_runtime::image::{MemoryImage, Sources};
+use trav_runtime::image::{Image, MemoryImage, Sources};
 
 struct NoModules;
 
@@ -13,35 +14,6 @@ impl Loader for NoModules {
     fn load(&self, _: &[&str]) -> Option<(String, String)> {
         None
     }
-}
-
-/// The image that a file's header describes: `size N`, and `at OFFSET: 0a ff "text"`.
-fn image(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for line in text.lines().filter_map(|l| l.strip_prefix("//! ")) {
-        if let Some(size) = line.strip_prefix("size ") {
-            bytes.resize(size.parse().expect("`size` has a number"), 0);
-        } else if let Some((at, content)) = line.strip_prefix("at ").and_then(|l| l.split_once(": ")) {
-            let mut at: usize = at.parse().expect("`at` has a number");
-            let mut rest = content.trim();
-            while !rest.is_empty() {
-                let (piece, next) = match rest.strip_prefix('"') {
-                    Some(quoted) => {
-                        let (word, next) = quoted.split_once('"').expect("a closing quote");
-                        (word.as_bytes().to_vec(), next)
-                    }
-                    None => {
-                        let (hex, next) = rest.split_once(' ').unwrap_or((rest, ""));
-                        (vec![u8::from_str_radix(hex, 16).expect("a byte in hexadecimal digits")], next)
-                    }
-                };
-                bytes[at..at + piece.len()].copy_from_slice(&piece);
-                at += piece.len();
-                rest = next.trim_start();
-            }
-        }
-    }
-    bytes
 }
 
 #[test]
@@ -54,9 +26,13 @@ fn golden_files_mean_what_they_say() {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         let found = compile_tests(&name, &text, &NoModules);
         assert!(found.diagnostics.is_empty(), "{name}: {:#?}", found.diagnostics);
-        let bytes = image(&text);
+        let images = images(&text);
         for test in &found.tests {
-            let sources = Sources { images: vec![Arc::new(MemoryImage::new(&bytes[..]))] };
+            let image = |source: &String| -> Arc<dyn Image> {
+                let (_, bytes) = images.iter().find(|(name, _)| name == source).expect("each source has an image");
+                Arc::new(MemoryImage::new(&bytes[..]))
+            };
+            let sources = Sources { images: test.walk.sources.iter().map(image).collect() };
             let trace = check_all(&test.walk, &[], &sources);
             if let Outcome::Fault(report) = trace.outcome {
                 let fault = &test.walk.faults[report.fault.index()];

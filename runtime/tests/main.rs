@@ -4,6 +4,7 @@ mod differential;
 mod emitted;
 mod examples;
 mod golden;
+mod header;
 mod images;
 mod interp;
 #[cfg(feature = "kernel")]

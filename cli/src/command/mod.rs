@@ -1,9 +1,11 @@
 //! The subcommands.
 
+mod bench;
 mod build;
 mod check;
 mod completions;
 mod disasm;
+mod doc;
 mod dump;
 mod explain;
 mod fmt;
@@ -38,9 +40,11 @@ pub enum Command {
     Check(check::Check),
     Build(build::Build),
     Run(run::Run),
+    Bench(bench::Bench),
     Dump(dump::Dump),
     Test(test::Test),
     Fmt(fmt::Fmt),
+    Doc(doc::Doc),
     Hooks(hooks::Hooks),
     Explain(explain::Explain),
     Disasm(disasm::Disasm),
@@ -55,9 +59,11 @@ impl Command {
             Command::Check(command) => command.run(out),
             Command::Build(command) => command.run(out),
             Command::Run(command) => command.run(out),
+            Command::Bench(command) => command.run(out),
             Command::Dump(command) => command.run(out),
             Command::Test(command) => command.run(out),
             Command::Fmt(command) => command.run(out),
+            Command::Doc(command) => command.run(out),
             Command::Hooks(command) => command.run(out),
             Command::Explain(command) => command.run(out),
             Command::Disasm(command) => command.run(out),

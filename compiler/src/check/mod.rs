@@ -104,7 +104,9 @@ impl Checker<'_> {
 /// The name in `names` that is most like `name`, if one is alike enough to be offered as a correction.
 pub fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let limit = name.len().max(3) / 3;
-    names.map(|n| (distance(name, n), n)).filter(|(d, _)| *d <= limit).min().map(|(_, n)| n)
+    // Of a name in which no letter stays, nothing is like it.
+    let alike = |d: usize| d <= limit && d < name.len();
+    names.map(|n| (distance(name, n), n)).filter(|(d, _)| alike(*d)).min().map(|(_, n)| n)
 }
 
 /// Levenshtein's distance over bytes, which is enough for a hint.

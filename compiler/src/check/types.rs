@@ -453,6 +453,13 @@ pub struct Program {
 }
 
 impl Program {
+    /// What callers call a traversal: one of the root module by its name, others with their module's path before it.
+    pub fn traversal_name(&self, id: TraversalId) -> String {
+        let def = &self.traversals[id.index()];
+        let path = &self.modules[def.module.index()].path;
+        path.iter().chain([&def.syntax.name.name]).map(String::as_str).collect::<Vec<_>>().join(".")
+    }
+
     /// The schema of a type, for callers; `None` for types that cannot leave a walk.
     pub fn schema(&self, ty: &Ty) -> Option<Schema> {
         let named = |d: &NamedBits| (d.name.clone(), d.bits, d.items.clone());

@@ -245,7 +245,16 @@ impl Lowerer<'_> {
     }
 
     fn bitwise(&mut self, op: BinaryOp, a: Num, b: Num, span: Span) -> Val {
-        if (a.1.signed && self.claim(a.0).lo < 0) != (b.1.signed && self.claim(b.0).lo < 0) {
+        let may_be_negative = |l: &Self, n: Num| n.1.signed && l.claim(n.0).lo < 0;
+        let (negative_a, negative_b) = (may_be_negative(self, a), may_be_negative(self, b));
+        if op == BinaryOp::BitAnd && negative_a != negative_b {
+            // The bits of a negative number go on to the left without end; the other's do not, so 64 of them decide.
+            let plain = |l: &mut Self, n: Num| l.reinterpret(n.0, ir::Ty::U64);
+            let (x, y) = (plain(self, a), plain(self, b));
+            let other = if negative_a { b.1 } else { a.1 };
+            return Val::Int(self.exact(BinOp::And, x, y), IntTy { signed: false, ..other });
+        }
+        if negative_a != negative_b {
             return self.error(
                 "E0301",
                 span,

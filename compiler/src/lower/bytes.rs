@@ -28,7 +28,7 @@ impl Lowerer<'_> {
         };
         let place = Place { region: Region::Data(data), generation: 0, origin: Origin::Start, index: None, disp: 0 };
         let n = b.len() as u32;
-        Val::Bytes(Bytes { place, len: Len::Const(n), max: n, display: Display::Plain })
+        Val::Bytes(Bytes { place, len: Len::Const(n), max: n, display: Display::Plain, block_offset: None })
     }
 
     pub(super) fn len_value(&mut self, len: Len) -> Value {
@@ -51,7 +51,7 @@ impl Lowerer<'_> {
         Some(self.b.slot("bytes", size.max(1)))
     }
 
-    fn at_slot(slot: Slot) -> Place {
+    pub(super) fn at_slot(slot: Slot) -> Place {
         Place { region: Region::Slot(slot), generation: 0, origin: Origin::Start, index: None, disp: 0 }
     }
 
@@ -61,7 +61,7 @@ impl Lowerer<'_> {
             return b;
         }
         self.copy(Addr { region: Region::Slot(slot), base: None, index: None, disp: 0 }, b);
-        Bytes { place: Self::at_slot(slot), ..b }
+        Bytes { place: Self::at_slot(slot), block_offset: None, ..b }
     }
 
     /// Copies bytes to an address with room for the most of them.
@@ -206,7 +206,7 @@ impl Lowerer<'_> {
             Len::Const(n) => n,
             Len::Value(v) => u32::try_from(self.claim(v).hi.clamp(0, i128::from(b.max))).unwrap_or(b.max),
         };
-        Val::Bytes(Bytes { place, len, max, display: b.display })
+        Val::Bytes(Bytes { place, len, max, ..b })
     }
 
     /// Bytes as a parameter or result of a given capacity.
@@ -253,7 +253,8 @@ impl Lowerer<'_> {
             Some(n) => Len::Const(n as u32),
             None => Len::Value(len),
         };
-        Bytes { place: view.place, len, max, display: Display::Plain }
+        let block_offset = Some(view.block_offset);
+        Bytes { place: view.place, len, max, display: Display::Plain, block_offset }
     }
 
     /// `self with checksum = 0`.
@@ -371,7 +372,7 @@ impl Lowerer<'_> {
 
     /// Runs over the bytes that both strings have.
     fn walk_bytes(&mut self, a: Bytes, b: Bytes, span: Span, body: impl FnOnce(&mut Self, Value, Value)) -> Exits {
-        let plan = Plan { assigned: Default::default(), hops: false, reads: false, span };
+        let plan = Plan::quiet(&[], span);
         let most = u64::from(a.max.min(b.max));
         self.run_loop(
             &plan,
@@ -411,12 +412,14 @@ impl Lowerer<'_> {
 
     /// So many bytes at a place, which must lie within the limit.
     pub(super) fn sized_bytes(&mut self, len: Value, display: Display, place: Place, ctx: &Context) -> Decoded {
+        let block_offset = ctx.offset_of_block(place);
         if let Some(n) = self.as_const(len)
             && let Ok(n) = u32::try_from(n)
         {
             let place = self.bounded(place, n, ctx);
             let end = self.offset_of(place.plus(n));
-            return Decoded { val: Val::Bytes(Bytes { place, len: Len::Const(n), max: n, display }), end: Some(end) };
+            let len = Len::Const(n);
+            return Decoded { val: Val::Bytes(Bytes { place, len, max: n, display, block_offset }), end: Some(end) };
         }
         let start = self.offset_of(place);
         let limit = self.good_limit(place.region, ctx);
@@ -425,7 +428,8 @@ impl Lowerer<'_> {
         let max = self.claim(len).hi.min(self.claim(limit).hi).clamp(0, i128::from(crate::check::SIZE_MAX));
         let place = Place { origin: Origin::Plain(checked), index: None, disp: 0, ..place };
         let end = self.end_of_check(checked, len);
-        Decoded { val: Val::Bytes(Bytes { place, len: Len::Value(len), max: max as u32, display }), end: Some(end) }
+        let len = Len::Value(len);
+        Decoded { val: Val::Bytes(Bytes { place, len, max: max as u32, display, block_offset }), end: Some(end) }
     }
 
     fn outside_of(&mut self, name: &str, at: Value) -> ir::FaultRef {
@@ -469,7 +473,8 @@ impl Lowerer<'_> {
             None => Len::Value(len),
         };
         let max = if let Len::Const(n) = len { n } else { max };
-        Val::Bytes(Bytes { place, len, max, display: Display::Plain })
+        let block_offset = ctx.offset_of_block(place);
+        Val::Bytes(Bytes { place, len, max, display: Display::Plain, block_offset })
     }
 
     /// The bytes from `start` to `limit`; it is corrupt to begin after it.
@@ -477,46 +482,6 @@ impl Lowerer<'_> {
         let fault = self.outside_of(name, start);
         let start = self.check(region, start, Size::Const(0), limit, fault);
         self.checked(BinOp::Sub, limit, start)
-    }
-
-    /// Text in a room of fixed size: what stands before the first zero byte.
-    pub(super) fn decode_cstr(&mut self, n: &ast::Expr, place: Place, ctx: &Context) -> Decoded {
-        let span = self.span;
-        let Decoded { val, end } = self.decode_bytes(n, Display::Plain, place, ctx);
-        let Val::Bytes(b) = val else { return Decoded { val: Val::Never, end } };
-        let plan = Plan { assigned: Default::default(), hops: false, reads: false, span };
-        let most = u64::from(b.max);
-        let exits = self.run_loop(
-            &plan,
-            |l, i| {
-                l.span = span;
-                let go = match b.len {
-                    Len::Const(_) => None,
-                    Len::Value(len) => {
-                        let inside = l.compare(CmpOp::Lt, i, len);
-                        Some(l.split_value(Some(inside)))
-                    }
-                };
-                Head { most, go }
-            },
-            |l| {
-                let i = l.turn_counter();
-                let byte = l.byte(b, i);
-                let zero = l.number(0);
-                let ended = l.compare(CmpOp::Eq, byte, zero);
-                let split = l.split_value(Some(ended));
-                l.resume(split.yes);
-                l.break_with(Val::Int(i, IntTy::plain(32, false)));
-                l.resume(split.no);
-            },
-        );
-        let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
-        self.merge(ends, span);
-        let full = self.scoped(|l| l.len_value(b.len));
-        let mut flows = exits.breaks;
-        flows.push((self.flow.clone(), Val::Int(full, IntTy::plain(32, false))));
-        let Val::Int(len, _) = self.merge(flows, span) else { return Decoded { val: Val::Never, end } };
-        Decoded { val: Val::Bytes(Bytes { len: Len::Value(len), ..b }), end }
     }
 
     fn array(
@@ -595,6 +560,31 @@ impl Lowerer<'_> {
         Decoded { val: self.array(element, place, count, None, ctx), end }
     }
 
+    /// The bytes of an array of so many scalars.
+    pub(super) fn bytes_of_array(&mut self, array: &Array) -> Option<Bytes> {
+        let n = u32::try_from(self.as_const(array.count?)?).ok()?.checked_mul(array.stride?)?;
+        let scalar = matches!(*array.element.ty, FieldTy::Scalar { .. }) && n > 0;
+        let (place, len) = (array.place, Len::Const(n));
+        scalar.then_some(Bytes { place, len, max: n, display: Display::Plain, block_offset: None })
+    }
+
+    /// Bytes of known length as an array of scalars.
+    pub(super) fn array_of_bytes(&mut self, b: Bytes, element: &FieldTy, name: String) -> Val {
+        let FieldTy::Scalar { width, .. } = element else { return Val::Never };
+        let count = self.number(i128::from(b.max / u32::from(*width)));
+        let end = self.offset_of(b.place.plus(b.max));
+        Val::Array(Rc::new(Array {
+            view: None,
+            element: FieldTyRef::new(element),
+            place: b.place,
+            count: Some(count),
+            stride: Some(u32::from(*width)),
+            limit: end,
+            limit_evident: false,
+            name,
+        }))
+    }
+
     /// `array[i]`.
     pub(super) fn element(&mut self, array: &Rc<Array>, (i, i_span): (Value, Span), span: Span) -> Val {
         if self.is_stale(array.place) {
@@ -603,7 +593,10 @@ impl Lowerer<'_> {
                 array.name
             );
             let mut d = Diagnostic::error("E0305", span, message, "its block is gone");
-            d.help = Some(format!("copy the element before the read: `let e = {};`", self.text(span)));
+            d.help = Some(format!(
+                "up to 64 bytes of numbers are kept; of {} copy the elements that are needed before the read, or read the block again",
+                array.name
+            ));
             self.report(d);
             return Val::Never;
         }
@@ -671,7 +664,8 @@ impl Lowerer<'_> {
         }
         let slot = self.b.slot(name, 2 * n);
         let zero = self.number(0);
-        Val::Buffer(Bytes { place: Self::at_slot(slot), len: Len::Value(zero), max: n, display: Display::Plain })
+        let (place, len) = (Self::at_slot(slot), Len::Value(zero));
+        Val::Buffer(Bytes { place, len, max: n, display: Display::Plain, block_offset: None })
     }
 
     /// Methods that the language has built in: `starts_with` of bytes; `append`, `truncate`, `clear` of a buffer.

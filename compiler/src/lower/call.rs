@@ -33,13 +33,9 @@ impl Lowerer<'_> {
         {
             return self.declared_item(def, name);
         }
-        // The offset of a member, whatever it is: `cell.body.offset`.
+        // The offset of a member, whatever it is: `cell.body.offset`, and `body.offset` where `cell` is `self`.
         if name.name == "offset"
-            && let ExprKind::Field(owner, member) = &*base.kind
-            && self.begins_with_variable(owner)
-            && let Val::View(view) = self.expr(owner)
-            && let Some(i) = self.program.structs[view.def.index()].by_name.get(&member.name).copied()
-            && matches!(self.program.structs[view.def.index()].members[i].kind, MemberKind::Stored { .. })
+            && let Some((view, i)) = self.stored_member(base)
         {
             return match self.place_of_member(&view, i) {
                 Some(place) => {
@@ -55,6 +51,29 @@ impl Lowerer<'_> {
         self.span = span;
         let val = self.asserted(val, base.span);
         self.project(&val, name, span)
+    }
+
+    /// The member of a view that an expression names, when it is stored and has no member `offset` of its own.
+    fn stored_member(&mut self, e: &ast::Expr) -> Option<(View, usize)> {
+        let (owner, member) = match &*e.kind {
+            ExprKind::Field(owner, member) if self.begins_with_variable(owner) => (self.expr(owner), member),
+            ExprKind::Name(member) => {
+                let base = self.frame().locals_base;
+                let locals = &self.flow.locals[base..];
+                if locals.iter().any(|l| l.name == member.name) {
+                    return None;
+                }
+                (locals.iter().rev().find(|l| l.name == "self")?.val.clone(), member)
+            }
+            _ => return None,
+        };
+        let Val::View(view) = owner else { return None };
+        let def = &self.program.structs[view.def.index()];
+        let i = *def.by_name.get(&member.name)?;
+        let MemberKind::Stored { ty, .. } = &def.members[i].kind else { return None };
+        let has_its_own = matches!(ty, FieldTy::Struct(id, _)
+            if self.program.structs[id.index()].by_name.contains_key("offset"));
+        (!has_its_own).then_some((view, i))
     }
 
     fn declared_item(&mut self, def: Def, name: &ast::Ident) -> Val {
@@ -116,6 +135,10 @@ impl Lowerer<'_> {
                 }
                 self.no_member(val, name)
             }
+            Val::Bytes(Bytes { place, block_offset: Some(block), .. }) if name.name == "offset" => {
+                let at = self.offset_of(*place);
+                Val::Int(self.checked(ir::BinOp::Add, *block, at), IntTy::U64)
+            }
             Val::Record(..) => match self.member_if_any(val, name, span) {
                 Some(v) => v,
                 None => self.no_member(val, name),
@@ -167,7 +190,8 @@ impl Lowerer<'_> {
                     || def.by_name.contains_key(&name.name)
                     || def.params.iter().any(|(n, _)| *n == name.name)
             }
-            Val::Bytes(_) | Val::Array(_) => name.name == "len",
+            Val::Bytes(b) => name.name == "len" || name.name == "offset" && b.block_offset.is_some(),
+            Val::Array(_) => name.name == "len",
             Val::Flags(_, id) => self.program.flags[id.index()].items.iter().any(|(n, _)| *n == name.name),
             Val::OneOf(arms) => arms.iter().all(|(_, v)| self.has_member(v, name)),
             _ => false,
@@ -197,7 +221,7 @@ impl Lowerer<'_> {
         view::collapse(results)
     }
 
-    fn no_member(&mut self, val: &Val, name: &ast::Ident) -> Val {
+    pub(super) fn no_member(&mut self, val: &Val, name: &ast::Ident) -> Val {
         let names: Vec<String> = match val {
             Val::View(v) => self.program.structs[v.def.index()].by_name.keys().cloned().collect(),
             Val::Record(r, _) => self.program.records[r.index()].fields.iter().map(|(n, ..)| n.clone()).collect(),
@@ -302,8 +326,12 @@ impl Lowerer<'_> {
         }
     }
 
-    /// `end`: the size of the structure, for offsets from its end.
+    /// `end`: a variable of this name, or the size of the structure, for offsets from its end.
     pub(super) fn end_of_self(&mut self, span: Span) -> Val {
+        let base = self.frame().locals_base;
+        if let Some(local) = self.flow.locals[base..].iter().rev().find(|l| l.name == "end") {
+            return local.val.clone();
+        }
         let Val::View(view) = self.self_value(span) else { return Val::Never };
         let start = self.offset_of(view.place);
         let size = self.checked(ir::BinOp::Sub, view.limit, start);
@@ -361,7 +389,7 @@ impl Lowerer<'_> {
     }
 
     /// What a callee names, if it is a fn, a method or a traversal.
-    fn callee(&mut self, callee: &ast::Expr) -> Option<Target> {
+    pub(super) fn callee(&mut self, callee: &ast::Expr) -> Option<Target> {
         let module = self.module();
         match self.program.def_of_path(module, callee) {
             Some(Def::Fn(id)) if !self.begins_with_variable(callee) => return Some(Target::Fn(id, None)),
@@ -415,61 +443,64 @@ impl Lowerer<'_> {
             Target::Fn(id, _) => FrameKind::Fn(*id),
             Target::Traversal(id) => FrameKind::Traversal(*id),
         };
-        if self.frames.iter().any(|f| f.kind == kind) || self.frames.len() > CALLS_DEEP_MAX {
-            self.error(
-                "E0604",
-                span,
-                format!("expected calls without circles, found one through `{}`", self.text(callee.span)),
-                "calls itself",
-            );
+        if self.is_circle(kind, callee, span) {
             return None;
         }
         let program = self.program;
-        let (module, params, defaults, result, body, names) = match &target {
-            Target::Fn(id, _) => {
-                let f = &program.fns[id.index()];
-                (f.module, &f.params, None, f.result.clone(), &f.syntax.body, &f.syntax.params)
-            }
+        let (params, defaults) = match &target {
+            Target::Fn(id, _) => (&program.fns[id.index()].params, None),
             Target::Traversal(id) => {
                 let t = &program.traversals[id.index()];
                 if t.stream {
-                    self.error(
-                        "E0301",
-                        span,
-                        "expected a traversal with one result, found a stream",
-                        "its rows have no place here",
-                    );
+                    let message = "expected a traversal with one result, found a stream";
+                    let d = Diagnostic::error("E0301", span, message, "its rows have no place here");
+                    self.report(d.help("run over its rows: `for row in … { … }`"));
                     return None;
                 }
-                (t.module, &t.params, Some(&t.defaults), t.result.clone(), &t.syntax.body, &t.syntax.params)
+                (&t.params, Some(&t.defaults))
             }
         };
         let values = self.arguments(params, defaults.map(Vec::as_slice), args, callee, span)?;
-        let this = if let Target::Fn(_, this) = target { this } else { None };
+        let frame = self.body_of(target, values, None);
+        self.span = span;
+        Some((frame.returns, frame.nones))
+    }
+
+    /// Whether a body is being lowered already, which is reported.
+    pub(super) fn is_circle(&mut self, kind: FrameKind, callee: &ast::Expr, span: Span) -> bool {
+        let callers = std::iter::successors(self.frames.last(), |f| f.caller.map(|i| &self.frames[i]));
+        let circle = callers.map(|f| f.kind).any(|k| k == kind) || self.frames.len() > CALLS_DEEP_MAX;
+        if circle {
+            let message = format!("expected calls without circles, found one through `{}`", self.text(callee.span));
+            self.error("E0604", span, message, "calls itself");
+        }
+        circle
+    }
+
+    /// Lowers the body of what is called on its arguments; the frame that comes back holds the flows that returned.
+    pub(super) fn body_of(&mut self, target: Target, values: Vec<Val>, sink: Option<stream::Sink>) -> Frame {
+        let program = self.program;
+        let (module, result, body, names, this, kind) = match target {
+            Target::Fn(id, this) => {
+                self.called.insert(id);
+                let f = &program.fns[id.index()];
+                (f.module, f.result.clone(), &f.syntax.body, &f.syntax.params, this, FrameKind::Fn(id))
+            }
+            Target::Traversal(id) => {
+                let t = &program.traversals[id.index()];
+                let result = if t.stream { Ty::Unit } else { t.result.clone() };
+                (t.module, result, &t.syntax.body, &t.syntax.params, None, FrameKind::Traversal(id))
+            }
+        };
         let base = self.flow.locals.len();
+        self.enter(module, kind, result, dotted_paths(body));
+        self.frames.last_mut().expect("just entered").sink = sink;
         if let Some(this) = this {
-            self.flow.locals.push(flow::Local {
-                name: "self".into(),
-                val: this,
-                mutable: false,
-                ty: None,
-                bound: None,
-            });
+            self.bind("self", this, false, None);
         }
         for (val, p) in values.into_iter().zip(names) {
             self.bind(&p.name.name, val, false, None);
         }
-        self.frames.push(Frame {
-            module,
-            locals_base: base,
-            temps_base: self.flow.temps.len(),
-            loops_base: self.loops.len(),
-            result,
-            returns: Vec::new(),
-            nones: Vec::new(),
-            kind,
-            paths: Rc::new(dotted_paths(body)),
-        });
         self.scopes.push(Scope::default());
         let val = self.block(body);
         if self.flow.reachable {
@@ -488,13 +519,11 @@ impl Lowerer<'_> {
         }
         self.flow.locals.truncate(base);
         self.scopes.pop();
-        let frame = self.frames.pop().expect("pushed above");
-        self.span = span;
-        Some((frame.returns, frame.nones))
+        self.frames.pop().expect("entered above")
     }
 
     /// The values of a call's arguments, in the order of the parameters.
-    fn arguments(
+    pub(super) fn arguments(
         &mut self,
         params: &[(String, Ty)],
         defaults: Option<&[Option<TraversalId>]>,
@@ -552,7 +581,7 @@ impl Lowerer<'_> {
 }
 
 /// What a call calls.
-enum Target {
+pub(super) enum Target {
     Fn(FnId, Option<Val>),
     Traversal(TraversalId),
 }
@@ -577,6 +606,7 @@ fn dotted(e: &ast::Expr) -> Option<String> {
     match &*e.kind {
         ExprKind::Field(base, name) => match &*base.kind {
             ExprKind::Name(n) => Some(format!("{}.{}", n.name, name.name)),
+            ExprKind::End => Some(format!("end.{}", name.name)),
             _ => Some(format!("{}.{}", dotted(base)?, name.name)),
         },
         _ => None,
@@ -620,7 +650,7 @@ pub(super) fn for_each_child(e: &ast::Expr, f: &mut dyn FnMut(&ast::Expr)) {
             f(callee);
             args.iter().for_each(|(_, a)| f(a));
         }
-        ExprKind::Record { fields, .. } => fields.iter().for_each(|(_, e)| f(e)),
+        ExprKind::Record { fields, rest, .. } => fields.iter().map(|(_, e)| e).chain(rest).for_each(f),
         ExprKind::In(a, r) => {
             f(a);
             f(&r.start);

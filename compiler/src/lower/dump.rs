@@ -41,17 +41,7 @@ pub fn lower_dump(program: &Program, sources: &SourceMap, id: StructId) -> (Lowe
     let fields = ROW.iter().map(|n| (n.to_string(), word())).collect();
     l.b.set_result(Schema::Record { name: "Row".into(), fields }, true);
     l.b.function_mut().sources = program.sources.clone();
-    l.frames.push(Frame {
-        module: def.module,
-        locals_base: 0,
-        temps_base: 0,
-        loops_base: 0,
-        result: Ty::Unit,
-        returns: Vec::new(),
-        nones: Vec::new(),
-        kind: FrameKind::Root,
-        paths: Rc::new(Vec::new()),
-    });
+    l.enter(def.module, FrameKind::Root, Ty::Unit, Vec::new());
     l.dump_body(id);
     if l.flow.reachable {
         l.b.ret();
@@ -300,7 +290,7 @@ impl Lowerer<'_> {
         self.set_hidden(index, Val::Int(zero, IntTy::U64));
         let Val::Array(array) = self.hidden("#array") else { return };
         let assigned = [INDEX_OUTER, INDEX_INNER].iter().map(|s| s.to_string()).collect();
-        let plan = Plan { assigned, hops: true, reads: false, span };
+        let plan = Plan { assigned, hops: true, reads: false, outer: Vec::new(), span };
         let exits = self.dump_over_array(&array, plan, index, element, depth);
         let flows = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
         self.merge(flows, span);

@@ -10,6 +10,7 @@ impl Lowerer<'_> {
         if self.too_large(e.span) {
             return Val::Never;
         }
+        self.expressions_left -= 1;
         self.span = e.span;
         match &*e.kind {
             ExprKind::Int(n) => self.literal(i128::from(*n)),
@@ -30,7 +31,7 @@ impl Lowerer<'_> {
             ExprKind::Index(base, index) => self.index(base, index, e.span),
             ExprKind::Slice(base, from, to) => self.slice(base, from.as_ref(), to.as_ref(), e.span),
             ExprKind::Call { callee, args } => self.call(callee, args, e.span),
-            ExprKind::Record { path, fields } => self.record(path, fields, e.span),
+            ExprKind::Record { path, fields, rest } => self.record(path, fields, rest.as_ref(), e.span),
             ExprKind::Unary(op, a) => self.unary(*op, a, e.span),
             ExprKind::Binary(op, a, b) => self.binary(*op, a, b, e.span),
             ExprKind::In(a, range) => self.contained(a, range, e.span),
@@ -52,11 +53,13 @@ impl Lowerer<'_> {
         if let Some(local) = self.flow.locals[base..].iter().rev().find(|l| l.name == name.name) {
             return local.val.clone();
         }
-        let this = self.flow.locals[base..].iter().rev().find(|l| l.name == "self").map(|l| l.val.clone());
-        if let Some(this) = this
-            && let Some(val) = self.member_if_any(&this, name, name.span)
-        {
-            return val;
+        if let Some(this) = self.flow.locals[base..].iter().rev().find(|l| l.name == "self").map(|l| l.val.clone()) {
+            if let Some(val) = self.member_if_any(&this, name, name.span) {
+                return val;
+            }
+            if name.name == "offset" && matches!(this, Val::View(_)) {
+                return self.project(&this, name, name.span);
+            }
         }
         let module = self.module();
         match self.program.modules[module.index()].names.get(&name.name).map(|(d, _)| *d) {
@@ -127,7 +130,24 @@ impl Lowerer<'_> {
                 other => self.mismatch(a.span, "a bool", &other),
             },
             UnaryOp::Neg => self.num(val, a.span).map_or(Val::Never, |n| self.negate(n, span)),
-            UnaryOp::Complement => self.num(val, a.span).map_or(Val::Never, |n| self.complement(n)),
+            // A number without a type has as many bits as there are, as in constants: `x & ~0x1f` keeps the high ones.
+            UnaryOp::Complement => match self.num(val, a.span) {
+                Some((v, _)) if self.is_untyped(a) => self.complement((v, IntTy::plain(64, false))),
+                n => n.map_or(Val::Never, |n| self.complement(n)),
+            },
+        }
+    }
+
+    /// Whether an expression is a number written down, or the name of a constant without a type.
+    fn is_untyped(&self, e: &ast::Expr) -> bool {
+        match &*e.kind {
+            ExprKind::Int(_) => true,
+            ExprKind::Name(name) => {
+                let is_local = self.flow.locals[self.frame().locals_base..].iter().any(|l| l.name == name.name);
+                let def = self.program.modules[self.module().index()].names.get(&name.name);
+                matches!(def, Some((Def::Const(id), _)) if !is_local && self.program.consts[id.index()].ty.is_none())
+            }
+            _ => false,
         }
     }
 
@@ -210,8 +230,9 @@ impl Lowerer<'_> {
                 let (x, y) = (*x, *y);
                 if swap { self.compare_bytes(ir_op, y, x, span) } else { self.compare_bytes(ir_op, x, y, span) }
             }
-            (Val::Option(present, inner), Val::None) | (Val::None, Val::Option(present, inner)) if equality => {
-                let _ = inner;
+            // What a call gives may be known to be nothing.
+            (Val::None, Val::None) if equality => Val::Bool(self.truth(ir_op == CmpOp::Eq)),
+            (Val::Option(present, _), Val::None) | (Val::None, Val::Option(present, _)) if equality => {
                 let present = *present;
                 Val::Bool(if ir_op == CmpOp::Ne { present } else { self.not(present) })
             }
@@ -302,7 +323,13 @@ impl Lowerer<'_> {
     }
 
     /// `Mapping { start: …, … }`.
-    fn record(&mut self, path: &[ast::Ident], fields: &[(ast::Ident, ast::Expr)], span: Span) -> Val {
+    fn record(
+        &mut self,
+        path: &[ast::Ident],
+        fields: &[(ast::Ident, ast::Expr)],
+        rest: Option<&ast::Expr>,
+        span: Span,
+    ) -> Val {
         let module = self.module();
         let named = Rc::new(path_expr(path));
         let Some(Def::Record(id)) = self.program.def_of_path(module, &named) else {
@@ -334,14 +361,20 @@ impl Lowerer<'_> {
             self.flow.temps.push(val);
             held += 1;
         }
+        let rest = rest.map(|e| {
+            let val = self.expr(e);
+            self.coerce(val, &Ty::Record(id), e.span)
+        });
         let values = self.flow.temps.split_off(self.flow.temps.len() - held);
         let mut out = Vec::new();
-        for (name, ty, _) in &def.fields {
+        for (i, (name, ty, _)) in def.fields.iter().enumerate() {
             let given = fields.iter().zip(&values).find(|((n, _), _)| n.name == *name);
-            match given {
-                Some(((_, e), v)) => out.push(self.coerce(v.clone(), ty, e.span)),
-                None if matches!(ty, Ty::Option(_)) => out.push(self.coerce(Val::None, ty, span)),
-                None => {
+            match (given, &rest) {
+                (Some(((_, e), v)), _) => out.push(self.coerce(v.clone(), ty, e.span)),
+                (None, Some(Val::Record(_, others))) => out.push(others[i].clone()),
+                (None, Some(_)) => return Val::Never,
+                (None, None) if matches!(ty, Ty::Option(_)) => out.push(self.coerce(Val::None, ty, span)),
+                (None, None) => {
                     let message = format!("expected all fields of {}, found no `{name}`", def.name);
                     self.error("E0205", span, message, "not complete");
                     return Val::Never;
@@ -375,17 +408,7 @@ impl Lowerer<'_> {
     /// Evaluates `f` in the scope of a structure's or record's members.
     pub(super) fn in_member_scope<T>(&mut self, module: ModuleId, this: Val, f: impl FnOnce(&mut Self) -> T) -> T {
         let base = self.flow.locals.len();
-        self.frames.push(Frame {
-            module,
-            locals_base: base,
-            temps_base: self.flow.temps.len(),
-            loops_base: self.loops.len(),
-            result: Ty::Unit,
-            returns: Vec::new(),
-            nones: Vec::new(),
-            kind: FrameKind::Member,
-            paths: Rc::new(Vec::new()),
-        });
+        self.enter(module, FrameKind::Member, Ty::Unit, Vec::new());
         self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None, bound: None });
         let span = self.span;
         let out = f(self);

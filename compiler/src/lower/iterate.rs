@@ -56,9 +56,13 @@ impl Lowerer<'_> {
                         plan.assigned.insert(CURSOR.into());
                         self.iterate_seq(&array, start, plan, |l, x, _| body(l, x))
                     }
+                    Val::Bytes(b) | Val::Buffer(b) => self.iterate_bytes(b, plan, |l, x| {
+                        l.name_value(&x, name);
+                        body(l, x);
+                    }),
                     Val::Never => self.iterate_nothing(plan, body),
                     other => {
-                        self.mismatch(e.span, "a range, an array or a seq", &other);
+                        self.mismatch(e.span, "a range, an array, a seq or bytes", &other);
                         self.iterate_nothing(plan, body)
                     }
                 }
@@ -93,6 +97,19 @@ impl Lowerer<'_> {
             let before = l.checked(BinOp::Mul, i, stride);
             let at = l.checked(BinOp::Add, first, before);
             body(l, element, at);
+        });
+        self.drop_hidden(exits)
+    }
+
+    fn iterate_bytes(&mut self, b: Bytes, plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
+        let span = plan.span;
+        let zero = self.number(0);
+        let len = self.len_value(b.len);
+        self.bind(ELEMENTS, Val::Bytes(b), false, None);
+        let exits = self.iterate_range(zero, len, INDEX, plan, |l, i| {
+            let (Val::Bytes(b), Val::Int(i, _)) = (l.hidden(ELEMENTS), i) else { return };
+            let byte = l.byte_at(b, (i, span), span);
+            body(l, byte);
         });
         self.drop_hidden(exits)
     }
@@ -251,6 +268,20 @@ impl Lowerer<'_> {
         self.drop_hidden(exits)
     }
 
+    /// Where a `seq` of so many elements ends: all are looked at.
+    pub(super) fn end_of_row(&mut self, array: &Rc<Array>, span: Span) -> Option<Value> {
+        let start = self.offset_of(array.place);
+        self.bind(ROW_END, Val::Int(start, IntTy::U64), true, Some(Ty::Int(IntTy::U64)));
+        let exits = self.iterate_seq(array, None, Plan::quiet(&[CURSOR, ROW_END], span), |l, _, _| {
+            let end = l.hidden(CURSOR);
+            l.set_hidden(ROW_END, end);
+        });
+        let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
+        self.merge(ends, span);
+        let end = self.flow.locals.pop().map(|l| l.val);
+        if let Some(Val::Int(end, _)) = end { Some(end) } else { None }
+    }
+
     /// `for part in text.split('/')`: the pieces between the separators, as many as there are separators and one more.
     fn iterate_split(
         &mut self,
@@ -306,7 +337,7 @@ impl Lowerer<'_> {
 
     /// The index of the first byte from `start` on that is `mark`, or the length.
     fn position_of(&mut self, b: Bytes, start: Value, mark: Value, span: Span) -> Value {
-        let plan = Plan { assigned: Default::default(), hops: false, reads: false, span };
+        let plan = Plan::quiet(&[], span);
         let most = u64::from(b.max);
         let len = self.len_value(b.len);
         let exits = self.run_loop(
@@ -401,6 +432,7 @@ fn split_call(e: &ast::Expr) -> Option<(&ast::Expr, &ast::Expr)> {
 const MARK: &str = "#mark";
 pub(super) const ELEMENTS: &str = "#elements";
 const CURSOR: &str = "#cursor";
+const ROW_END: &str = "#end of row";
 const INDEX: &str = "#index";
 const START: &str = "#start";
 const END: &str = "#end";
@@ -412,9 +444,37 @@ pub(super) struct Scan<'p> {
     pub assigned: HashSet<String>,
     pub hops: bool,
     pub reads: bool,
+    /// Whether it may give a row.
+    pub emits: bool,
+    /// Traversals being looked at, to stop at a circle.
+    pub within: Vec<TraversalId>,
 }
 
 impl Scan<'_> {
+    /// A traversal that is called with so many arguments reads when it or one that fills a parameter does.
+    fn called(&mut self, id: TraversalId, given: usize) {
+        if self.reads || self.within.contains(&id) {
+            return;
+        }
+        let program = self.program;
+        let def = &program.traversals[id.index()];
+        let mut inner = Scan {
+            program,
+            module: def.module,
+            assigned: HashSet::new(),
+            hops: false,
+            reads: false,
+            emits: false,
+            within: self.within.iter().copied().chain([id]).collect(),
+        };
+        inner.block(&def.syntax.body);
+        if given < def.params.len() {
+            def.defaults.iter().flatten().for_each(|d| inner.called(*d, 0));
+        }
+        self.hops |= inner.hops;
+        self.reads |= inner.reads;
+    }
+
     pub fn block(&mut self, b: &ast::BlockExpr) {
         b.stmts.iter().for_each(|s| self.stmt(s));
         b.value.iter().for_each(|e| self.expr(e));
@@ -425,8 +485,8 @@ impl Scan<'_> {
             StmtKind::Let(_, _, e) | StmtKind::Expr(e) | StmtKind::Require(e, _) | StmtKind::Assert(e) => self.expr(e),
             StmtKind::Var(_, _, e) | StmtKind::Return(e) => e.iter().for_each(|e| self.expr(e)),
             StmtKind::Assign(place, _, e) => {
-                if let ExprKind::Name(n) = &*place.kind {
-                    self.assigned.insert(n.name.clone());
+                if let Some((name, _)) = stmt::assigned_place(place) {
+                    self.assigned.insert(name.name.clone());
                 }
                 self.expr(e);
             }
@@ -441,7 +501,7 @@ impl Scan<'_> {
             }
             StmtKind::Break | StmtKind::Continue | StmtKind::Fail(_) => {}
             StmtKind::Emit(e) => {
-                self.hops = true;
+                (self.hops, self.emits) = (true, true);
                 self.expr(e);
             }
         }
@@ -463,9 +523,9 @@ impl Scan<'_> {
     pub fn expr(&mut self, e: &ast::Expr) {
         match &*e.kind {
             ExprKind::Read { .. } | ExprKind::Follow(_) => (self.hops, self.reads) = (true, true),
-            ExprKind::Call { callee, .. } => {
-                if matches!(self.program.def_of_path(self.module, callee), Some(Def::Traversal(_))) {
-                    (self.hops, self.reads) = (true, true);
+            ExprKind::Call { callee, args } => {
+                if let Some(Def::Traversal(id)) = self.program.def_of_path(self.module, callee) {
+                    self.called(id, args.len());
                 }
                 // A buffer's methods change it.
                 if let ExprKind::Field(base, method) = &*callee.kind

@@ -33,7 +33,17 @@ pub(super) struct Plan {
     pub hops: bool,
     /// Whether it may read a block: the current one is then gone.
     pub reads: bool,
+    /// Positions of variables of callers that a row's receiver assigns.
+    pub outer: Vec<usize>,
     pub span: Span,
+}
+
+impl Plan {
+    /// Of a loop that neither reads nor emits, and changes only these hidden variables.
+    pub fn quiet(assigned: &[&str], span: Span) -> Plan {
+        let assigned = assigned.iter().map(|s| s.to_string()).collect();
+        Plan { assigned, hops: false, reads: false, outer: Vec::new(), span }
+    }
 }
 
 /// The ways out of a loop.
@@ -57,6 +67,17 @@ pub(super) struct Head {
 }
 
 impl LoopFrame {
+    /// What receives the rows of a stream, as a loop: it has no counter, and a turn for each row.
+    pub fn of_rows(locals: usize, temps: usize) -> Self {
+        let (breaks, continues) = (Vec::new(), Vec::new());
+        LoopFrame { locals, temps, turn_locals: locals, counter: Value(0), step: u32::MAX, breaks, continues }
+    }
+
+    /// The flows that left it by `break`, and those that end its turn by `continue`.
+    pub fn ways_out(self) -> (Vec<Flow>, Vec<Flow>) {
+        (self.breaks.into_iter().map(|(f, _)| f).collect(), self.continues)
+    }
+
     /// The counter as it is known in a flow: past a hop, as the hidden variable that carried it.
     pub fn counter_at(&self, flow: &Flow) -> Value {
         if flow.step == self.step {
@@ -124,7 +145,13 @@ impl Lowerer<'_> {
             let below = self.pure(crate::ir::Op::Refine { a: counter, cond: turn, sense: true }, ir::Ty::U64);
             self.set_hidden(COUNTER, Val::Int(below, IntTy::U64));
         }
+        self.scopes.push(Scope::default());
         body(self);
+        let scope = self.scopes.pop().expect("just pushed");
+        // What a body emitted that some turns leave by `continue` does not dominate the end of the turn.
+        if self.loops.last().is_some_and(|l| l.continues.is_empty()) {
+            self.absorb(scope);
+        }
         self.close(header, plan, most);
         self.scopes.pop();
         self.scopes.pop();
@@ -146,7 +173,7 @@ impl Lowerer<'_> {
     }
 
     /// A flow with what lives through a turn of the innermost loop.
-    fn cut_turn(&self) -> Flow {
+    pub(super) fn cut_turn(&self) -> Flow {
         let frame = self.loops.last().expect("in a loop");
         let mut flow = self.flow.clone();
         flow.locals.truncate(frame.turn_locals);
@@ -211,8 +238,7 @@ impl Lowerer<'_> {
             let old_val = local.map_or_else(|| &old.temps[i - old.locals.len()], |l| &l.val).clone();
             let mut new = old_val.clone();
             if assigned || plan.hops {
-                let ty = local.and_then(|l| l.ty.clone());
-                let bound = local.and_then(|l| l.bound);
+                let ranges = local.map_or_else(Vec::new, assigned_ranges);
                 let mut column = at;
                 new.map_parts(&mut |v| {
                     // Two variables that hold one value go on holding one: relations between them stay known.
@@ -222,7 +248,8 @@ impl Lowerer<'_> {
                         (None, None) => {
                             params.push(column);
                             args.push(v);
-                            self.header_param(block, v, assigned, ty.as_ref(), bound)
+                            let loose = ranges.get(column - at).copied().flatten();
+                            self.header_param(block, v, assigned, loose)
                         }
                     };
                     if !assigned {
@@ -259,14 +286,10 @@ impl Lowerer<'_> {
         Header { block, counter, flow, params, disk_param }
     }
 
-    fn header_param(&mut self, block: Block, v: Value, assigned: bool, ty: Option<&Ty>, bound: Option<Range>) -> Value {
-        let shown = self.range(v);
+    /// `loose` is what every turn's value of an assigned variable is sure to be.
+    fn header_param(&mut self, block: Block, v: Value, assigned: bool, loose: Option<Range>) -> Value {
         let data = self.b.function().value(v).clone();
-        let range = match (assigned, ty) {
-            (false, _) => shown,
-            (true, Some(Ty::Int(t))) => bound.unwrap_or(t.range()),
-            (true, _) => Range::of(data.ty),
-        };
+        let range = if assigned { loose.unwrap_or(Range::of(data.ty)) } else { self.range(v) };
         let p = self.b.block_param(block, data.ty, range);
         if let Some(name) = &data.name {
             self.b.set_name(p, name);
@@ -326,6 +349,9 @@ impl Lowerer<'_> {
 
     fn assigned_here(&self, plan: &Plan, i: usize) -> bool {
         let l = &self.flow.locals[i];
+        if plan.outer.contains(&i) {
+            return true;
+        }
         // The innermost variable of a name is the one that the body assigns.
         l.mutable
             && plan.assigned.contains(&l.name)
@@ -531,6 +557,26 @@ impl Lowerer<'_> {
             }
             (val, _) => val,
         }
+    }
+}
+
+/// What is sure of each part of a variable, whatever is assigned to it: what its type holds.
+fn assigned_ranges(local: &flow::Local) -> Vec<Option<Range>> {
+    fn of_record(val: &Val, out: &mut Vec<Option<Range>>) {
+        match val {
+            Val::Int(_, t) => out.push(Some(t.range())),
+            Val::Record(_, fields) => fields.iter().for_each(|f| of_record(f, out)),
+            other => out.extend(other.parts().iter().map(|_| None)),
+        }
+    }
+    match (&local.ty, &local.val) {
+        (Some(Ty::Int(t)), _) => vec![Some(local.bound.unwrap_or(t.range()))],
+        (_, record @ Val::Record(..)) => {
+            let mut out = Vec::new();
+            of_record(record, &mut out);
+            out
+        }
+        _ => Vec::new(),
     }
 }
 

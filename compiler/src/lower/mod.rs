@@ -26,7 +26,10 @@ mod loops;
 mod read;
 mod search;
 mod stmt;
+mod stream;
+mod text;
 mod unify;
+mod unused;
 mod value;
 mod varint;
 mod view;
@@ -41,12 +44,15 @@ use emit::Scope;
 use flow::Flow;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+pub(crate) use unused::unused_bodies;
 use value::*;
 
 /// Inlining deeper than this is refused: a circle of calls, or nearly one.
 const CALLS_DEEP_MAX: usize = 48;
 /// A traversal that grows past this many IR values is refused rather than compiled for minutes.
 const VALUES_MAX: usize = 400_000;
+/// So many expressions are lowered for one traversal at most, each time that they are put somewhere: what has errors makes no values.
+const EXPRESSIONS_MAX: u32 = 2_000_000;
 
 /// A traversal being lowered.
 pub struct Lowerer<'a> {
@@ -71,7 +77,11 @@ pub struct Lowerer<'a> {
     body_types: Vec<Rc<FieldTy>>,
     next_step: u32,
     next_generation: u32,
-    /// The leaf with which the next scalar or bytes argument begins.
+    /// Expressions that may still be lowered.
+    expressions_left: u32,
+    /// The functions that were inlined.
+    called: HashSet<FnId>,
+    /// The place in the spec of what is emitted.
     span: Span,
     /// What the traversal gives back.
     result: Ty,
@@ -99,6 +109,10 @@ struct Frame {
     kind: FrameKind,
     /// The dotted paths in this body.
     paths: Rc<Vec<(String, Span)>>,
+    /// Where the rows go of a stream that was called.
+    sink: Option<stream::Sink>,
+    /// The frame of the body that called it.
+    caller: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,27 +133,20 @@ pub struct Lowered {
     pub function: Option<ir::Function>,
     /// What was wrong.
     pub diagnostics: Vec<Diagnostic>,
+    /// The functions that it calls.
+    pub called: HashSet<FnId>,
 }
 
 /// Lowers one traversal of a program without errors in its declarations.
 pub fn lower(program: &Program, sources: &SourceMap, id: TraversalId) -> Lowered {
     let def = &program.traversals[id.index()];
     let syntax = def.syntax.clone();
-    let mut l = Lowerer::new(program, sources, &syntax.name.name, def.result.clone(), def.stream, syntax.span);
+    let mut l =
+        Lowerer::new(program, sources, &program.traversal_name(id), def.result.clone(), def.stream, syntax.span);
     l.b.function_mut().result = program.schema(&def.result).unwrap_or(ir::schema::Schema::Unit);
     l.b.function_mut().stream = def.stream;
     l.b.function_mut().sources = program.sources.clone();
-    l.frames.push(Frame {
-        module: def.module,
-        locals_base: 0,
-        temps_base: 0,
-        loops_base: 0,
-        result: def.result.clone(),
-        returns: Vec::new(),
-        nones: Vec::new(),
-        kind: FrameKind::Root,
-        paths: Rc::new(call::dotted_paths(&syntax.body)),
-    });
+    l.enter(def.module, FrameKind::Root, def.result.clone(), call::dotted_paths(&syntax.body));
     l.take_arguments(def, &syntax);
     let value = l.block(&syntax.body);
     if l.flow.reachable {
@@ -153,17 +160,7 @@ pub fn lower_test(program: &Program, sources: &SourceMap, test: &ast::Test) -> L
     let mut l = Lowerer::new(program, sources, &test.name, Ty::Unit, false, test.span);
     l.in_test = true;
     l.b.function_mut().sources = program.sources.clone();
-    l.frames.push(Frame {
-        module: ModuleId(0),
-        locals_base: 0,
-        temps_base: 0,
-        loops_base: 0,
-        result: Ty::Unit,
-        returns: Vec::new(),
-        nones: Vec::new(),
-        kind: FrameKind::Root,
-        paths: Rc::new(call::dotted_paths(&test.body)),
-    });
+    l.enter(ModuleId(0), FrameKind::Root, Ty::Unit, call::dotted_paths(&test.body));
     l.block(&test.body);
     if l.flow.reachable {
         l.b.ret();
@@ -194,6 +191,8 @@ impl<'a> Lowerer<'a> {
             body_types: Vec::new(),
             next_step: 1,
             next_generation: 1,
+            expressions_left: EXPRESSIONS_MAX,
+            called: HashSet::new(),
             span,
             result,
             stream,
@@ -202,25 +201,41 @@ impl<'a> Lowerer<'a> {
         }
     }
 
+    /// Begins a body; what is bound from here on belongs to it.
+    fn enter(&mut self, module: ModuleId, kind: FrameKind, result: Ty, paths: Vec<(String, Span)>) {
+        self.frames.push(Frame {
+            module,
+            locals_base: self.flow.locals.len(),
+            temps_base: self.flow.temps.len(),
+            loops_base: self.loops.len(),
+            result,
+            returns: Vec::new(),
+            nones: Vec::new(),
+            kind,
+            paths: Rc::new(paths),
+            sink: None,
+            caller: self.frames.len().checked_sub(1),
+        });
+    }
+
     /// Declares the parameters and checks what their types promise.
     fn take_arguments(&mut self, def: &TraversalDef, syntax: &ast::Traversal) {
-        let mut offset = 0;
         for (i, (name, ty)) in def.params.iter().enumerate() {
-            let Some(schema) = self.program.schema(ty) else { continue };
-            let leaves = schema.leaves(name, offset);
-            offset += schema.size();
-            let first = self.b.function_mut().args.len() as u32;
-            self.b.function_mut().args.extend(leaves);
-            let default = def.defaults[i].map(|t| self.program.traversals[t.index()].syntax.name.name.clone());
-            self.b.function_mut().params.push(ir::Param { name: name.clone(), schema, default });
-            let mut leaf = first;
             self.span = syntax.params[i].name.span;
-            let val = self.argument(ty, &mut leaf, name);
+            let default = def.defaults[i].map(|t| self.program.traversal_name(t));
+            let Some(val) = self.take_argument(name, ty, default) else { continue };
             self.bind(name, val, false, None);
             self.span = syntax.params[i].name.span;
             let val = self.flow.locals.last().expect("just bound").val.clone();
             self.check_record_conditions(&val);
         }
+    }
+
+    /// Declares one parameter; none for a type that no caller can give.
+    fn take_argument(&mut self, name: &str, ty: &Ty, default: Option<String>) -> Option<Val> {
+        let schema = self.program.schema(ty)?;
+        let mut leaf = self.b.param(name, schema, default).start;
+        Some(self.argument(ty, &mut leaf, name))
     }
 
     /// The value of the arguments from leaf `leaf` on.
@@ -259,7 +274,7 @@ impl<'a> Lowerer<'a> {
                     Len::Value(v)
                 };
                 *leaf += 1;
-                Val::Bytes(Bytes { place, len, max: *max, display: *display })
+                Val::Bytes(Bytes { place, len, max: *max, display: *display, block_offset: None })
             }
             Ty::Record(r) => {
                 let program = self.program;
@@ -298,7 +313,7 @@ impl<'a> Lowerer<'a> {
         let failed = self.diagnostics.iter().any(|d| d.severity == crate::diag::Severity::Error);
         self.b.end_open_blocks();
         let function = (!failed).then(|| self.b.finish());
-        Lowered { function, diagnostics: self.diagnostics }
+        Lowered { function, diagnostics: self.diagnostics, called: self.called }
     }
 
     fn frame(&self) -> &Frame {
@@ -383,15 +398,13 @@ impl<'a> Lowerer<'a> {
     }
 
     fn too_large(&mut self, span: Span) -> bool {
-        if self.b.function().values.len() <= VALUES_MAX {
+        if self.b.function().values.len() <= VALUES_MAX && self.expressions_left > 0 {
             return false;
         }
-        self.error(
-            "E0603",
-            span,
-            "expected a traversal of a reasonable size",
-            "everything it calls, inlined, is too large",
-        );
+        if !self.diagnostics.iter().any(|d| d.code == "E0603") {
+            let message = "expected a traversal of a reasonable size";
+            self.error("E0603", span, message, "everything it calls, inlined, is too large");
+        }
         true
     }
 }

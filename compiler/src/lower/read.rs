@@ -7,6 +7,15 @@ use crate::ir::{FaultKind, FoundAs, SourceId, Value};
 /// Bytes of at most this length are kept over a read; longer ones must be used before it.
 const KEPT_BYTES_MAX: u32 = 64;
 
+/// From which source a block is read.
+#[derive(Clone, Copy)]
+enum ReadFrom {
+    /// A known one.
+    One(SourceId),
+    /// `device[i]`: one of so many from the first on, by an index that was shown to be below their number.
+    Of(SourceId, u32, Value),
+}
+
 impl Lowerer<'_> {
     /// `read T(args) at OFFSET [from SOURCE]`.
     pub(super) fn read(&mut self, ty: &ast::Type, at: &ast::Expr, from: Option<&ast::Expr>, span: Span) -> Val {
@@ -18,7 +27,12 @@ impl Lowerer<'_> {
         self.flow.temps.extend(args);
         let offset = self.expr(at);
         let offset = self.unsigned(offset, at.span);
+        self.flow.temps.push(offset.map_or(Val::Never, |v| Val::Int(v, IntTy::U64)));
         let source = self.source(from);
+        let offset = match self.flow.temps.pop() {
+            Some(Val::Int(v, _)) => Some(v),
+            _ => None,
+        };
         let mut kept = self.flow.temps.split_off(held);
         let (Some(offset), Some(source)) = (offset, source) else { return Val::Never };
         let args = kept.split_off(1);
@@ -32,7 +46,7 @@ impl Lowerer<'_> {
         len: Value,
         args: Vec<Val>,
         offset: Value,
-        source: SourceId,
+        source: ReadFrom,
         (ty_span, span): (Span, Span),
     ) -> Val {
         if let FrameKind::Fn(_) | FrameKind::Member = self.frame().kind {
@@ -75,12 +89,36 @@ impl Lowerer<'_> {
         }
         self.carry(Some((len, min)), |l, block, args| {
             l.b.set_span(span);
-            l.b.hop(source, offset, len, ir::Target::new(block, &args), fault);
+            let to = ir::Target::new(block, &args);
+            match source {
+                ReadFrom::One(source) => l.b.hop(source, offset, len, to, fault),
+                ReadFrom::Of(first, count, index) => {
+                    l.hop_from(index, (first.0, first.0 + count - 1), first.0, &mut |l, source| {
+                        l.b.hop(SourceId(source), offset, len, to.clone(), fault);
+                    });
+                }
+            }
         });
         let at = self.flow.temps.len() - count;
         let args = self.flow.temps.split_off(at);
         let Some(Val::Int(offset, _)) = self.flow.temps.pop() else { return Val::Never };
         self.view_of_block(stored, args, offset, span)
+    }
+
+    /// Branches on an index until one source is left (from `low` to `high`, of which `first` has the index 0), and ends each way.
+    fn hop_from(&mut self, index: Value, (low, high): (u32, u32), first: u32, end: &mut dyn FnMut(&mut Self, u32)) {
+        if low == high {
+            return end(self, low);
+        }
+        let middle = low + (high - low).div_ceil(2);
+        let bound = self.push_op(ir::Op::Const(u64::from(middle - first)), ir::Ty::U64);
+        let lower = self.push_op(ir::Op::Compare { op: ir::CmpOp::Lt, a: index, b: bound }, ir::Ty::Bool);
+        let (yes, no) = (self.b.block(), self.b.block());
+        self.b.branch(lower, ir::Target::new(yes, &[]), ir::Target::new(no, &[]));
+        self.b.switch_to(yes);
+        self.hop_from(index, (low, middle - 1), first, end);
+        self.b.switch_to(no);
+        self.hop_from(index, (middle, high), first, end);
     }
 
     /// What a read gives: the structure at the start of the new block.
@@ -190,22 +228,25 @@ impl Lowerer<'_> {
         size
     }
 
-    fn source(&mut self, from: Option<&ast::Expr>) -> Option<SourceId> {
-        let Some(from) = from else { return Some(SourceId(0)) };
+    fn source(&mut self, from: Option<&ast::Expr>) -> Option<ReadFrom> {
+        let Some(from) = from else { return Some(ReadFrom::One(SourceId(0))) };
         let module = self.module();
         let (name, index) = match &*from.kind {
             ast::ExprKind::Index(base, index) => (base, Some(index)),
             _ => (from, None),
         };
         match (self.program.def_of_path(module, name), index) {
-            (Some(Def::Source(first, None)), None) => Some(SourceId(first)),
-            (Some(Def::Source(first, Some(n))), Some(index)) => match self.program.const_int(module, index) {
-                Ok(i) if (0..i128::from(n)).contains(&i) => Some(SourceId(first + i as u32)),
-                _ => {
-                    self.error("E0302", index.span, format!("expected a constant below {n}"), "which source?");
-                    None
-                }
-            },
+            (Some(Def::Source(first, None)), None) => Some(ReadFrom::One(SourceId(first))),
+            (Some(Def::Source(first, Some(n))), Some(index)) => {
+                let val = self.expr(index);
+                let i = self.unsigned(val, index.span)?;
+                self.span = index.span;
+                self.prove_index(i, u64::from(n), index.span);
+                Some(match self.as_const(i) {
+                    Some(i) => ReadFrom::One(SourceId(first + (i as u32).min(n - 1))),
+                    None => ReadFrom::Of(SourceId(first), n, i),
+                })
+            }
             _ => {
                 self.error(
                     "E0201",
@@ -234,8 +275,9 @@ impl Lowerer<'_> {
                 let start = self.offset_of(b.place);
                 let len = self.len_value(b.len);
                 let limit = self.checked(ir::BinOp::Add, start, len);
-                let zero = self.number(0);
-                (b.place, limit, false, zero)
+                // In bytes that stand in no block, places count from the bytes' start.
+                let block_offset = b.block_offset.unwrap_or_else(|| self.number(0));
+                (b.place, limit, false, block_offset)
             }
             Val::Never => return Val::Never,
             other => return self.mismatch(parent.span, "a view or bytes", &other),
@@ -332,7 +374,7 @@ impl Lowerer<'_> {
                 found
             }
         };
-        self.hop(target, len, args, offset, SourceId(0), (pointer.span, span))
+        self.hop(target, len, args, offset, ReadFrom::One(SourceId(0)), (pointer.span, span))
     }
 
     /// What of a variable outlives the current block is copied before the block goes.
@@ -342,6 +384,14 @@ impl Lowerer<'_> {
             Val::View(mut view) if view.place.region == ir::Region::Disk && !self.is_stale(view.place) => {
                 self.keep_members(&mut view, Some(&local.name));
                 self.flow.locals[i].val = Val::View(view);
+            }
+            Val::Array(array) if array.place.region == ir::Region::Disk && !self.is_stale(array.place) => {
+                if let Some(bytes) = self.bytes_of_array(&array).filter(|b| b.max <= KEPT_BYTES_MAX)
+                    && let Some(slot) = self.slot_for(bytes.max, self.span)
+                {
+                    let bytes = self.copy_to_slot(bytes, slot);
+                    self.flow.locals[i].val = self.array_of_bytes(bytes, &array.element.ty, array.name.clone());
+                }
             }
             Val::Bytes(_) | Val::Record(..) | Val::Option(..) => {
                 let mut val = local.val;

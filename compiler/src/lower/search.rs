@@ -88,10 +88,12 @@ impl Lowerer<'_> {
             assigned: Default::default(),
             hops: false,
             reads: false,
+            emits: false,
+            within: Vec::new(),
         };
         q.cond.iter().chain(&q.value).for_each(|e| scan.expr(e));
         scan.assigned.extend(hidden.iter().map(|s| s.to_string()));
-        Plan { assigned: scan.assigned, hops: scan.hops, reads: scan.reads, span }
+        Plan { assigned: scan.assigned, hops: scan.hops, reads: scan.reads, outer: Vec::new(), span }
     }
 
     /// Runs over the elements until the condition is `wanted`, and breaks with what `pick` makes of that element.

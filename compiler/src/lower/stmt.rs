@@ -92,7 +92,7 @@ impl Lowerer<'_> {
     }
 
     fn assign(&mut self, place: &ast::Expr, op: Option<ast::BinaryOp>, e: &ast::Expr, span: Span) {
-        let ExprKind::Name(name) = &*place.kind else {
+        let Some((name, fields)) = assigned_place(place) else {
             self.error(
                 "E0301",
                 place.span,
@@ -132,6 +132,11 @@ impl Lowerer<'_> {
         let ty = self.flow.locals[i].ty.clone();
         let old = self.flow.locals[i].val.clone();
         let new = match (&ty, &old) {
+            _ if !fields.is_empty() => {
+                let new = self.with_field(&old, &fields, value, e.span);
+                self.check_record_conditions(&new);
+                new
+            }
             (Some(Ty::Buffer(_)), Val::Buffer(b)) => {
                 let empty = self.change_buffer(*b, "clear", &[], span);
                 let full = empty.and_then(|b| self.change_buffer(b, "append", &[(value, e.span)], span));
@@ -139,24 +144,58 @@ impl Lowerer<'_> {
             }
             (Some(ty), _) => self.coerce(value, ty, e.span),
             (None, Val::View(w)) => self.coerce(value, &Ty::View(w.def), e.span),
+            (None, Val::Record(id, _)) => self.coerce(value, &Ty::Record(*id), e.span),
             (None, _) => value,
         };
         self.flow.locals[i].val = new;
     }
 
-    fn plan(&mut self, parts: impl FnOnce(&mut Scan<'_>), span: Span) -> Plan {
+    /// A record with another value for one field, or a field of a field.
+    fn with_field(&mut self, old: &Val, fields: &[&ast::Ident], value: Val, span: Span) -> Val {
+        let Some((first, rest)) = fields.split_first() else { return value };
+        let Val::Record(id, values) = old else {
+            let message = "expected a record's field on the left of `=`, since structures on disk are only read";
+            let found = self.describe(old);
+            return match old {
+                Val::Never => Val::Never,
+                _ => self.error("E0301", first.span, message, format!("this is a field of {found}")),
+            };
+        };
+        let program = self.program;
+        let def = &program.records[id.index()];
+        let Some(i) = def.fields.iter().position(|(n, ..)| *n == first.name) else { return self.no_member(old, first) };
+        let new = self.with_field(&values[i], rest, value, span);
+        let new = self.coerce(new, &def.fields[i].1, span);
+        let mut values = values.clone();
+        values[i] = new;
+        Val::Record(*id, values)
+    }
+
+    pub(super) fn plan(&mut self, parts: impl FnOnce(&mut Scan<'_>), span: Span) -> Plan {
         let mut scan = Scan {
             program: self.program,
             module: self.module(),
             assigned: Default::default(),
             hops: false,
             reads: false,
+            emits: false,
+            within: Vec::new(),
         };
         parts(&mut scan);
-        Plan { assigned: scan.assigned, hops: scan.hops, reads: scan.reads, span }
+        let mut plan = Plan { assigned: scan.assigned, hops: scan.hops, reads: scan.reads, outer: Vec::new(), span };
+        if scan.emits {
+            self.plan_for_rows(&mut plan, self.frames.len() - 1);
+        }
+        plan
     }
 
     fn for_loop(&mut self, name: &ast::Ident, over: &ast::Over, body: &ast::BlockExpr, span: Span) {
+        if let ast::Over::Elements(e, None) = over
+            && let ExprKind::Call { callee, args } = &*e.kind
+            && let Some(id) = self.stream_called(callee)
+        {
+            return self.for_rows(id, (callee, args), name, body, span);
+        }
         let plan = self.plan(|s| s.block(body), span);
         let exits = self.iterate(over, &name.name, plan, |l, x| {
             l.bind(&name.name, x, false, None);
@@ -479,6 +518,9 @@ impl Lowerer<'_> {
 
     fn emit_row(&mut self, e: &ast::Expr, span: Span) {
         let val = self.expr(e);
+        if self.frame().sink.is_some() {
+            return self.give_row(val, e.span);
+        }
         if self.frame().kind != FrameKind::Root || !self.stream {
             self.error("E0308", span, "expected `emit` in the traversal that gives the stream", "this gives no rows");
             return;
@@ -672,6 +714,19 @@ impl Lowerer<'_> {
         }
         let split = self.split_value(hit);
         self.both(split, span, |l| l.expr(&arm.body), |l| l.match_arms(scrutinee, rest, span))
+    }
+}
+
+/// The variable, and the path of fields behind it, to which something is assigned.
+pub(super) fn assigned_place(place: &ast::Expr) -> Option<(&ast::Ident, Vec<&ast::Ident>)> {
+    match &*place.kind {
+        ExprKind::Name(name) => Some((name, Vec::new())),
+        ExprKind::Field(base, field) => {
+            let (name, mut fields) = assigned_place(base)?;
+            fields.push(field);
+            Some((name, fields))
+        }
+        _ => None,
     }
 }
 

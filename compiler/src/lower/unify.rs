@@ -175,8 +175,10 @@ impl Lowerer<'_> {
         if !(one_region && one_block) && slot.is_none() {
             return vec![Val::Never; column.len()];
         }
+        let everywhere = all.iter().all(|b| b.block_offset.is_some()) && slot.is_none();
         let mut out = Vec::new();
         for (mut b, flow) in all.into_iter().zip(flows) {
+            b.block_offset = b.block_offset.filter(|_| everywhere);
             let v = self.in_flow(flow, |l| {
                 if let Some(slot) = slot {
                     b = l.copy_to_slot(b, slot);

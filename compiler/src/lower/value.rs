@@ -88,6 +88,8 @@ pub struct Bytes {
     pub max: u32,
     /// How they are shown.
     pub display: crate::ir::schema::Display,
+    /// The byte offset in the source of the block that they stand in; none for bytes that stand elsewhere.
+    pub block_offset: Option<Value>,
 }
 
 /// A length.
@@ -320,10 +322,12 @@ impl Bytes {
         if let Len::Value(v) = self.len {
             self.len = Len::Value(f(v));
         }
+        self.block_offset = self.block_offset.map(f);
     }
 
     fn same_shape(&self, other: &Bytes) -> bool {
         self.place.same_shape(&other.place)
+            && self.block_offset.is_some() == other.block_offset.is_some()
             && (self.len == other.len || matches!((self.len, other.len), (Len::Value(_), Len::Value(_))))
     }
 }

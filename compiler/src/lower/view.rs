@@ -25,6 +25,13 @@ pub(super) struct Context {
     pub whole: bool,
 }
 
+impl Context {
+    /// For bytes at a place: where their block is in its source.
+    pub fn offset_of_block(&self, place: Place) -> Option<Value> {
+        (place.region == Region::Disk).then_some(self.block_offset)
+    }
+}
+
 /// What the fault of a condition reports: the number found, and the offset in the block.
 pub(super) type Report = (Option<(Value, IntTy)>, Option<Value>);
 
@@ -382,7 +389,15 @@ impl Lowerer<'_> {
         if let Some(end) = self.remembered(key).and_then(|(_, end)| end) {
             return Some(end);
         }
-        self.decode_member(view, i, def.members[i].span).end
+        let decoded = self.decode_member(view, i, def.members[i].span);
+        match (decoded.end, decoded.val) {
+            (None, Val::Array(row)) if row.count.is_some() => {
+                let end = self.end_of_row(&row, def.members[i].span);
+                self.remember(key, Val::Array(row), end);
+                end
+            }
+            (end, _) => end,
+        }
     }
 
     fn remembered(&self, key: (u32, usize)) -> Option<(Val, Option<Value>)> {
@@ -529,12 +544,7 @@ impl Lowerer<'_> {
             FieldTy::Bytes(n, display) => self.decode_bytes(n, *display, place, ctx),
             FieldTy::BytesToEnd => plain(self.bytes_to_end(place, ctx)),
             FieldTy::CStr(n) => self.decode_cstr(n, place, ctx),
-            FieldTy::Utf16(n, _) => {
-                let Some(units) = self.size_in(ctx, n) else { return plain(Val::Never) };
-                let two = self.number(2);
-                let len = self.checked(BinOp::Mul, units, two);
-                self.sized_bytes(len, ir::schema::Display::Plain, place, ctx)
-            }
+            FieldTy::Utf16(n, order) => self.decode_utf16(n, *order, place, ctx),
             FieldTy::Varint(kind) => self.decode_varint(*kind, place, ctx),
             FieldTy::Struct(id, args) => self.decode_struct(*id, args, place, ctx, span),
             FieldTy::Array(element, n) => self.decode_array(element, n, place, ctx),
@@ -715,7 +725,13 @@ impl Lowerer<'_> {
         let def = &self.program.structs[view.def.index()];
         let name = def.members[i].name.clone();
         if let Some((_, val)) = view.kept.iter().find(|(n, _)| *n == name) {
-            return val.clone();
+            return match (val, &def.members[i].kind) {
+                (Val::Bytes(b), MemberKind::Stored { ty: FieldTy::Array(element, _), .. }) => {
+                    let name = format!("{}.{name}", def.name);
+                    self.array_of_bytes(*b, element, name)
+                }
+                _ => val.clone(),
+            };
         }
         let prefix = format!("{name}.");
         let nested: Vec<(String, Val)> =
@@ -742,9 +758,32 @@ impl Lowerer<'_> {
             message,
             "its block is gone: only scalars and up to 64 bytes of a view are kept over a read",
         );
-        d.help = Some(format!("copy what is needed before the read: `let {name} = {what};`"));
+        d.help = Some(self.how_to_copy(&what, &def.members[i].kind, def.module));
         self.report(d);
         Val::Never
+    }
+
+    /// What of a member can be copied before a read.
+    fn how_to_copy(&self, what: &str, kind: &MemberKind, module: ModuleId) -> String {
+        let MemberKind::Stored { ty, .. } = kind else {
+            return format!("copy it before the read: `let copy = {what};`");
+        };
+        let size = match self.program.extent(module, ty) {
+            crate::check::layout::Extent::Const(n) => format!(" has {n} bytes"),
+            crate::check::layout::Extent::AtLeast(_) => " has as many bytes as the data say".into(),
+        };
+        match ty {
+            FieldTy::Array(..) | FieldTy::ArrayToEnd(_) => {
+                format!("`{what}`{size}; copy the elements that are needed before the read: `let copy = {what}[i];`")
+            }
+            FieldTy::Bytes(..) | FieldTy::BytesToEnd | FieldTy::CStr(_) | FieldTy::Utf16(..) => format!(
+                "`{what}`{size}; copy the part that is needed before the read: `let copy: bytes up to 64 = {what}[..n];`"
+            ),
+            FieldTy::Struct(..) | FieldTy::Match { .. } | FieldTy::Seq(..) => {
+                format!("copy the fields that are needed before the read: `let copy = {what}.…;`")
+            }
+            _ => format!("copy it before the read: `let copy = {what};`"),
+        }
     }
 
     /// Copies the members that are named later in the body, so that they outlive their block.
@@ -800,6 +839,15 @@ impl Lowerer<'_> {
                         other => other,
                     };
                     kept.push((full, val));
+                } else if small
+                    && let FieldTy::Array(element, _) = ty
+                    && matches!(**element, FieldTy::Scalar { .. })
+                    && let Val::Array(array) = self.member(view, i, def.members[i].span)
+                    && let Some(bytes) = self.bytes_of_array(&array)
+                    && let Some(slot) = self.slot_for(bytes.max, self.span)
+                {
+                    // Bytes are what joins and loops can carry; they are an array again where they are used.
+                    kept.push((full, Val::Bytes(self.copy_to_slot(bytes, slot))));
                 }
             }
             MemberKind::Bits { word, .. } => {

@@ -491,6 +491,8 @@ pub enum ExprKind {
         path: Vec<Ident>,
         /// A field by its name alone takes the variable of that name.
         fields: Vec<(Ident, Expr)>,
+        /// `..vol`: the record of which all other fields are taken.
+        rest: Option<Expr>,
     },
     /// `-x`
     Unary(UnaryOp, Expr),

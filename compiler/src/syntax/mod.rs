@@ -5,4 +5,4 @@ mod fmt;
 mod parse;
 
 pub use fmt::format;
-pub use parse::{Parts, Words, parse};
+pub use parse::{Parts, Words, parse, rules, rules_in};

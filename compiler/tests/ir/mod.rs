@@ -5,7 +5,7 @@ mod text;
 mod verify;
 
 /// The functions in `tests/golden/ir`: file name and text.
-fn golden() -> Vec<(String, String)> {
+pub fn golden() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/ir");
     let entries = std::fs::read_dir(folder).expect("the golden files are in the repository");
     let mut files: Vec<_> = entries

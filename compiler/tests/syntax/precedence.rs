@@ -29,11 +29,12 @@ fn grouped(e: &Expr) -> String {
             };
             format!("{}({})", grouped(callee), args.iter().map(arg).collect::<Vec<_>>().join(", "))
         }
-        ExprKind::Record { path, fields } => format!(
-            "{}{{{}}}",
-            path.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join("."),
-            fields.iter().map(|(n, e)| format!("{}: {}", n.name, grouped(e))).collect::<Vec<_>>().join(", ")
-        ),
+        ExprKind::Record { path, fields, rest } => {
+            let given = fields.iter().map(|(n, e)| format!("{}: {}", n.name, grouped(e)));
+            let all = given.chain(rest.iter().map(|r| format!("..{}", grouped(r))));
+            let path = path.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(".");
+            format!("{path}{{{}}}", all.collect::<Vec<_>>().join(", "))
+        }
         ExprKind::SelfWith(fields) => format!(
             "(self with {})",
             fields.iter().map(|(n, e)| format!("{} = {}", n.name, grouped(e))).collect::<Vec<_>>().join(", ")

@@ -4,6 +4,7 @@ use super::cond::Test;
 use super::{Known, Selector};
 use crate::bpf::abi::{self, Resume, Status, word};
 use crate::bpf::insn::{AluOp, Cond, Rhs};
+use crate::bpf::program::Turns;
 use crate::bpf::vcode::{Exit, VBlock, VInsn, VReg};
 use crate::ir::{Block, Function, LoopInfo, Op, Target, Terminator, Value};
 
@@ -20,6 +21,7 @@ impl Selector<'_> {
             for (i, point) in points.into_iter().enumerate() {
                 let (then, other) = (self.code.block(), self.code.block());
                 self.push(VInsn::Branch { cond: Cond::Eq, a: step, b: Rhs::Imm(i as i32 + 1), then, other });
+                self.code.resumes.push(then);
                 self.current = then;
                 self.resume(point);
                 self.current = other;
@@ -115,6 +117,8 @@ impl Selector<'_> {
     }
 
     fn header(&mut self, id: Block, LoopInfo { counter, most }: LoopInfo) {
+        let turns = self.turns(id, most);
+        self.code.loops.push((self.blocks[id.index()], turns));
         if let Some((turn, turns)) = self.turn_counter(id) {
             self.cut(id, turn, turns);
         }
@@ -127,6 +131,18 @@ impl Selector<'_> {
         if self.widening.copied_counter(counter).is_some() {
             let copy = self.widen(register);
             self.copies.insert(counter, copy);
+        }
+    }
+
+    /// How often the header is reached: the counter is another number each time, but for where the loop is cut, which comes here twice.
+    fn turns(&self, header: Block, most: u64) -> Turns {
+        let reached = most.saturating_add(1);
+        match self.layout.cuts.turns(header).map(u64::from) {
+            None | Some(0) => Turns { run: reached, walk: reached },
+            Some(turns) => {
+                let run = reached.min(turns + 1);
+                Turns { run, walk: reached.saturating_add(reached / turns).saturating_add(1) }
+            }
         }
     }
 
@@ -164,7 +180,7 @@ impl Selector<'_> {
                 self.suspend(Resume::Hop(next.block), next, Status::Hop);
             }
             Terminator::Emit { next, .. } => self.suspend(Resume::Emit(next.block), next, Status::Emit),
-            Terminator::Return => self.finish(Status::Done),
+            Terminator::Return => self.finish(Status::Done, None),
             Terminator::Fault(fault) => {
                 let exit = self.exit(fault);
                 self.push(VInsn::Fail { exit });
@@ -272,12 +288,12 @@ impl Selector<'_> {
         let step = points.iter().position(|p| *p == point);
         let step = step.expect("every place that suspends has a resume point") as i32 + 1;
         self.store_state(8 * word::STEP as u32, Rhs::Imm(step));
-        self.finish(status);
+        self.finish(status, Some(step as u32 - 1));
     }
 
-    fn finish(&mut self, status: Status) {
+    fn finish(&mut self, status: Status, resume: Option<u32>) {
         self.store_state(8 * word::STATUS as u32, Rhs::Imm(status as i32));
-        self.push(VInsn::Return { status: status as u64 });
+        self.push(VInsn::Return { status: status as u64, resume });
     }
 
     fn set_header(&mut self, word: usize, v: Value) {

@@ -281,6 +281,7 @@ impl Selector<'_> {
     ) {
         let known = (self.number(a), known_size(self.f, size), self.number(limit));
         let test = match known {
+            _ if self.f.is_shown(result) => Test::Known(false),
             (Some(a), Some(size), Some(limit)) => Test::Known(a.checked_add(size).is_none_or(|end| end > limit)),
             (None, Some(size), Some(limit)) => match limit.checked_sub(size) {
                 None => Test::Known(true),

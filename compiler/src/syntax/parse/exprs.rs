@@ -215,7 +215,18 @@ impl Builder<'_> {
             Rule::quantified | Rule::quantified_h => ExprKind::Quantified(self.quantified(parts)),
             Rule::record_expr => {
                 let path = self.path(parts.need());
-                ExprKind::Record { path, fields: parts.rest().map(|field| self.record_init(field)).collect() }
+                let (mut fields, mut rest) = (Vec::new(), None);
+                for part in parts.rest() {
+                    match part.as_rule() {
+                        Rule::record_rest => {
+                            let mut parts = Parts::of(part);
+                            parts.need();
+                            rest = Some(self.expr(parts.need()));
+                        }
+                        _ => fields.push(self.record_init(part)),
+                    }
+                }
+                ExprKind::Record { path, fields, rest }
             }
             other => unreachable!("the grammar has no operand {other:?}"),
         };

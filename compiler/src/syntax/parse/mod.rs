@@ -26,6 +26,7 @@ use super::ast::Module;
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
 use scan::{Kind, Token};
+use std::collections::BTreeSet;
 use tree::Builder;
 
 #[derive(Parser)]
@@ -73,6 +74,19 @@ const RESERVED: [&str; 31] = [
 /// Whether a word is never a name.
 pub(super) fn is_reserved(word: &str) -> bool {
     RESERVED.binary_search(&word).is_ok()
+}
+
+/// The names of all rules of the grammar.
+pub fn rules() -> Vec<String> {
+    Rule::all_rules().iter().map(|rule| format!("{rule:?}").trim_start_matches("r#").to_owned()).collect()
+}
+
+/// The names of the rules that have a node in the parse of a text; none for a text with errors.
+pub fn rules_in(text: &str) -> Option<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    let nodes = Grammar::parse(Rule::module, text).ok()?;
+    found.extend(nodes.flatten().map(|node| format!("{:?}", node.as_rule()).trim_start_matches("r#").to_owned()));
+    Some(found)
 }
 
 /// Parses a file. The module holds what could be parsed, which is everything if there is no diagnostic.

@@ -71,7 +71,7 @@ impl Builder<'_> {
 
     /// `EXPR` or `PLACE op= EXPR`, as a statement or as what a match arm does.
     fn expr_stmt(&self, mut parts: Parts<'_>) -> StmtKind {
-        let left = self.expr(parts.need());
+        let mut left = self.expr(parts.need());
         let Some(sign) = parts.take_if(Rule::assign_op) else {
             return StmtKind::Expr(left);
         };
@@ -88,6 +88,10 @@ impl Builder<'_> {
             "<<=" => Some(BinaryOp::Shl),
             _ => Some(BinaryOp::Shr),
         };
+        if matches!(*left.kind, ExprKind::End) {
+            // The size of a structure cannot be assigned to, so this is a variable.
+            *left.kind = ExprKind::Name(Ident { name: "end".into(), span: left.span });
+        }
         if !matches!(*left.kind, ExprKind::Name(_) | ExprKind::Field(..) | ExprKind::Index(..)) {
             let message = "expected a variable before `=`, found another expression";
             let error = Diagnostic::error("E0101", left.span, message, "cannot be assigned to");

@@ -1,0 +1,112 @@
+//! Every rule of the grammar, every operation of the IR and every error code has a golden file: the rules and operations in
+//! `tests/golden/run`, whose files are executed, the codes in `tests/golden/reject`. What is new and has none fails here.
+
+use crate::reject::{NoModules, golden};
+use std::collections::BTreeSet;
+use trav_compiler::ir::{Op, Terminator};
+use trav_compiler::syntax::{rules, rules_in};
+use trav_compiler::{compile_tests, texts};
+
+/// What no golden file can have, and why.
+const EXCEPTIONS: [(&str, &str); 2] = [
+    ("E0310", "says that the compiler itself is wrong"),
+    ("Prove", "the prover takes every obligation out; `compiler/tests/ir` has it"),
+];
+
+fn text_of(path: &std::path::Path) -> String {
+    std::fs::read_to_string(path).expect("a readable file")
+}
+
+fn excepted(name: &str) -> bool {
+    EXCEPTIONS.iter().any(|(what, _)| *what == name)
+}
+
+#[test]
+fn every_rule_is_executed() {
+    let mut seen = BTreeSet::new();
+    for path in golden("run") {
+        seen.extend(rules_in(&text_of(&path)).unwrap_or_else(|| panic!("{} does not parse", path.display())));
+    }
+    // The rules that make no node are parts of others; behind the entry points of recovery there are only marks.
+    let grammar = include_str!("../../grammar/trav.pest").split("// ---- Entry points").next().expect("a first part");
+    let makes_node = |rule: &String| {
+        let line = grammar.lines().find_map(|l| l.strip_prefix(rule.as_str())?.trim_start().strip_prefix("= "));
+        line.is_some_and(|right| !right.starts_with('_'))
+    };
+    let all: Vec<String> = rules().into_iter().filter(makes_node).collect();
+    assert!(all.len() > 100, "{all:?}");
+    let missing: Vec<_> = all.iter().filter(|r| !seen.contains(*r) && !excepted(r)).collect();
+    assert!(missing.is_empty(), "rules without a golden file in tests/golden/run: {missing:?}");
+}
+
+/// The variants of an enum of the IR, from its source: a new one is seen without being listed anywhere.
+fn variants(name: &str) -> BTreeSet<String> {
+    let source = include_str!("../src/ir/mod.rs");
+    let body = source.split(&format!("pub enum {name} {{\n")).nth(1).expect("the enum is declared there");
+    let body = body.split("\n}\n").next().expect("it ends");
+    let starts = body.lines().filter_map(|l| l.strip_prefix("    ")).filter(|l| l.starts_with(char::is_uppercase));
+    starts.map(|l| l.chars().take_while(|c| c.is_alphanumeric()).collect()).collect()
+}
+
+/// The name of a variant, from how it is shown.
+fn variant(value: &dyn std::fmt::Debug) -> String {
+    format!("{value:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
+}
+
+#[test]
+fn every_operation_is_executed() {
+    let mut seen = BTreeSet::new();
+    for path in golden("run") {
+        for test in compile_tests("golden.trav", &text_of(&path), &NoModules).tests {
+            for block in &test.walk.blocks {
+                seen.insert(variant(&block.term as &Terminator));
+                for inst in &block.insts {
+                    seen.insert(variant(&inst.op as &Op));
+                    if let Op::Binary { op, mode, .. } = &inst.op {
+                        seen.extend([variant(op), variant(mode)]);
+                    }
+                    if let Op::Compare { op, .. } = &inst.op {
+                        seen.insert(variant(op));
+                    }
+                }
+            }
+        }
+    }
+    // The functions in the IR's own text are executed too, with arguments (`runtime/tests/interp.rs`).
+    for (name, text) in crate::ir::golden() {
+        let f = trav_compiler::ir::parse::parse(&text).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        for block in &f.blocks {
+            seen.insert(variant(&block.term as &Terminator));
+            seen.extend(block.insts.iter().map(|i| variant(&i.op)));
+        }
+    }
+    let all: Vec<String> = ["Op", "Terminator", "BinOp", "CmpOp", "Mode"].into_iter().flat_map(variants).collect();
+    assert!(all.len() > 30, "{all:?}");
+    let missing: Vec<_> = all.iter().filter(|o| !seen.contains(*o) && !excepted(o)).collect();
+    assert!(missing.is_empty(), "operations without a golden file in tests/golden/run: {missing:?}");
+}
+
+/// Each code with a page is one that the compiler gives, and the other way round, and each has a refused file.
+#[test]
+fn every_code_is_refused() {
+    let pages: BTreeSet<String> = texts::error_codes().map(String::from).collect();
+    let mut given = BTreeSet::new();
+    let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the sources are there") {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = text_of(&path);
+                let quoted = text.split('"').filter(|w| w.len() == 5 && w.starts_with("E0"));
+                given.extend(quoted.filter(|w| w[1..].bytes().all(|b| b.is_ascii_digit())).map(String::from));
+            }
+        }
+    }
+    assert_eq!(given, pages, "codes in the source, and pages in the book");
+    let files: BTreeSet<String> =
+        golden("reject").iter().filter_map(|p| Some(p.file_stem()?.to_str()?.split('_').next()?.to_owned())).collect();
+    let missing: Vec<_> = pages.iter().filter(|c| !files.contains(*c) && !excepted(c)).collect();
+    assert!(missing.is_empty(), "codes without a golden file in tests/golden/reject: {missing:?}");
+}
