@@ -226,8 +226,7 @@ fn needed(program: &Program, wanted: Option<TraversalId>) -> Vec<TraversalId> {
 fn finish(lowered: lower::Lowered, sources: &SourceMap) -> Result<Verified, Vec<Diagnostic>> {
     let Some(function) = lowered.function else { return Err(lowered.diagnostics) };
     let proved = prove::prove(function, sources);
-    let Some(mut function) = proved.function else { return Err(proved.diagnostics) };
-    opt::optimise(&mut function);
+    let Some(function) = proved.function else { return Err(proved.diagnostics) };
     let name = function.name.clone();
     match ir::verify::verify(function) {
         Ok(verified) => Ok(verified),

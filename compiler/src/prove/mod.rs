@@ -18,6 +18,7 @@ mod shore;
 
 use crate::diag::Diagnostic;
 use crate::ir::Function;
+use crate::opt;
 use crate::source::SourceMap;
 
 /// A function after proof.
@@ -48,6 +49,8 @@ pub fn prove(mut f: Function, sources: &SourceMap) -> Proved {
     ranges::find(&mut f);
     shore::shore_up(&mut f);
     cleanup::keep_slots(&mut f);
+    // Evidence speaks of edges and values: it is found on the function as it is to be run.
+    opt::optimise(&mut f);
     evidence::find(&mut f);
     Proved { function: Some(f), diagnostics: Vec::new() }
 }
