@@ -1,7 +1,7 @@
 //! Passes over a proved function that make it shorter or faster for all executors alike, each with its reason and its gain in its file.
 //!
-//! They run between the prover and the verifier, which checks what they leave: a pass needs no proof of its own, but a claim or an evidence
-//! that does not follow by the rules is refused there. What they change no caller can see, faults included.
+//! They run at the end of the prover, before it looks for evidence; the verifier checks what they leave: a pass needs no proof of its own, but a
+//! claim or an evidence that does not follow by the rules is refused there. What they change no caller can see, faults included.
 
 mod hoist;
 mod offsets;
@@ -13,7 +13,7 @@ use crate::ir::{Function, Inst, Op, Range, Ty, Value, ValueData};
 use crate::prove::cleanup;
 use crate::source::Span;
 
-/// Runs all passes.
+/// Runs all passes. Evidence speaks of edges and values, so it is found afterwards.
 pub fn optimise(f: &mut Function) {
     rounds::bound(f);
     unroll::unroll(f);

@@ -128,6 +128,11 @@ fn merge_equal(f: &mut Function) {
         let plain = block.params.is_empty() && block.insts.iter().all(|i| matches!(i.op, Op::Const(_)));
         let numbers: Option<Vec<i128>> = t.args.iter().map(|v| f.value(*v).range.as_const()).collect();
         let (true, Some(numbers), false) = (plain, numbers, t.args.is_empty()) else { continue };
+        // A length of the disk block is passed on as the value that it is, not as its number.
+        let to = f.block(t.block);
+        if to.disk.is_some_and(|d| to.params.contains(&d.len)) {
+            continue;
+        }
         // A block that begins a step is named by it, and stays.
         let first = *seen.entry((steps.step(*b), t.block, numbers)).or_insert(*b);
         if first != *b && f.block(first).disk == block.disk {
