@@ -3,6 +3,7 @@
 //! The only place that prints and the only one that exits; what is computed, the compiler and the runtime compute. Each
 //! subcommand is a file of [`command`] with its arguments and a `run` that writes to the output that it is given.
 
+mod certificates;
 mod command;
 mod failure;
 mod load;

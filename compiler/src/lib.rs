@@ -3,10 +3,12 @@
 //! Pure: no files, no kernel, no JIT. See `ARCHITECTURE.md` at the project's root.
 
 pub mod bpf;
+pub mod certificate;
 pub mod check;
 pub mod diag;
 pub mod ir;
 mod lower;
+pub mod opt;
 pub mod prove;
 pub mod source;
 pub mod syntax;
@@ -81,6 +83,16 @@ pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<
     Compilation { sources, diagnostics, traversals }
 }
 
+/// Parses and checks what one traversal reaches; none where it has to be done in whole.
+fn check_some(name: &str, text: &str, loader: &dyn Loader, wanted: &str) -> Option<(SourceMap, check::Checked)> {
+    let mut sources = SourceMap::new();
+    let file = sources.add(name, text);
+    let text = sources.file(file).text.clone();
+    let reached = check::reach::reach(file, text, wanted, &mut sources, loader)?;
+    let checked = check::check_reached(reached, &mut sources, loader);
+    checked.diagnostics.is_empty().then_some((sources, checked))
+}
+
 /// What a module declares.
 #[derive(Debug)]
 pub struct Declarations {
@@ -99,16 +111,6 @@ pub fn declarations(name: &str, text: &str, loader: &dyn Loader) -> Declarations
     let (syntax, _) = syntax::parse(file, text);
     let program = check::check(syntax.clone(), &mut sources, loader).program;
     Declarations { sources, syntax, program }
-}
-
-/// Parses and checks what one traversal reaches; none where it has to be done in whole.
-fn check_some(name: &str, text: &str, loader: &dyn Loader, wanted: &str) -> Option<(SourceMap, check::Checked)> {
-    let mut sources = SourceMap::new();
-    let file = sources.add(name, text);
-    let text = sources.file(file).text.clone();
-    let reached = check::reach::reach(file, text, wanted, &mut sources, loader)?;
-    let checked = check::check_reached(reached, &mut sources, loader);
-    checked.diagnostics.is_empty().then_some((sources, checked))
 }
 
 /// A `test` item, ready to run.
@@ -224,7 +226,8 @@ fn needed(program: &Program, wanted: Option<TraversalId>) -> Vec<TraversalId> {
 fn finish(lowered: lower::Lowered, sources: &SourceMap) -> Result<Verified, Vec<Diagnostic>> {
     let Some(function) = lowered.function else { return Err(lowered.diagnostics) };
     let proved = prove::prove(function, sources);
-    let Some(function) = proved.function else { return Err(proved.diagnostics) };
+    let Some(mut function) = proved.function else { return Err(proved.diagnostics) };
+    opt::optimise(&mut function);
     let name = function.name.clone();
     match ir::verify::verify(function) {
         Ok(verified) => Ok(verified),

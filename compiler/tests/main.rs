@@ -3,6 +3,7 @@
 mod book;
 mod bpf;
 mod census;
+mod cost;
 mod fuzz;
 mod hostile;
 mod ir;

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use trav_compiler::bpf::profile::Profile;
+use trav_compiler::certificate::{Certificate, certificate};
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::exec::native::{self, Native};
 use trav_runtime::exec::{Engine, ExecError, Executor, Outcome, Trace};
@@ -18,9 +20,11 @@ pub fn check_all(f: &Verified, args: &[u8], sources: &Sources) -> Trace {
 /// The same for several calls, for which each engine is prepared once.
 pub fn check_calls(f: &Verified, calls: &[(&[u8], &Sources)]) -> Vec<Trace> {
     let mut agreed: Option<Vec<Trace>> = None;
+    let certificate = certificate(f, &Profile::named("test").expect("the harness's profile is built in"));
     for engine in [Engine::Interp, Engine::Native, Engine::Vm, Engine::Kernel] {
         let Some(mut executor) = prepare(engine, f) else { continue };
-        let traces: Vec<Trace> = calls.iter().map(|(args, sources)| run(&mut *executor, args, sources)).collect();
+        let traces: Vec<Trace> =
+            calls.iter().map(|(args, sources)| run(&mut *executor, args, sources, &certificate)).collect();
         match &agreed {
             None => agreed = Some(traces),
             Some(want) => {
@@ -104,9 +108,20 @@ pub fn prepare(engine: Engine, f: &Verified) -> Option<Box<dyn Executor>> {
     }
 }
 
-fn run(executor: &mut dyn Executor, args: &[u8], sources: &Sources) -> Trace {
+/// Runs a call, which must cost no more than the certificate says.
+fn run(executor: &mut dyn Executor, args: &[u8], sources: &Sources, most: &Certificate) -> Trace {
     let name = executor.name();
-    executor.run(args, sources).unwrap_or_else(|e| panic!("{name}: {e:?}"))
+    let trace = executor.run(args, sources).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+    let bytes = trace.hops.iter().fold(0u64, |sum, hop| sum.saturating_add(hop.len));
+    let longest = trace.hops.iter().map(|hop| hop.len).max().unwrap_or(0);
+    let found = [trace.hops.len() as u64, bytes, trace.rows.len() as u64, longest];
+    let allowed = [most.hops_max, most.bytes_max, most.rows_max, most.read_bytes_max];
+    assert!(found.iter().zip(allowed).all(|(n, most)| *n <= most), "{name}: {found:?} above {allowed:?}");
+    if let Some(counted) = executor.insns() {
+        let most = most.insns.as_ref().unwrap_or_else(|e| panic!("what runs was counted: {e}"));
+        assert!(counted.run <= most.run && counted.walk <= most.walk, "{name}: {counted:?} above {most:?}");
+    }
+    trace
 }
 
 /// The variant without a trace must count and end as the trace says.

@@ -9,6 +9,7 @@ use trav_compiler::ir::verify::verify;
 use trav_compiler::ir::*;
 use trav_runtime::exec::Outcome;
 
+/// The environment variable `TRAV_RANDOM_FUNCTIONS` asks for another number.
 const FUNCTIONS: u64 = 150;
 const OPS: usize = 25;
 const CALLS: usize = 6;
@@ -231,8 +232,10 @@ impl Maker {
 
 #[test]
 fn random_functions_agree_on_all_executors() {
+    let wanted = std::env::var("TRAV_RANDOM_FUNCTIONS").ok().and_then(|n| n.parse().ok());
+    let functions = wanted.unwrap_or(FUNCTIONS);
     let mut done = 0;
-    for number in 1..=FUNCTIONS {
+    for number in 1..=functions {
         let (function, mut r) = Maker::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).finish();
         let text = print::print(&function);
         let f = verify(function).unwrap_or_else(|e| panic!("function {number}: {e:#?}\n{text}"));
@@ -247,7 +250,13 @@ fn random_functions_agree_on_all_executors() {
         let calls: Vec<_> = calls.iter().map(|(args, sources)| (&args[..], sources)).collect();
         println!("function {number}:\n{text}");
         let traces = check_calls(&f, &calls);
+        // What the passes do no caller sees.
+        let mut function = Function::clone(&f);
+        trav_compiler::opt::optimise(&mut function);
+        let f = verify(function).unwrap_or_else(|e| panic!("function {number} after the passes: {e:#?}"));
+        assert_eq!(check_calls(&f, &calls), traces, "function {number}");
         done += traces.iter().filter(|t| matches!(t.outcome, Outcome::Done(_))).count();
-    } // Faults end a walk early; most walks must not.
-    assert!(done > CALLS * FUNCTIONS as usize / 2, "only {done} walks came to their end");
+    }
+    // Faults end a walk early; most walks must not.
+    assert!(done > CALLS * functions as usize / 2, "only {done} walks came to their end");
 }

@@ -9,7 +9,7 @@ def run(*command, ok=(0,), text=None, **more):
     """The output of a command."""
     p = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", errors="surrogateescape", **more)
     if p.returncode not in ok:
-        raise RuntimeError("%s: %s" % (" ".join(command), (p.stdout + p.stderr)[-500:]))
+        raise RuntimeError("%s: %s" % (" ".join(map(os.fsdecode, command)), (p.stdout + p.stderr)[-500:]))
     return p.stdout
 
 

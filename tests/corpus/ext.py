@@ -6,6 +6,7 @@
 No answer comes from this project. Variants: block sizes 1 to 64 KiB, inode sizes 128 to 1024, revision 0, every hash, signed and
 unsigned, extents and pointers, 32 and 64 bits, meta_bg, flex_bg, bigalloc, inline data, attributes in inode, block and inode."""
 from corpus import *
+import struct
 
 SEED = "a5a5a5a5-0123-4567-89ab-cdef00112233"
 UUID = "e4e4e4e4-0000-4000-8000-0000000000%02x"
@@ -51,6 +52,27 @@ VARIANTS = {
     "tea_unsigned": (EXT4, 1024, 256, 16384, [], {"hash": "tea", "unsigned": True}),
     "largedir": (EXT4 + ",large_dir", 1024, 256, 49152, ["-N", "12000"], {"large": 9000}),
     "orphan_file": (EXT4 + ",orphan_file", 1024, 256, 16384, [], {}),
+    "plain": (BASE + ",extent,huge_file,dir_nlink,extra_isize", 1024, 256, 8192, [], {"damage": True}),
+    "plain_4k": (BASE + ",extent,huge_file,dir_nlink,extra_isize", 4096, 256, 16384, [], {"damage": True}),
+    "plain_csum": (EXT4.replace(",64bit", "").replace(",has_journal", ""), 1024, 256, 8192, [], {"damage": True}),
+    "plain_ext2": (BASE, 1024, 256, 8192, [], {"damage": True}),
+    "inode_as_block": (EXT4, 4096, 4096, 65536, [], {}),
+    "inode_1k": (EXT4, 1024, 1024, 32768, [], {}),
+    "triple": (BASE, 1024, 128, 16384, [], {"triple": True}),
+    "triple_2k": (BASE, 2048, 256, 16384, [], {"triple": True}),
+    "desc_128": (EXT4, 1024, 256, 32768, ["-E", "desc_size=128"], {}),
+    "flex_bg_1": (EXT4, 1024, 256, 65536, ["-G", "1", "-g", "4096"], {}),
+    "flex_bg_64": (EXT4, 1024, 256, 65536, ["-G", "64", "-g", "1024"], {}),
+    "half_blocks": (EXT4, 1024, 256, 16001, ["-g", "8000"], {}),
+    "resize": (EXT4 + ",resize_inode", 1024, 256, 16384, ["-E", "resize=500000"], {}),
+    "mmp": (EXT4 + ",mmp", 1024, 256, 16384, [], {}),
+    "encrypt": (EXT4 + ",encrypt,verity,stable_inodes", 1024, 256, 16384, [], {}),
+    "casefold": (EXT4 + ",casefold", 1024, 256, 16384, [], {}),
+    "bigalloc_64k": (EXT4 + ",bigalloc", 4096, 256, 131072, ["-C", "65536"], {}),
+    "bigalloc_group": (EXT4 + ",bigalloc", 1024, 256, 65536, ["-C", "2048", "-g", "8192"], {}),
+    "sparse_super2_meta": (EXT4.replace("sparse_super", "sparse_super2") + ",meta_bg", 1024, 256, 65536, ["-g", "1024"], {}),
+    "no_dir_index": (EXT4.replace("dir_index,", ""), 1024, 256, 16384, [], {}),
+    "no_journal_32": (BASE + ",extent", 1024, 256, 16384, ["-g", "256"], {}),
     "quota": (EXT4 + ",quota,project", 1024, 256, 16384, [], {}),
 }
 
@@ -84,6 +106,11 @@ def tree(root, what):
             f.write(b"x%07d" % i * 128)
         if not what.get("inline"):  # mke2fs cuts a hole at the end off then
             f.truncate(5 << 20)
+    if what.get("triple"):
+        with open(os.path.join(root, "big/triple"), "wb") as f:
+            for at in (0, 300 << 10, 66 << 20, 67 << 20, 140 << 20, 600 << 20):
+                f.seek(at)
+                f.write(pattern(3000, "t"))
     for n in (1, 5, 50, 59, 60, 61, 120, 155, 156, 157, 900):
         os.symlink("t" * n, os.path.join(root, "link%d" % n))
     os.symlink("hello.txt", os.path.join(root, "to_hello"))
@@ -275,7 +302,7 @@ def directories(corpus, image, names, numbers, block, fields):
 
 
 def maps(corpus, image, names, numbers, block):
-    files = [p for p in ("/big/300k.bin", "/big/2m.bin", "/big/sparse", "/hashed", "/", "/sizes/s5001", "/sizes/s0", "/link900") if numbers.get(p)]
+    files = [p for p in ("/big/300k.bin", "/big/2m.bin", "/big/sparse", "/big/triple", "/hashed", "/", "/sizes/s5001", "/sizes/s0", "/link900") if numbers.get(p)]
     for path, text in zip(files, debugfs(image, ['ex "%s"' % p for p in files])):
         number = numbers[path]
         if "does not use extent" in text or "Level Entries" not in text:
@@ -299,7 +326,7 @@ def maps(corpus, image, names, numbers, block):
         if total:
             expect["n_blocks"] = int(total.group(1)) - len(meta)
         corpus.add(image, "ext.indirect", {"inode": numbers[path]}, expect, "debugfs stat")
-    asked = [(p, l) for p in files for l in (0, 1, 5, 11, 12, 13, 100, 267, 268, 269, 523, 1035, 2000, 1 << 20)]
+    asked = [(p, l) for p in files for l in (0, 1, 5, 11, 12, 13, 100, 267, 268, 269, 523, 1035, 2000, 67584, 67585, 68700, 143360, 307200, 1 << 20)]
     for (path, logical), text in zip(asked, debugfs(image, ['bmap "%s" %d' % a for a in asked])):
         m = re.match(r"(\d+)(?: \((\w+)\))?\s*$", text.strip())
         if m:
@@ -335,6 +362,112 @@ def groups(corpus, image, fields):
     corpus.add(image, "ext.inode", {"inode": fields["inodes_count"] + 1}, {"error": True}, "no such inode")
 
 
+def damage(corpus, image, source, block):
+    """Copies with one thing wrong each, which e2fsck sees too; what is not on the way still reads."""
+    name = os.path.splitext(os.path.basename(image))[0][len("ext_"):]
+    with open(image, "rb") as f:
+        whole = f.read()
+    word = lambda at, size=4: int.from_bytes(whole[at:at + size], "little")
+    p32, p16 = (lambda n: struct.pack("<I", n & 0xffffffff)), (lambda n: struct.pack("<H", n))
+    paths = ["/big/sparse", "/hashed", "/mid", "/link900", "/link50", "/a", "/hello.txt", "/big/2m.bin", "/small", "/a/b/c"]
+    numbers, places, blocks = {}, {}, {}
+    for path, stat, imap, list in zip(paths, debugfs(image, ["stat " + p for p in paths]), debugfs(image, ["imap " + p for p in paths]), debugfs(image, ["blocks " + p for p in paths])):
+        numbers[path] = int(re.search(r"Inode: (\d+)", stat).group(1))
+        m = re.search(r"located at block (\d+), offset 0x([0-9a-f]+)", imap)
+        places[path] = int(m.group(1)) * block + int(m.group(2), 16)
+        blocks[path] = [int(b) for b in list.split()] if "does not" not in list else []
+    sparse, hashed, mid = numbers["/big/sparse"], numbers["/hashed"], numbers["/mid"]
+    with open(os.path.join(source, "hello.txt"), "rb") as f:
+        hello = f.read()
+    count = word(1024 + 4)
+    is_checked = "metadata_csum" in run("dumpe2fs", "-h", image)
+    read = lambda ino: ("ext.read", {"inode": ino, "offset": 0, "length": 8 << 20})
+    def case(what, change, *asked, control=True):
+        other = corpus.damaged(image, "%s_c_%s.img" % (name, what), change)
+        # Where counts are absurd e2fsck itself does not end in time.
+        check = subprocess.run(["timeout", "5", "e2fsck", "-fn", other], capture_output=True)
+        if check.returncode == 0:
+            print("%s_c_%s: e2fsck sees nothing wrong" % (name, what), file=sys.stderr)
+            return
+        for traversal, args in asked:
+            corpus.add(other, traversal, args, {"error": True}, "e2fsck -fn says so", ["corrupt"])
+        if control:
+            corpus.add(other, "ext.path", {"path": "/hello.txt"}, {"inode": numbers["/hello.txt"]}, "unchanged", ["control"])
+            corpus.add(other, "ext.read", {"inode": numbers["/hello.txt"], "offset": 0, "length": 100}, content(hello), "unchanged", ["control"])
+    # The superblock.
+    sb = 1024
+    for what, at, piece in (("magic", 0x38, b"\x53\xee"), ("log_block_7", 0x18, p32(7)), ("log_block_ones", 0x18, p32(-1)), ("log_cluster", 0x1c, p32(9)), ("inodes_per_group_0", 0x28, p32(0)),
+                            ("inodes_per_group_ones", 0x28, p32(-1)), ("blocks_per_group_0", 0x20, p32(0)), ("blocks_per_group_ones", 0x20, p32(-1)), ("inode_size_0", 0x58, p16(0)), ("inode_size_100", 0x58, p16(100)),
+                            ("inode_size_big", 0x58, p16(0x8000)), ("blocks_0", 4, p32(0)), ("first_block_ones", 0x14, p32(-1)), ("revision", 0x4c, p32(9)), ("incompat", 0x60, p32(1 << 31 | word(sb + 0x60))), ("inodes_ones", 0, p32(-1)), ("zeros", 0, bytes(1024))):
+        case("sb_" + what, [(sb + at, piece)], ("ext.super", {}) if what != "incompat" else ("ext.read", {"inode": 2}), ("ext.path", {"path": "/hello.txt"}), ("ext.inode", {"inode": 2}), control=False)
+    # Descriptors: the first group's table of inodes.
+    gd = (2 if block == 1024 else 1) * block
+    for what, value in (("0", 0), ("oob", count + 5), ("ones", 0xffffffff)):
+        case("table_" + what, [(gd + 8, p32(value))], ("ext.inode", {"inode": 2}), ("ext.path", {"path": "/hello.txt"}), control=False)
+    # A linear directory.
+    at = blocks["/mid"][0] * block
+    third = at + 24
+    for what, change in {"rec_len_0": [(third + 4, p16(0))], "rec_len_4": [(third + 4, p16(4))], "rec_len_8": [(third + 4, p16(8))], "rec_len_odd": [(third + 4, p16(33))], "rec_len_over": [(third + 4, p16(block))], "rec_len_ones": [(third + 4, p16(0xffff))],
+                         "name_len_over": [(third + 6, b"\xff")], "name_len_0": [(third + 6, b"\0")], "inode_ones": [(third, p32(-1))], "inode_over": [(third, p32(word(sb) + 1))], "all_ones": [(at, b"\xff" * block)]}.items():
+        case("dir_" + what, change, ("ext.readdir", {"inode": mid}), ("ext.path", {"path": "/mid/none"}), ("ext.walk", {"path": "/"}))
+    inode = lambda path, at, piece: [(places[path] + at, piece)]
+    # Directories that lead back: /a/b/c/d is /a.
+    at = blocks["/a/b/c"][0] * block
+    case("dir_cycle", [(at + 24, p32(numbers["/a"]))], ("ext.walk", {"path": "/"}))
+    # Inodes.
+    root = lambda path, at, piece: inode(path, 40 + at, piece)
+    if word(places["/big/sparse"] + 32) & 0x80000:
+        top = places["/big/sparse"] + 40
+        child = (word(top + 12 + 4), word(top + 12 + 8, 2))[0]
+        node = child * block
+        for what, change in {"magic": root("/big/sparse", 0, b"\0\0"), "entries": root("/big/sparse", 2, p16(9)), "entries_ones": root("/big/sparse", 2, p16(0xffff)), "max": root("/big/sparse", 4, p16(5)), "depth_6": root("/big/sparse", 6, p16(6)),
+                             "depth_ones": root("/big/sparse", 6, p16(0xffff)), "child_oob": root("/big/sparse", 16, p32(count + 1)), "child_ones": root("/big/sparse", 16, b"\xff" * 6), "child_0": root("/big/sparse", 16, p32(0)),
+                             "node_magic": [(node, b"\0\0")], "node_zeros": [(node, bytes(block))], "node_entries": [(node + 2, p16(0xffff))], "node_depth": [(node + 6, p16(word(node + 6, 2) + 1))], "node_depth_5": [(node + 6, p16(5))], "node_begin": [(node + 12, p32(3))],
+                             "node_self": [(node + 16, p32(child)), (node + 20, p16(0))], "node_child_oob": [(node + 16, p32(count)), (node + 20, p16(0))]}.items():
+            case("ext_" + what, change, ("ext.extents", {"inode": sparse}), ("ext.bmap", {"inode": sparse, "logical": 0}), read(sparse))
+        leaf = child
+        while word(leaf * block + 6, 2):
+            leaf = word(leaf * block + 16)
+        at = leaf * block + 12
+        for what, change, asked in (("len_0", [(at + 4, p16(0))], 0), ("oob", [(at + 8, p32(count - 1)), (at + 4, p16(9))], 0), ("ones", [(at + 8, p32(-1))], 0), ("start_0", [(at + 8, p32(0)), (at + 6, p16(0))], 0), ("overlap", [(at + 4, p16(1000))], 0),
+                                    ("order", [(at + 24, p32(1 << 30))], None), ("swapped", [(at, whole[at + 12:at + 24]), (at + 12, whole[at:at + 12])], 0)):
+            walks = [("ext.extents", {"inode": sparse}), read(sparse)] + ([("ext.bmap", {"inode": sparse, "logical": asked})] if asked is not None else [])
+            case("leaf_" + what, change, *walks)
+    else:
+        ind, dind = word(places["/big/2m.bin"] + 40 + 48), word(places["/big/2m.bin"] + 40 + 52)
+        big = numbers["/big/2m.bin"]
+        for what, change, logical in (("direct_oob", root("/big/2m.bin", 0, p32(count)), 0), ("direct_ones", root("/big/2m.bin", 4, p32(-1)), 1), ("ind_oob", root("/big/2m.bin", 48, p32(count + 7)), 12), ("dind_ones", root("/big/2m.bin", 52, p32(-1)), 12 + block // 4),
+                                      ("ind_self", [(ind * block, p32(ind))], 12), ("dind_self", [(dind * block, p32(dind))], 12 + block // 4), ("ind_entry_oob", [(ind * block + 4, p32(count))], 13), ("dind_entry_ones", [(dind * block, p32(-1))], 12 + block // 4),
+                                      ("ind_ones", [(ind * block, b"\xff" * block)], 12)):
+            case("ptr_" + what, change, ("ext.indirect", {"inode": big}), ("ext.bmap", {"inode": big, "logical": logical}), read(big))
+    # Symbolic links.
+    for what, change in {"slow_size_0": inode("/link900", 4, p32(0)), "slow_size_block": inode("/link900", 4, p32(block + 1)), "slow_size_ones": inode("/link900", 4, p32(-1)), "fast_size_59": inode("/link50", 4, p32(59))}.items():
+        path = "/link900" if "slow" in what else "/link50"
+        case("link_" + what, change, ("ext.readlink", {"inode": numbers[path]}))
+    # A hash tree.
+    if blocks["/hashed"] and word(places["/hashed"] + 32) & 0x1000:
+        at = blocks["/hashed"][0] * block
+        lookup = ("ext.htree_lookup", {"inode": hashed, "name": "\u00e9ntry-00003" + "h" * 60})
+        for what, change in {"count_0": [(at + 34, p16(0))], "count_ones": [(at + 34, p16(0xffff))], "limit_ones": [(at + 32, p16(0xffff))], "limit_3": [(at + 32, p16(3))], "version_9": [(at + 28, b"\x09")], "info_0": [(at + 29, b"\0")], "levels_9": [(at + 30, b"\x09")],
+                             "blocks_self": [(at + 36 + 8 * i, p32(0)) for i in range(word(at + 34, 2))], "blocks_oob": [(at + 36 + 8 * i, p32(0x0fffffff)) for i in range(word(at + 34, 2))], "reserved": [(at + 24, p32(1))]}.items():
+            case("htree_" + what, change, lookup)
+    # Attributes.
+    if word(places["/a"] + 128, 2) and word(places["/a"] + 128 + 4 + word(places["/a"] + 128, 2)) == 0xea020000:
+        first = places["/a"] + 132 + word(places["/a"] + 128, 2)
+        found = [n for n in ("user.small", "trusted.t", "security.s") if n.split(".")[1].encode() in whole[first:first + 100]]
+        for what, change in {"name_len": [(first, b"\xff")], "value_offset": [(first + 2, p16(0xfff0))], "value_size": [(first + 8, p32(-1))]}.items():
+            asked = {1: "user.", 4: "trusted.", 6: "security."}[whole[first + 1]] + whole[first + 16:first + 16 + whole[first]].decode()
+            case("xattr_" + what, change, ("ext.xattr", {"inode": numbers["/a"], "name": asked if what != "name_len" else "user.none"}))
+    if is_checked:
+        for path, at in (("/mid", 100), ("/hashed", 100)):
+            case("sum_dir" + path[1:], [(blocks[path][0] * block + at, bytes([whole[blocks[path][0] * block + at] ^ 1]))], ("ext.readdir", {"inode": numbers[path]}))
+        case("sum_inode", inode("/mid", 8, b"\1\2\3\4"), ("ext.inode", {"inode": mid}), ("ext.readdir", {"inode": mid}))
+        case("sum_super", [(sb + 0x78, b"changed")], ("ext.super", {}), ("ext.path", {"path": "/hello.txt"}), control=False)
+        case("sum_group", [(gd + 14, p16(word(gd + 14, 2) ^ 0x10))], ("ext.path", {"path": "/hello.txt"}), control=False)
+    for size in (0, 1000, 1024, 2047, 2048 + 30, gd + 10, word(gd + 8) * block + 10):
+        case("cut%d" % size, lambda data: data[:size], ("ext.path", {"path": "/hello.txt"}), read(sparse), control=False)
+
+
 def main():
     folder, wanted = variants(VARIANTS, sys.argv)
     if not have("mke2fs", "debugfs", "dumpe2fs", "e2fsck"):
@@ -350,6 +483,8 @@ def main():
                 print("%s: not made: %s" % (name, error), file=sys.stderr)
                 continue
             ask(corpus, image, source, values, what, block)
+            if "damage" in what:
+                damage(corpus, image, source, block)
         print("%s: %d queries so far" % (name, corpus.count), file=sys.stderr)
 
 

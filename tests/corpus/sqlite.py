@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Makes SQLite databases of many kinds and queries about them, answered by SQLite itself.
-  sqlite.py DIR     writes DIR/images/*.db and DIR/queries.sqlite.jsonl, in the form that the samples have.
+  sqlite.py DIR [VARIANT…]     writes DIR/images/*.db and DIR/queries.sqlite.jsonl, in the form that the samples have.
 Needs Python's sqlite3 with dbstat, and the command sqlite3 (for reserved bytes)."""
 import hashlib, json, os, random, shutil, sqlite3, struct, subprocess, sys
 
@@ -279,7 +279,13 @@ def ask_all(image, path, db):
         ask(image, "count", {"table": table}, {"count": db.execute(f"select count(*) from {table}").fetchone()[0]}, "select count(*)")
 
 
+def wanted(image):
+    return len(sys.argv) < 3 or image in sys.argv[2:]
+
+
 def make(image, pragmas, rows=600, big=20000, after=None):
+    if not wanted(image):
+        return
     path, db = open_new(image, *pragmas)
     fill(db, rows, big)
     if after:
@@ -337,6 +343,8 @@ def make_special():
 
 
 def make_reserved(image, bytes_):
+    if not wanted(image):
+        return
     path = f"{DIR}/images/{image}.db"
     if os.path.exists(path):
         os.remove(path)
@@ -362,8 +370,10 @@ def main():
     make("wal", ["journal_mode=wal"], 500, 20000, lambda db: db.execute("pragma wal_checkpoint(truncate)"))
     make_reserved("reserved_32", 32)
     make_reserved("reserved_255", 255)
-    make_special()
-    make_damaged()
+    if wanted("special"):
+        make_special()
+    if wanted("damaged"):
+        make_damaged()
 
 
 main()

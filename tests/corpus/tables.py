@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """Makes tables of LevelDB and RocksDB of many kinds and queries about them, answered by RocksDB's sst_dump.
-  tables.py DIR     writes DIR/images/*.sst and DIR/queries.tables.jsonl, in the form that the samples have.
+  tables.py DIR [VARIANT…]     writes DIR/images/*.sst and DIR/queries.tables.jsonl, in the form that the samples have.
 Needs plyvel, g++ with librocksdb, sst_dump."""
 import glob, hashlib, json, os, random, re, shutil, subprocess, sys
-import plyvel
+
+try:
+    import plyvel
+except ImportError:
+    sys.exit(print("skipped, because Python has no module plyvel"))
 
 DIR = os.path.abspath(sys.argv[1])
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -98,6 +102,8 @@ def damaged(image, block):
 
 
 def level(image, pairs, **options):
+    if len(sys.argv) > 2 and image not in sys.argv[2:]:
+        return
     folder = f"{DIR}/db-{image}"
     shutil.rmtree(folder, ignore_errors=True)
     db = plyvel.DB(folder, create_if_missing=True, compression=None, write_buffer_size=64 << 20, **options)
@@ -125,6 +131,8 @@ def main():
     level("level_filter", [(key(i), b"v") for i in range(2000)], bloom_filter_bits=10)
     level("level_one", [(b"only", b"one")])
     level("level_empty_key", [(b"", b"empty"), (b"\0", b"zero"), (b"\xff" * 20, b"high")])
+    if len(sys.argv) > 2 and "rocks" not in sys.argv[2:]:
+        return
     program = f"{DIR}/tables"
     subprocess.run(["g++", "-std=c++17", "-O1", "-o", program, f"{HERE}/tables.cc", "-lrocksdb"], check=True)
     subprocess.run([program, IMAGES], check=True)

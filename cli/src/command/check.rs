@@ -1,14 +1,16 @@
 //! `trav check`.
 
-use crate::failure::{Failure, Status};
+use super::hooks;
+use crate::certificates::{self, Budget};
+use crate::failure::{self, Failure, Status};
 use crate::load::{Spec, has_error};
 use crate::render;
 use clap::Args;
 use serde_json::json;
 use std::io::Write;
+use trav_compiler::bpf::profile::Profile;
+use trav_compiler::certificate::{Certificate, certificate};
 use trav_compiler::ir::verify::Verified;
-use trav_compiler::prove::report::certificate;
-use trav_compiler::source::SourceMap;
 
 /// Parse, type and prove specs
 #[derive(Debug, Args)]
@@ -19,93 +21,94 @@ pub struct Check {
     /// Print a line for each spec that is right
     #[arg(short, long)]
     verbose: bool,
-    /// Print the certificate of each traversal: most hops, bytes and rows, scratch memory, checks that remain
+    /// Print the certificate of each traversal: most hops, bytes, rows and instructions, scratch memory, checks that remain
     #[arg(long)]
     report: bool,
     /// Print diagnostics and certificates as JSON, one object a spec
     #[arg(long)]
     json: bool,
+    /// The hook whose program's instructions are counted: a name, or the file of a profile
+    #[arg(long, value_name = "NAME", default_value = "test")]
+    hook: String,
+    /// Take every check that remains in the code for an error
+    #[arg(long)]
+    deny_checks: bool,
+    /// Fail if a certificate exceeds the one stored in this file
+    #[arg(long, value_name = "FILE")]
+    budget: Option<String>,
+    /// Store the certificates in the budget's file instead
+    #[arg(long, requires = "budget")]
+    update_budget: bool,
 }
 
 impl Check {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
+        let hook = hooks::profile(&self.hook)?;
+        let mut budget = match &self.budget {
+            Some(path) => match Budget::read(path) {
+                Err(_) if self.update_budget && !std::fs::exists(path).unwrap_or(true) => Budget::default(),
+                read => read?,
+            },
+            None => Budget::default(),
+        };
         let mut worst = Status::Good;
         for file in &self.files {
             let status = match Spec::read(file) {
-                Ok(spec) => self.check(&spec, out)?,
+                Ok(spec) => self.check(&spec, &hook, &mut budget, out)?,
                 Err(failure) => failure.report(),
             };
             worst = worst.max(status);
         }
+        if let (Some(path), true, Status::Good) = (&self.budget, self.update_budget, worst) {
+            budget.write(path)?;
+        }
         Ok(worst)
     }
 
-    fn check(&self, spec: &Spec, out: &mut dyn Write) -> Result<Status, Failure> {
+    fn check(&self, spec: &Spec, hook: &Profile, budget: &mut Budget, out: &mut dyn Write) -> Result<Status, Failure> {
         let compilation = spec.compile();
-        let (sources, diagnostics) = (&compilation.sources, &compilation.diagnostics);
-        let good = !has_error(diagnostics);
+        let (sources, mut diagnostics) = (&compilation.sources, compilation.diagnostics);
+        let certified: Vec<(&Verified, Certificate)> =
+            match self.report || self.json || self.deny_checks || self.budget.is_some() {
+                true => compilation.traversals.iter().map(|t| (t, certificate(t, hook))).collect(),
+                false => Vec::new(),
+            };
+        if self.deny_checks {
+            let denied = certified.iter().flat_map(|(t, c)| c.checks.iter().map(|check| check.denied(t)));
+            diagnostics.extend(denied);
+            diagnostics.sort_by_key(|d| (d.label.span, d.code));
+            // What several traversals inline is said once.
+            diagnostics.dedup_by_key(|d| (d.code, d.label.span));
+        }
+        let mut exceeded = Vec::new();
+        if self.update_budget {
+            budget.set(&spec.name, certified.iter().map(|(t, c)| (t.name.as_str(), c)));
+        } else if self.budget.is_some() {
+            exceeded.extend(certified.iter().flat_map(|(t, c)| budget.exceeded(&spec.name, &t.name, c)));
+        }
+        let good = !has_error(&diagnostics);
         if self.json {
             let diagnostics: Vec<_> = diagnostics.iter().map(|d| render::to_json(sources, d)).collect();
-            let certificates: Vec<_> = compilation.traversals.iter().map(|t| certificate_json(sources, t)).collect();
-            let object = json!({ "file": spec.name, "diagnostics": diagnostics, "traversals": certificates });
+            let certificates: Vec<_> =
+                certified.iter().map(|(t, c)| certificates::to_json(sources, t, &hook.name, c)).collect();
+            let mut object = json!({ "file": spec.name, "diagnostics": diagnostics, "traversals": certificates });
+            if self.budget.is_some() {
+                object["exceeded"] = json!(exceeded);
+            }
             writeln!(out, "{object}")?;
         } else {
-            render::tell(sources, diagnostics);
+            render::tell(sources, &diagnostics);
+            exceeded.iter().for_each(|excess| failure::tell(&format!("error: {}: {excess}\n", spec.name)));
             if good && self.verbose {
                 let names: Vec<_> = compilation.traversals.iter().map(|t| t.name.as_str()).collect();
                 writeln!(out, "{}: good: {}", spec.name, names.join(", "))?;
             }
-            if good && self.report {
-                compilation.traversals.iter().try_for_each(|t| report(sources, t, out))?;
+            if self.report {
+                for (t, c) in &certified {
+                    certificates::print(sources, t, &hook.name, c, out)?;
+                }
             }
         }
-        Ok(if good { Status::Good } else { Status::Spec })
+        Ok(if good && exceeded.is_empty() { Status::Good } else { Status::Spec })
     }
-}
-
-/// A certificate for people.
-fn report(sources: &SourceMap, traversal: &Verified, out: &mut dyn Write) -> Result<(), Failure> {
-    let c = certificate(traversal);
-    writeln!(out, "{}", traversal.name)?;
-    writeln!(out, "  at most {} hops, {} bytes read, {} bytes in one read", c.hops_max, c.bytes_max, c.read_bytes_max)?;
-    if traversal.stream {
-        writeln!(out, "  at most {} rows", c.rows_max)?;
-    }
-    writeln!(
-        out,
-        "  {} steps, {} bytes carried over a read, {} bytes of scratch memory",
-        c.steps, c.frame_bytes, c.scratch_bytes
-    )?;
-    writeln!(out, "  {} checks remain", c.checks.len())?;
-    for check in &c.checks {
-        let place = sources.place(check.span);
-        let fault = &traversal.faults[check.fault.index()];
-        writeln!(
-            out,
-            "    {}:{}: {} ({}): {}",
-            place.file,
-            place.line,
-            fault.message,
-            fault.kind.name(),
-            check.reason
-        )?;
-    }
-    Ok(())
-}
-
-fn certificate_json(sources: &SourceMap, traversal: &Verified) -> serde_json::Value {
-    let c = certificate(traversal);
-    let checks: Vec<_> = c
-        .checks
-        .iter()
-        .map(|check| {
-            let (place, fault) = (sources.place(check.span), &traversal.faults[check.fault.index()]);
-            json!({ "file": place.file, "line": place.line, "kind": fault.kind.name(), "message": fault.message, "reason": check.reason })
-        })
-        .collect();
-    json!({
-        "traversal": traversal.name, "hops_max": c.hops_max, "bytes_max": c.bytes_max, "rows_max": c.rows_max,
-        "read_bytes_max": c.read_bytes_max, "steps": c.steps, "frame_bytes": c.frame_bytes, "scratch_bytes": c.scratch_bytes,
-        "checks": checks,
-    })
 }

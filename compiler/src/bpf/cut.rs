@@ -79,6 +79,11 @@ impl Cuts {
         self.stored.contains(&v)
     }
 
+    /// Whether any loop is cut: then a run may begin inside one, with a counter of which the verifier knows nothing.
+    pub fn any(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
     /// The headers of the loops that are cut.
     pub fn headers(&self) -> impl Iterator<Item = Block> {
         self.turns.keys().copied()

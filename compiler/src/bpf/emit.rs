@@ -9,14 +9,15 @@ mod slots;
 use super::asm::{Assembled, Assembler, Label, TooFar};
 use super::error::BpfError;
 use super::insn::{AluOp, Cond, FRAME, Insn, Reg, Rhs, Width};
+use super::program::{Flow, Turns};
 use super::regalloc::{Allocated, Event, Home};
 use super::target::{Areas, Target};
-use super::vcode::{VBlock, VCode, VInsn};
+use super::vcode::{Exit, VBlock, VCode, VInsn};
 use crate::source::Span;
 use std::collections::HashMap;
 
-/// Writes a function.
-pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<Assembled, BpfError> {
+/// Writes a function, and says how its code is run through.
+pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<(Assembled, Flow), BpfError> {
     let frame = Frame::of(code, homes, target)?;
     let mut asm = Assembler::default();
     let labels: Vec<Label> = code.blocks.iter().map(|_| asm.label()).collect();
@@ -25,12 +26,19 @@ pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<Asse
         forward: forwarding(code, homes),
         stubs: HashMap::new(),
         pending: Vec::new(),
-        end: asm.label(),
+        ends: [(); 3].map(|()| asm.label()),
+        lefts: code.exits().map(leave::Left::of).collect(),
         ask: asm.label(),
         over: asm.label(),
         frame,
         areas: target.areas.clone(),
+        copies: Vec::new(),
+        suspends: Vec::new(),
+        reports: code
+            .exits()
+            .any(|exit| matches!(exit, Exit::Fault { found: Some(_), .. } | Exit::Fault { at: Some(_), .. })),
         span: code.blocks[0].insns[0].1,
+        unusable: asm.label(),
         asm,
     };
     emitter.start();
@@ -42,12 +50,25 @@ pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<Asse
     }
     emitter.stubs();
     emitter.tails();
-    emitter.asm.finish().map_err(|TooFar| BpfError::JumpTooFar)
+    let Emitter { asm, labels, copies, suspends, .. } = emitter;
+    let done = asm.finish().map_err(|TooFar| BpfError::JumpTooFar)?;
+    let position =
+        |b: &VBlock| done.position(labels[b.0 as usize]).expect("blocks with a name of their own are written");
+    let loops = code.loops.iter().map(|(b, turns)| (position(b), *turns));
+    let loops = loops.chain(copies).collect();
+    let resumes = code.resumes.iter().map(position).collect();
+    Ok((done, Flow { loops, resumes, suspends }))
 }
 
-/// Where each block goes on when nothing is left of it but a jump.
+/// Where each block goes on when nothing is left of it but a jump. Where loops begin and walks go on there must be an
+/// instruction that nothing else leads to.
 fn forwarding(code: &VCode, homes: &Allocated<'_>) -> Vec<Option<VBlock>> {
+    let mut named = vec![false; code.blocks.len()];
+    code.loops.iter().map(|(b, _)| b).chain(&code.resumes).for_each(|b| named[b.0 as usize] = true);
     let empty = |i: usize| {
+        if named[i] {
+            return None;
+        }
         let (VInsn::Jump { to, .. }, _) = code.blocks[i].insns.last()? else { return None };
         let mut empty = code.blocks[i].insns.len() == 1;
         homes.for_each_event(VBlock(i as u32), |event| {
@@ -68,7 +89,7 @@ struct Frame {
 
 impl Frame {
     fn of(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<Frame, BpfError> {
-        let reserved = u32::from(matches!(target.areas, Areas::Context(_)));
+        let reserved = leave::reserved_slots(&target.areas);
         let (slots, count) = slots::pack(code, homes);
         let needed = 8 * (reserved + count);
         match needed <= target.stack_size.min(i16::MAX as u32) {
@@ -89,13 +110,23 @@ struct Emitter {
     forward: Vec<Option<VBlock>>,
     stubs: HashMap<leave::Stub, Label>,
     pending: Vec<(leave::Stub, Label, Span)>,
-    /// The common end of all stubs.
-    end: Label,
+    /// The common end of all stubs, and where those enter it that have left something to it: by [`leave::Left`].
+    ends: [Label; 3],
+    /// What the stubs leave to it.
+    lefts: Vec<leave::Left>,
     /// Behind the stubs: tells the kernel of the next read, or that the walk is over.
     ask: Label,
     over: Label,
+    /// The end of a step whose arguments are no areas.
+    unusable: Label,
     frame: Frame,
     areas: Areas,
+    /// The loops inside copies.
+    copies: Vec<(u32, Turns)>,
+    /// Where runs end that another follows, and where that goes on.
+    suspends: Vec<(u32, u32)>,
+    /// Whether any fault reports a value.
+    reports: bool,
     span: Span,
 }
 
@@ -193,7 +224,10 @@ impl Emitter {
                 let (a, b) = (reg(), rhs(b, &mut reg));
                 self.branch(*cond, a, b, (*then, *other), next);
             }
-            VInsn::Return { status } => self.finish(*status),
+            VInsn::Return { status, resume } => {
+                self.finish(*status);
+                self.suspends.extend(resume.map(|resume| (self.asm.here() - 1, resume)));
+            }
         }
     }
 

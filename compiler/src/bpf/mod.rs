@@ -7,19 +7,23 @@ pub mod abi;
 pub mod asm;
 pub mod bindings;
 pub mod btf;
+pub mod cost;
 pub mod cut;
 mod describe;
 mod disasm;
 mod elf;
 mod emit;
+pub mod entry;
 pub mod error;
 pub mod insn;
+pub mod kernel;
 pub mod listing;
 mod loops;
 pub mod print;
 pub mod profile;
 pub mod program;
 mod regalloc;
+pub mod ring;
 mod select;
 pub mod target;
 mod vcode;
@@ -42,11 +46,21 @@ pub fn compile(f: &Verified, profile: &Profile) -> Result<Program, BpfError> {
     let starts: Vec<u32> = f.data.iter().map(|data| append_aligned(&mut constants, &data.bytes)).collect();
     let code = select::select(f, &layout, &starts, target.block_size);
     let homes = regalloc::allocate(&code)?;
-    let done = emit::emit(&code, &homes, &target)?;
+    let (done, flow) = emit::emit(&code, &homes, &target)?;
     if done.insns.len() as u64 > profile.limits.insns {
         return Err(BpfError::TooLong { insns: done.insns.len() as u64 });
     }
-    Ok(Program { name: f.name.clone(), insns: done.insns, relocations: done.relocations, lines: done.lines, constants })
+    let entry = target.entered.as_ref().map(|entered| entry::entry(f, entered)).transpose()?;
+    Ok(Program {
+        name: f.name.clone(),
+        insns: done.insns,
+        relocations: done.relocations,
+        lines: done.lines,
+        constants,
+        flow,
+        block_size: target.block_size,
+        entry,
+    })
 }
 
 /// Appends bytes at a multiple of 8; where they begin.

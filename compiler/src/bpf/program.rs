@@ -1,6 +1,7 @@
 //! A finished program: instructions, the addresses that they still need, and where each belongs in the spec.
 
 use super::insn::Insn;
+use super::kernel::{Function, Member};
 use crate::source::Span;
 
 /// A memory area that a program names by its address.
@@ -25,6 +26,66 @@ pub struct Relocation {
     pub addend: u32,
 }
 
+/// How often a place may be reached between two ways into the loop that begins there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turns {
+    /// In one run of the program.
+    pub run: u64,
+    /// In a walk: all runs of a call.
+    pub walk: u64,
+}
+
+/// What is known of the ways through a program, so that their length can be bounded ([`cost`](super::cost)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// The first instructions of loops; outer loops before those inside.
+    pub loops: Vec<(u32, Turns)>,
+    /// Where a walk goes on after it was suspended.
+    pub resumes: Vec<u32>,
+    /// Instructions from which a run only comes to its end, and where in `resumes` the walk then goes on.
+    pub suspends: Vec<(u32, u32)>,
+}
+
+/// What a call calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Callee {
+    /// The traversal's own step.
+    Step,
+    /// A function of the kernel.
+    Kernel(Function),
+}
+
+/// A call whose target is still to be filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The instruction.
+    pub insn: u32,
+    /// What it calls.
+    pub callee: Callee,
+}
+
+/// A load or store of a member of a structure of the kernel, whose place the loader finds out (CO-RE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The instruction.
+    pub insn: u32,
+    /// The member.
+    pub member: Member,
+}
+
+/// The program that a hook enters where that is not the step itself: it makes the reads and runs the step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The instructions.
+    pub insns: Vec<Insn>,
+    /// The addresses to be filled in.
+    pub relocations: Vec<Relocation>,
+    /// The calls to be filled in.
+    pub calls: Vec<Call>,
+    /// Members of the kernel's structures.
+    pub accesses: Vec<Access>,
+}
+
 /// A program for one traversal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -38,6 +99,12 @@ pub struct Program {
     pub lines: Vec<(u32, Span)>,
     /// The constant tables, each at a multiple of 8.
     pub constants: Vec<u8>,
+    /// Its loops, and how its runs follow each other.
+    pub flow: Flow,
+    /// Bytes of the block area that the program may touch.
+    pub block_size: u32,
+    /// What the hook enters, where it is not this.
+    pub entry: Option<Entry>,
 }
 
 impl Program {

@@ -6,7 +6,7 @@
 //! behind it but what the fault reports.
 
 use super::insn::{AluOp, Cond, Rhs, Width};
-use super::program::Symbol;
+use super::program::{Symbol, Turns};
 use crate::ir::FaultId;
 use crate::source::Span;
 
@@ -88,8 +88,8 @@ pub enum VInsn {
     Jump { to: VBlock, args: Vec<VReg> },
     /// Ends a block. Both targets are entered from here only and have no parameters.
     Branch { cond: Cond, a: VReg, b: Rhs<VReg>, then: VBlock, other: VBlock },
-    /// Returns the status; ends a block.
-    Return { status: u64 },
+    /// Returns the status; ends a block. `resume` is the place in [`VCode::resumes`] where the walk goes on, if it does.
+    Return { status: u64, resume: Option<u32> },
 }
 
 /// A block.
@@ -108,6 +108,10 @@ pub struct VCode {
     pub blocks: Vec<VBlockData>,
     /// How many virtual registers there are.
     pub vregs: u32,
+    /// The headers of loops with what bounds them, outer ones before those inside.
+    pub loops: Vec<(VBlock, Turns)>,
+    /// Where walks go on, in the order of [`resume_points`](super::abi::resume_points).
+    pub resumes: Vec<VBlock>,
 }
 
 impl VCode {
@@ -147,7 +151,20 @@ impl VCode {
         for (insn, _) in blocks.iter_mut().filter_map(|b| b.insns.last_mut()) {
             insn.map_targets(|t| VBlock(place[t.0 as usize]));
         }
-        VCode { blocks, vregs: self.vregs }
+        let moved = |b: VBlock| VBlock(place[b.0 as usize]);
+        let loops = self.loops.iter().filter(|(b, _)| seen[b.0 as usize]).map(|(b, t)| (moved(*b), *t)).collect();
+        let resumes = self.resumes.iter().map(|b| moved(*b)).collect();
+        VCode { blocks, vregs: self.vregs, loops, resumes }
+    }
+}
+
+impl VCode {
+    /// The ways out for faults.
+    pub fn exits(&self) -> impl Iterator<Item = &Exit> {
+        self.blocks.iter().flat_map(|b| &b.insns).filter_map(|(insn, _)| match insn {
+            VInsn::Bounded { exit, .. } | VInsn::ExitIf { exit, .. } | VInsn::Fail { exit } => Some(exit),
+            _ => None,
+        })
     }
 }
 

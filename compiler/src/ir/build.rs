@@ -35,6 +35,7 @@ impl FunctionBuilder {
             data: Vec::new(),
             faults: Vec::new(),
             obligations: Vec::new(),
+            evidence: Default::default(),
             span: Span::default(),
         };
         let mut builder = FunctionBuilder {

@@ -13,6 +13,8 @@ pub struct Graph {
     position: Vec<Option<u32>>,
     /// Immediate dominators, by block.
     idom: Vec<Option<Block>>,
+    /// For each block that is reached the numbers, from 1, of the first and the last block below it in the tree of dominators, in preorder.
+    below: Vec<(u32, u32)>,
 }
 
 impl Graph {
@@ -30,8 +32,9 @@ impl Graph {
                 predecessors[t.block.index()].push((*b, i));
             }
         }
-        let mut graph = Graph { order, predecessors, position, idom: vec![None; n] };
+        let mut graph = Graph { order, predecessors, position, idom: vec![None; n], below: vec![(0, 0); n] };
         graph.find_dominators();
+        graph.number_tree();
         graph
     }
 
@@ -47,17 +50,17 @@ impl Graph {
 
     /// Whether every way to `b` leads through `a` (a block dominates itself).
     pub fn dominates(&self, a: Block, b: Block) -> bool {
-        let mut at = Some(b);
-        while let Some(x) = at {
-            if x == a {
-                return true;
-            }
-            if self.position[x.index()] <= self.position[a.index()] {
-                return false;
-            }
+        let ((first, last), (b_first, _)) = (self.below[a.index()], self.below[b.index()]);
+        a == b || (first > 0 && first <= b_first && b_first <= last)
+    }
+
+    /// The nearest block that dominates both.
+    pub fn common(&self, a: Block, b: Block) -> Option<Block> {
+        let mut at = Some(a);
+        while let Some(x) = at.filter(|x| !self.dominates(*x, b)) {
             at = self.idom(x);
         }
-        false
+        at
     }
 
     /// Whether an edge goes back: to a block that comes no later.
@@ -83,6 +86,30 @@ impl Graph {
                     changed = true;
                 }
             }
+        }
+    }
+
+    /// A block comes after its dominators in the order, so sizes add up from behind, and places go out from the front.
+    fn number_tree(&mut self) {
+        let mut sizes = vec![1; self.idom.len()];
+        for b in self.order.iter().rev() {
+            if let Some(above) = self.idom[b.index()] {
+                sizes[above.index()] += sizes[b.index()];
+            }
+        }
+        // For each block the next number that is free below it.
+        let mut free = vec![1; self.idom.len()];
+        for b in &self.order {
+            let size = sizes[b.index()];
+            let first = match self.idom[b.index()] {
+                Some(above) => {
+                    free[above.index()] += size;
+                    free[above.index()] - size
+                }
+                None => 1,
+            };
+            self.below[b.index()] = (first, first + size - 1);
+            free[b.index()] = first + 1;
         }
     }
 

@@ -24,12 +24,16 @@
 pub mod build;
 pub mod defs;
 pub mod eval;
+pub mod evidence;
 pub mod graph;
+pub mod halving;
+pub mod linear;
 pub mod live;
 mod names;
 pub mod parse;
 pub mod print;
 pub mod schema;
+pub mod settled;
 pub mod verify;
 
 use crate::source::Span;
@@ -612,6 +616,8 @@ pub struct Function {
     pub faults: Vec<Fault>,
     /// What the prover must show. Kept after proof for reports.
     pub obligations: Vec<Obligation>,
+    /// What has been shown of several values together.
+    pub evidence: evidence::Evidence,
     /// The place of the declaration.
     pub span: Span,
 }

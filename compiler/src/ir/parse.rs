@@ -5,6 +5,7 @@
 //! returns may be as wrong as the text.
 
 mod code;
+mod evidence;
 mod header;
 mod lex;
 
@@ -66,7 +67,9 @@ impl<'t> Parser<'t> {
     fn function(&mut self) -> Parse<()> {
         self.header()?;
         while !self.tokens.take("}") {
-            self.block()?;
+            if !self.evidence()? {
+                self.block()?;
+            }
         }
         match self.tokens.peek() {
             Token::End => Ok(()),

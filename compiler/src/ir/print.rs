@@ -18,9 +18,15 @@
 //!
 //! Types and claims stand behind each value where it is defined. A claim is left out where it follows from the operands and says
 //! nothing: for constants, and where it is all that the type can hold. With spans, `@file:start-end` ends an item.
+//!
+//! Behind the last block stands the evidence: `invariant b3 [12 v5, -1 v7] + 12` says that `12 * v5 - v7 + 12` is at most 0 where `b3` begins, with an
+//! `edge` for each way in; `proof v9` has a `sum` for each thing that the operation needs. Both are a scale and facts with
+//! factors: `edge 1 [12 true v8 0, 1 most v4]`.
 
 use super::defs::Defs;
 use super::eval::{number, range};
+use super::evidence::{Fact, Sum};
+use super::linear::Form;
 use super::schema::{Display as Shown, Schema};
 use super::*;
 use std::fmt::{self, Display, Formatter, Write};
@@ -61,8 +67,26 @@ impl Printer<'_> {
         for (block, data) in f.blocks() {
             self.block(block, data)?;
         }
+        self.evidence()?;
         self.out.push_str("}\n");
         Ok(())
+    }
+
+    fn evidence(&mut self) -> fmt::Result {
+        let evidence = &self.f.evidence;
+        for invariant in &evidence.invariants {
+            writeln!(self.out, "    invariant {} {}", invariant.block, invariant.form)?;
+            self.sums("edge", &invariant.edges)?;
+        }
+        for (v, sums) in &evidence.proofs {
+            writeln!(self.out, "    proof {v}")?;
+            self.sums("sum", sums)?;
+        }
+        Ok(())
+    }
+
+    fn sums(&mut self, word: &str, sums: &[Sum]) -> fmt::Result {
+        sums.iter().try_for_each(|sum| writeln!(self.out, "        {word} {sum}"))
     }
 
     fn tables(&mut self) -> fmt::Result {
@@ -393,5 +417,43 @@ impl Display for Quoted<'_> {
             }
         }
         out.write_char('"')
+    }
+}
+
+impl Display for Form {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str("[")?;
+        for (i, (atom, factor)) in self.terms().iter().enumerate() {
+            write!(out, "{}{factor}", if i == 0 { "" } else { ", " })?;
+            atom.values().try_for_each(|v| write!(out, " {v}"))?;
+        }
+        write!(out, "] + {}", self.constant)
+    }
+}
+
+impl Display for Fact {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Fact::Least(v) => write!(out, "least {v}"),
+            Fact::Most(v) => write!(out, "most {v}"),
+            Fact::Condition { cond, sense, k } => write!(out, "{sense} {cond} {k}"),
+            Fact::Definition { value, k } => write!(out, "def {value} {k}"),
+            Fact::Invariant(i) => write!(out, "invariant {i}"),
+            Fact::Product(a, b) => write!(out, "product({a}, {b})"),
+            Fact::Split(split) => {
+                let [a, b] = &split.arms;
+                write!(out, "split({} {}, {a}, {b})", split.value, split.form)
+            }
+        }
+    }
+}
+
+impl Display for Sum {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "{} [", self.scale)?;
+        for (i, (factor, fact)) in self.parts.iter().enumerate() {
+            write!(out, "{}{factor} {fact}", if i == 0 { "" } else { ", " })?;
+        }
+        out.write_str("]")
     }
 }

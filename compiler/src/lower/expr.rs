@@ -130,7 +130,24 @@ impl Lowerer<'_> {
                 other => self.mismatch(a.span, "a bool", &other),
             },
             UnaryOp::Neg => self.num(val, a.span).map_or(Val::Never, |n| self.negate(n, span)),
-            UnaryOp::Complement => self.num(val, a.span).map_or(Val::Never, |n| self.complement(n)),
+            // A number without a type has as many bits as there are, as in constants: `x & ~0x1f` keeps the high ones.
+            UnaryOp::Complement => match self.num(val, a.span) {
+                Some((v, _)) if self.is_untyped(a) => self.complement((v, IntTy::plain(64, false))),
+                n => n.map_or(Val::Never, |n| self.complement(n)),
+            },
+        }
+    }
+
+    /// Whether an expression is a number written down, or the name of a constant without a type.
+    fn is_untyped(&self, e: &ast::Expr) -> bool {
+        match &*e.kind {
+            ExprKind::Int(_) => true,
+            ExprKind::Name(name) => {
+                let is_local = self.flow.locals[self.frame().locals_base..].iter().any(|l| l.name == name.name);
+                let def = self.program.modules[self.module().index()].names.get(&name.name);
+                matches!(def, Some((Def::Const(id), _)) if !is_local && self.program.consts[id.index()].ty.is_none())
+            }
+            _ => false,
         }
     }
 

@@ -195,9 +195,9 @@ impl Lowerer<'_> {
 
     /// Length-halving search for the point at which a monotone condition changes (Knuth, vol. 3, 6.2.1, program U's shape).
     ///
-    /// A round divides what is left in halves of `room / 2` and the rest, takes one probe at the begin of the second, and goes on in a half
-    /// of `room / 2`, which by a select begins there or here: where `room` is odd, the second half without its probe; where it is even, the
-    /// second half with it. So the number of rounds depends on the length alone, and only one select on what is read.
+    /// A round probes the last of the first `(room + 1) / 2` elements and goes on with `room / 2`, which by a select begin behind the probe or where
+    /// they began before: enough for what is left, whichever half it is. So the number of rounds depends on the length alone, and
+    /// only one select on what is read.
     fn binary_search(&mut self, q: &ast::Quantified, r: &ast::RangeExpr, span: Span) -> OptSplit {
         let first = q.quantifier == Quantifier::First;
         let Some((start, end)) = self.range_ends(r) else { return self.nothing() };
@@ -252,6 +252,8 @@ impl Lowerer<'_> {
         }
     }
 
+    /// One round: looks at the middle of the `room` elements from `low` on, and keeps its left or right half. Either has at most half of the
+    /// elements, rounded down, and so many are kept: how `room` shrinks does not depend on the data, and only `low` is chosen.
     fn probe(&mut self, q: &ast::Quantified, first: bool, name: &str, span: Span) {
         self.span = span;
         let (Val::Int(low, _), Val::Int(room, _), Val::Int(end, _)) =
@@ -260,33 +262,35 @@ impl Lowerer<'_> {
             return;
         };
         let one = self.number(1);
-        let half = self.exact(BinOp::Shr, room, one);
-        let middle = self.checked(BinOp::Add, low, half);
-        self.b.set_name(middle, name);
+        let more = self.checked(BinOp::Add, room, one);
+        let half = self.exact(BinOp::Shr, more, one);
+        let after = self.checked(BinOp::Add, low, half);
         // Holds since low + room never passes the end; said as a test, which also bounds the index for a BPF verifier.
-        let inside = self.compare(CmpOp::Lt, middle, end);
+        let inside = self.compare(CmpOp::Le, after, end);
         let fault = self.fault(ir::FaultKind::Limit, format!("the search for `{name}` left its range"), span);
         self.guard(inside, fault);
+        let middle = self.checked(BinOp::Sub, after, one);
+        self.b.set_name(middle, name);
         self.bind(name, Val::Int(middle, IntTy::U64), false, None);
+        self.bind(AFTER, Val::Int(after, IntTy::U64), false, None);
         let hit = match &q.cond {
             Some(c) => self.cond(c),
             None => Some(self.truth(true)),
         };
-        let (Some(hit), Val::Int(middle, _), Val::Int(low, _), Val::Int(room, _)) =
-            (hit, self.hidden(name), self.hidden(LOW), self.hidden(ROOM))
+        let (Some(hit), Val::Int(after, _), Val::Int(low, _), Val::Int(room, _)) =
+            (hit, self.hidden(AFTER), self.hidden(LOW), self.hidden(ROOM))
         else {
             return;
         };
         self.flow.locals.pop();
+        self.flow.locals.pop();
         self.span = span;
         let go_right = if first { self.not(hit) } else { hit };
         let one = self.number(1);
-        let half = self.exact(BinOp::Shr, room, one);
-        let odd = self.exact(BinOp::And, room, one);
-        let after = self.checked(BinOp::Add, middle, odd);
         let low = self.select(go_right, after, low);
+        let room = self.exact(BinOp::Shr, room, one);
         self.set_hidden(LOW, Val::Int(low, IntTy::U64));
-        self.set_hidden(ROOM, Val::Int(half, IntTy::U64));
+        self.set_hidden(ROOM, Val::Int(room, IntTy::U64));
     }
 
     /// As many probes as the length wants.
@@ -409,6 +413,7 @@ impl Lowerer<'_> {
 const UNROLLED_MAX: u64 = 6;
 
 const FOUND: &str = "#found";
+const AFTER: &str = "#after";
 const LOW: &str = "#low";
 const ROOM: &str = "#room";
 const STOP: &str = "#stop";

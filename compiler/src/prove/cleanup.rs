@@ -23,7 +23,8 @@ pub fn prune(f: &mut Function) {
     f.blocks = blocks;
 }
 
-fn targets_mut(term: &mut Terminator) -> Vec<&mut Target> {
+/// The targets, to be changed.
+pub fn targets_mut(term: &mut Terminator) -> Vec<&mut Target> {
     match term {
         Terminator::Jump(t) | Terminator::Hop { next: t, .. } | Terminator::Emit { next: t, .. } => vec![t],
         Terminator::Branch { then, other, .. } => vec![then, other],

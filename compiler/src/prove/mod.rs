@@ -2,8 +2,9 @@
 //!
 //! 1. [`essa`] gives what a condition has shown a name of its own (`Refine`), so that facts are facts about values.
 //! 2. [`ranges`] finds the range of each value: its claim.
-//! 3. [`discharge`] removes what the claims show, and answers the obligations, with [`relate`] for differences of two values.
+//! 3. [`discharge`] removes what the claims show, and answers the obligations, by [`evidence`] where they are of several values.
 //! 4. [`cleanup`] drops what nothing uses any more; [`shore`] tests at run time what the claims alone do not show.
+//! 5. [`evidence`] finds the tests that cannot fail because of what holds of several values together.
 //!
 //! Why on the IR and not on the typed tree: a value has one definition, so a fact holds for good; everything called is inlined, so
 //! one analysis sees whole walks; and what is found is written down in the form that the verifier checks.
@@ -11,9 +12,8 @@
 pub mod cleanup;
 mod discharge;
 mod essa;
+mod evidence;
 mod ranges;
-mod relate;
-pub mod report;
 mod shore;
 
 use crate::diag::Diagnostic;
@@ -48,5 +48,6 @@ pub fn prove(mut f: Function, sources: &SourceMap) -> Proved {
     ranges::find(&mut f);
     shore::shore_up(&mut f);
     cleanup::keep_slots(&mut f);
+    evidence::find(&mut f);
     Proved { function: Some(f), diagnostics: Vec::new() }
 }

@@ -115,7 +115,7 @@ fn params(f: &mut Function, graph: &Graph, b: Block, mut choose: impl FnMut(&Fun
 }
 
 /// The value that parameter `i` receives over an edge; none if the edge cannot be taken.
-pub(super) fn edge_value(f: &Function, from: Block, target: usize, i: usize) -> Option<Value> {
+fn edge_value(f: &Function, from: Block, target: usize, i: usize) -> Option<Value> {
     match &f.block(from).term {
         Terminator::Hop { len, next, .. } => {
             if i == 0 {

@@ -62,6 +62,7 @@ impl Executor for Interp {
         };
         let Machine { hops, rows, step_insts, .. } = machine;
         self.step_insts = step_insts;
+        sources.check().map_err(ExecError::Io)?;
         Ok(Trace { hops, rows, outcome })
     }
 }
@@ -208,6 +209,8 @@ impl<'a> Machine<'a> {
                 let (a, limit) = (self.get(*a), self.get(*limit));
                 let end = a.checked_add(self.size(*size));
                 if end.is_none_or(|end| end > limit) {
+                    let shown = inst.result.is_some_and(|v| self.f.is_shown(v));
+                    assert!(!shown, "a check with a proof holds, but {inst:?} of {} met {a} and {limit}", self.f.name);
                     return Err(self.fault(fault));
                 }
                 a

@@ -15,6 +15,7 @@ pub mod vm;
 use crate::image::Sources;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+use trav_compiler::bpf::cost::InsnBounds;
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::ir::{FaultId, FaultKind, FoundAs, Function, SourceId};
 
@@ -144,6 +145,11 @@ pub trait Executor {
     fn name(&self) -> &'static str;
     /// Runs one call. `args` is laid out by the function's argument leaves (`trav_compiler::ir::schema`).
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError>;
+
+    /// How many BPF instructions the last call executed, most in one run and in all, where the executor counts them.
+    fn insns(&self) -> Option<InsnBounds> {
+        None
+    }
 
     /// How long `count` calls take that go round `calls`, each laid out as for [`run`](Self::run). An executor that can run without
     /// keeping a trace does so.

@@ -17,6 +17,7 @@ use solana_sbpf::vm::{CallFrame, Config, ContextObject, EbpfVm, ExecutionMode};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use trav_compiler::bpf::abi::{StateLayout, Status, word};
+use trav_compiler::bpf::cost::InsnBounds;
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::bpf::program::Symbol;
 use trav_compiler::bpf::target::{Areas, Context, Target};
@@ -54,6 +55,8 @@ struct Parts {
     context: Option<(Vec<u8>, Context)>,
     stack: Vec<u8>,
     frames: Vec<CallFrame>,
+    /// The instructions of the last walk: the most in one run, and all.
+    insns: InsnBounds,
 }
 
 /// Compiles a function and loads it into a machine.
@@ -61,7 +64,8 @@ pub fn prepare(f: &Verified) -> Result<Vm, ExecError> {
     prepare_for(f, &Profile::named("test").expect("the harness's profile is built in"))
 }
 
-/// The same for a hook whose kernel makes the reads: the machine stands for the kernel, with its context and its scratch memory.
+/// The same for another hook: the machine stands for whoever runs the step, with the context and scratch memory of a kernel that makes the
+/// reads, or with the areas that a step is called with.
 pub fn prepare_for(f: &Verified, profile: &Profile) -> Result<Vm, ExecError> {
     let refused = |e: String| ExecError::Refused(format!("the BPF machine: {e}"));
     let layout = StateLayout::of(f).ok_or_else(|| refused("the state area is larger than 2 GiB".into()))?;
@@ -95,7 +99,7 @@ pub fn prepare_for(f: &Verified, profile: &Profile) -> Result<Vm, ExecError> {
         block: vec![0; target.block_size as usize],
         constants: program.constants,
         context: match target.areas {
-            Areas::Maps => None,
+            Areas::Maps | Areas::Arguments => None,
             Areas::Context(context) => {
                 let ends = profile.context.iter().map(|field| field.offset.unwrap_or(0) + field.size);
                 Some((vec![0; ends.max().unwrap_or(0) as usize], context))
@@ -103,6 +107,7 @@ pub fn prepare_for(f: &Verified, profile: &Profile) -> Result<Vm, ExecError> {
         },
         loader,
         code,
+        insns: InsnBounds { run: 0, walk: 0 },
     };
     Ok(Vm { function: f.clone(), layout, parts })
 }
@@ -114,7 +119,14 @@ impl Executor for Vm {
 
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
         super::args::check(&self.function, args)?;
-        steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)
+        self.parts.insns = InsnBounds { run: 0, walk: 0 };
+        let trace = steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)?;
+        sources.check().map_err(ExecError::Io)?;
+        Ok(trace)
+    }
+
+    fn insns(&self) -> Option<InsnBounds> {
+        Some(self.parts.insns)
     }
 }
 
@@ -167,9 +179,13 @@ impl Machine for Parts {
         let mapping = mapping.map_err(|e| broken(e.to_string()))?;
         let mut surroundings = Surroundings { mapping, rest: INSNS_MAX };
         let mut vm = EbpfVm::new(self.loader.clone(), DIALECT, &mut surroundings, STACK_SIZE);
-        vm.registers[1] = CONTEXT;
-        let (_, result) = vm.execute_program(&self.code, &mut ExecutionMode::PreferJit, &mut self.frames);
+        (vm.registers[1], vm.registers[2]) = match self.context {
+            Some(_) => (CONTEXT, 0),
+            None => (STATE, BLOCK),
+        };
+        let (count, result) = vm.execute_program(&self.code, &mut ExecutionMode::PreferJit, &mut self.frames);
         drop(surroundings);
+        self.insns = InsnBounds { run: self.insns.run.max(count), walk: self.insns.walk + count };
         match result {
             ProgramResult::Ok(returned) => self.wanted(returned),
             ProgramResult::Err(e) => Err(broken(format!("the BPF machine stopped the program: {e}"))),

@@ -5,7 +5,7 @@ use crate::session::Session;
 use serde_json::{Value as Json, json};
 
 /// The most bytes of one answer's content.
-const CONTENT_BYTES_MAX: u64 = 512 << 20;
+const CONTENT_BYTES_MAX: u64 = 1 << 30;
 
 /// A part of a file's bytes.
 #[derive(Clone, Copy, Debug)]

@@ -17,7 +17,7 @@ use trav_runtime::image::Image;
 use trav_runtime::value::{Given, Value, decode};
 
 /// The most bytes that one plain read gives: answers have a limit of memory.
-const READ_BYTES_MAX: u64 = 512 << 20;
+const READ_BYTES_MAX: u64 = 1 << 30;
 
 /// The standard formats, each compiled when it is first needed.
 pub struct Library {

@@ -7,6 +7,7 @@
 use super::Emitter;
 use crate::bpf::asm::Label;
 use crate::bpf::insn::{AluOp, Cond, Reg, Rhs, Width};
+use crate::bpf::program::Turns;
 use crate::bpf::vcode::{Exit, Place};
 
 /// A known length up to this is copied without a loop.
@@ -51,6 +52,7 @@ impl Emitter {
             let (top, end) = (self.asm.label(), self.asm.label());
             self.asm.imm(t.i, 0);
             self.asm.bind(top);
+            self.turns(u64::from(done / 32) + 1);
             self.asm.branch(Cond::Ge, t.i, Rhs::Imm(done as i32), end);
             for k in [0, 8, 16, 24] {
                 self.asm.load(Width::B8, t.data, t.position, k);
@@ -70,6 +72,11 @@ impl Emitter {
             self.asm.store(width, t.pointer, k as i16, Rhs::Reg(t.data));
             k += width.bytes();
         }
+    }
+
+    /// Here a loop begins that comes here so often.
+    fn turns(&mut self, most: u64) {
+        self.copies.push((self.asm.here(), Turns { run: most, walk: most }));
     }
 
     /// `dst` points to a place of which `len` bytes will be used.
@@ -122,6 +129,8 @@ impl Emitter {
         let (top, last): (Label, Label) = (self.asm.label(), self.asm.label());
         self.asm.imm(t.i, 0);
         self.asm.bind(top);
+        // The last time but one the count is below `max - 8`, at a multiple of 8.
+        self.turns(u64::from(max.saturating_sub(8)).div_ceil(8) + 1);
         self.asm.mov(t.data, len);
         self.asm.alu(AluOp::Sub, t.data, Rhs::Imm(8));
         self.asm.branch(Cond::Ge, t.i, Rhs::Reg(t.data), last);

@@ -16,7 +16,48 @@ use crate::bpf::vcode::{Exit, Report};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Stub {
     Trap,
-    Fault { fault: u32, found: Option<Source>, at: Option<Source> },
+    Fault { fault: u32, left: Left, found: Option<Source>, at: Option<Source> },
+}
+
+/// How much of what a fault reports stands in registers; the rest is in one number with the fault. Each begins where the common end
+/// has less left to do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Left {
+    /// Nothing: neither a value found, nor an offset that is not known here.
+    Packed,
+    /// The value found.
+    Found,
+    /// Both.
+    All,
+}
+
+impl Stub {
+    fn left(&self) -> Left {
+        match self {
+            Stub::Trap => Left::Packed,
+            Stub::Fault { left, .. } => *left,
+        }
+    }
+}
+
+impl Left {
+    pub(super) fn of(exit: &Exit) -> Left {
+        match exit {
+            Exit::Trap => Left::Packed,
+            Exit::Fault { fault, found, at } => {
+                let fits = match at {
+                    None => true,
+                    Some(Report::Const(at)) => *at <= AT_MOST,
+                    Some(Report::Reg(_)) => false,
+                };
+                match found {
+                    _ if !fits || fault.0 >= 1 << 16 => Left::All,
+                    Some(_) => Left::Found,
+                    None => Left::Packed,
+                }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +68,18 @@ pub(super) enum Source {
 
 /// Where the context's address is kept.
 const CONTEXT_SLOT: i16 = -8;
+/// Where the areas' addresses are kept that a step was called with.
+const STATE_SLOT: i16 = -8;
+const BLOCK_SLOT: i16 = -16;
+
+/// Stack slots for the addresses.
+pub(super) fn reserved_slots(areas: &Areas) -> u32 {
+    match areas {
+        Areas::Maps => 0,
+        Areas::Context(_) => 1,
+        Areas::Arguments => 2,
+    }
+}
 
 /// The context, and a register to compute with, in the tails.
 const CONTEXT: Reg = 1;
@@ -38,8 +91,16 @@ impl Emitter {
     /// Begins the program.
     pub(super) fn start(&mut self) {
         self.asm.at(self.span);
-        if let Areas::Context(_) = self.areas {
-            self.asm.store(Width::B8, FRAME, CONTEXT_SLOT, Rhs::Reg(CONTEXT));
+        match self.areas {
+            Areas::Maps => {}
+            Areas::Context(_) => self.asm.store(Width::B8, FRAME, CONTEXT_SLOT, Rhs::Reg(CONTEXT)),
+            // The verifier checks a global function by itself, and lets its pointers be none.
+            Areas::Arguments => {
+                for (register, slot) in [(1, STATE_SLOT), (2, BLOCK_SLOT)] {
+                    self.asm.branch(Cond::Eq, register, Rhs::Imm(0), self.unusable);
+                    self.asm.store(Width::B8, FRAME, slot, Rhs::Reg(register));
+                }
+            }
         }
     }
 
@@ -47,11 +108,21 @@ impl Emitter {
     pub(super) fn address(&mut self, dst: Reg, symbol: Symbol, addend: u32) {
         let pointer = match (&self.areas, symbol) {
             (Areas::Maps, _) | (_, Symbol::Constants) => return self.asm.symbol(dst, symbol, addend),
-            (Areas::Context(context), Symbol::State) => context.scratch,
-            (Areas::Context(context), Symbol::Block) => context.data,
+            (Areas::Context(context), Symbol::State) => Some(context.scratch),
+            (Areas::Context(context), Symbol::Block) => Some(context.data),
+            (Areas::Arguments, Symbol::State) => {
+                self.asm.load(Width::B8, dst, FRAME, STATE_SLOT);
+                None
+            }
+            (Areas::Arguments, Symbol::Block) => {
+                self.asm.load(Width::B8, dst, FRAME, BLOCK_SLOT);
+                None
+            }
         };
-        self.asm.load(Width::B8, dst, FRAME, CONTEXT_SLOT);
-        self.asm.load(Width::B8, dst, dst, pointer);
+        if let Some(pointer) = pointer {
+            self.asm.load(Width::B8, dst, FRAME, CONTEXT_SLOT);
+            self.asm.load(Width::B8, dst, dst, pointer);
+        }
         if addend > 0 {
             self.asm.alu(AluOp::Add, dst, Rhs::Imm(addend as i32));
         }
@@ -60,7 +131,7 @@ impl Emitter {
     /// Ends the step; the status stands in the state already.
     pub(super) fn finish(&mut self, status: u64) {
         match &self.areas {
-            Areas::Maps => {
+            Areas::Maps | Areas::Arguments => {
                 self.asm.imm(R0, status);
                 self.asm.push(Insn::exit());
             }
@@ -73,6 +144,11 @@ impl Emitter {
 
     /// What all steps end in that the context is told of.
     pub(super) fn tails(&mut self) {
+        if let Areas::Arguments = self.areas {
+            self.asm.bind(self.unusable);
+            self.asm.imm(R0, Status::Fault as u64);
+            self.asm.push(Insn::exit());
+        }
         let Areas::Context(context) = self.areas.clone() else { return };
         self.asm.bind(self.ask);
         self.asm.load(Width::B8, CONTEXT, FRAME, CONTEXT_SLOT);
@@ -98,6 +174,10 @@ impl Emitter {
             self.asm.branch(Cond::Ne, LOW, Rhs::Imm(0), misaligned);
         }
         self.asm.store(Width::B8, CONTEXT, context.next, Rhs::Reg(WORD));
+        if let Some((file, files)) = context.files {
+            self.asm.load(Width::B4, LOW, CONTEXT, file);
+            self.asm.store(Width::B4, CONTEXT, files, Rhs::Reg(LOW));
+        }
         self.asm.load(Width::B8, WORD, STATE_IN_TAIL, header(word::LEN));
         if below > 0 {
             self.asm.alu(AluOp::Add, WORD, Rhs::Imm(below));
@@ -141,7 +221,13 @@ impl Emitter {
         self.asm.bind(label);
         self.stubs.insert(stub, label);
         self.stub(&stub);
-        self.asm.jump(self.end);
+        self.asm.jump(self.end_of(&stub));
+    }
+
+    /// Where a stub goes on.
+    fn end_of(&self, stub: &Stub) -> Label {
+        let left = if self.reports { stub.left() } else { Left::All };
+        self.ends[left as usize]
     }
 
     /// All stubs that are still to be written, and the end of all.
@@ -149,21 +235,41 @@ impl Emitter {
         if self.stubs.is_empty() {
             return;
         }
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
+        // The last one falls into the end, which begins with what is packed.
+        pending.sort_by_key(|(stub, ..)| std::cmp::Reverse(stub.left()));
+        let first = self.lefts.iter().min().copied().unwrap_or(Left::All);
+        let begin = self.ends[if self.reports { first } else { Left::All } as usize];
         for (i, (stub, label, span)) in pending.iter().enumerate() {
             self.asm.bind(*label);
             self.asm.at(*span);
             self.stub(stub);
-            if i + 1 < pending.len() {
-                self.asm.jump(self.end);
+            let end = self.end_of(stub);
+            if i + 1 < pending.len() || end != begin {
+                self.asm.jump(end);
             }
         }
-        self.asm.bind(self.end);
+        if self.reports && first == Left::Packed {
+            self.asm.bind(self.ends[Left::Packed as usize]);
+            self.asm.imm(FOUND, 0);
+        }
+        if self.reports && first <= Left::Found {
+            self.asm.bind(self.ends[Left::Found as usize]);
+            self.asm.mov(AT, FAULT);
+            self.asm.alu(AluOp::Rsh, AT, Rhs::Imm(FLAG_BITS));
+            self.asm.alu(AluOp::And, AT, Rhs::Imm(AT_MOST as i32));
+        }
+        self.asm.bind(self.ends[Left::All as usize]);
         self.address(STATE, Symbol::State, 0);
+        if !self.reports {
+            self.asm.store(Width::B8, STATE, header(word::FAULT), Rhs::Reg(FAULT));
+            self.asm.store(Width::B8, STATE, header(word::STATUS), Rhs::Imm(Status::Fault as i32));
+            return self.finish(Status::Fault as u64);
+        }
         self.asm.store(Width::B8, STATE, header(word::FOUND), Rhs::Reg(FOUND));
         self.asm.store(Width::B8, STATE, header(word::AT), Rhs::Reg(AT));
         self.asm.mov(FOUND, FAULT);
-        self.asm.alu(AluOp::Arsh, FOUND, Rhs::Imm(FLAG_BITS));
+        self.asm.alu(AluOp::Arsh, FOUND, Rhs::Imm(FAULT_SHIFT));
         self.asm.store(Width::B8, STATE, header(word::FAULT), Rhs::Reg(FOUND));
         self.asm.alu(AluOp::And, FAULT, Rhs::Imm((1 << FLAG_BITS) - 1));
         self.asm.store(Width::B8, STATE, header(word::FLAGS), Rhs::Reg(FAULT));
@@ -173,11 +279,26 @@ impl Emitter {
 
     /// Puts what is reported where the common end wants it; all of it, since the kernel lets no register be read that was not set.
     fn stub(&mut self, stub: &Stub) {
-        let (fault, found, at) = match *stub {
-            Stub::Trap => (TRAP, None, None),
-            Stub::Fault { fault, found, at } => (u64::from(fault), found, at),
+        let (fault, left, found, at) = match *stub {
+            Stub::Trap => (TRAP, Left::Packed, None, None),
+            Stub::Fault { fault, left, found, at } => (u64::from(fault), left, found, at),
         };
+        if !self.reports {
+            // What is reported is zero since the start of the walk.
+            return self.asm.imm(FAULT, fault);
+        }
         let flags = found.map_or(0, |_| FOUND_VALID) | at.map_or(0, |_| AT_VALID);
+        let known = match at {
+            Some(Source::Const(at)) if left < Left::All => at << FLAG_BITS,
+            _ => 0,
+        };
+        let number = fault << FAULT_SHIFT | known | flags;
+        if left < Left::All {
+            if left == Left::Found {
+                self.fetch(FOUND, found);
+            }
+            return self.asm.imm(FAULT, number);
+        }
         let in_register = |source: Option<Source>, r: Reg| source == Some(Source::Home(Home::Reg(r)));
         match (in_register(found, AT), in_register(at, FOUND)) {
             (true, true) => {
@@ -194,7 +315,7 @@ impl Emitter {
                 self.fetch(AT, at);
             }
         }
-        self.asm.imm(FAULT, fault << FLAG_BITS | flags);
+        self.asm.imm(FAULT, number);
     }
 
     fn fetch(&mut self, to: Reg, source: Option<Source>) {
@@ -217,7 +338,9 @@ pub(super) fn stub_of(exit: &Exit, homes: &[Home]) -> Stub {
     };
     match exit {
         Exit::Trap => Stub::Trap,
-        Exit::Fault { fault, found, at } => Stub::Fault { fault: fault.0, found: source(found), at: source(at) },
+        Exit::Fault { fault, found, at } => {
+            Stub::Fault { fault: fault.0, left: Left::of(exit), found: source(found), at: source(at) }
+        }
     }
 }
 
@@ -226,8 +349,12 @@ const FAULT: Reg = R0;
 const STATE: Reg = 1;
 const FOUND: Reg = 2;
 const AT: Reg = 3;
-/// The flags' share of the register [`FAULT`]. The trap's number, all ones, survives the shift.
+/// The flags' share of the register [`FAULT`]; above it an offset that is known here, above that the fault's number. The trap's number, all
+/// ones, survives the shift.
 const FLAG_BITS: i32 = 2;
+const FAULT_SHIFT: i32 = 15;
+/// The greatest offset that has room.
+const AT_MOST: u64 = (1 << (FAULT_SHIFT - FLAG_BITS)) - 1;
 
 /// Displacement of a header word in the state.
 fn header(word: usize) -> i16 {

@@ -4,10 +4,10 @@
 //! of the kernel's verifier in each round; arithmetic keeps it at one path.
 
 use super::Selector;
-use super::uses::{negated, op_of};
+use super::uses::{negated, op_of, refined};
 use crate::bpf::insn::{AluOp, Cond, Rhs};
 use crate::bpf::vcode::VReg;
-use crate::ir::{CmpOp, FaultRef, Op, Ty, Value, eval};
+use crate::ir::{BinOp, CmpOp, FaultRef, Mode, Op, Ty, Value, eval};
 
 /// A condition as a jump tests it.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,22 @@ impl Selector<'_> {
                 let b = self.rhs(b);
                 self.alu(AluOp::And, inverse, b)
             }
-            _ => {
+            _ => self.choose(a, b, mask),
+        }
+    }
+
+    /// `a` where the mask is all ones, `b` where it is 0.
+    fn choose(&mut self, a: Value, b: Value, mask: VReg) -> VReg {
+        match (self.addend(a, b), self.addend(b, a)) {
+            (Some(step), _) => {
+                let (step, b) = (self.masked(step, mask), self.reg(b));
+                self.alu(AluOp::Add, b, step)
+            }
+            (_, Some(step)) => {
+                let (step, b) = (self.masked(step, mask), self.reg(b));
+                self.alu(AluOp::Sub, b, step)
+            }
+            (None, None) => {
                 let b_reg = self.reg(b);
                 let a_rhs = self.rhs(a);
                 let difference = self.alu(AluOp::Xor, b_reg, a_rhs);
@@ -134,6 +149,26 @@ impl Selector<'_> {
                 self.alu(AluOp::Xor, difference, b_reg)
             }
         }
+    }
+
+    /// The value or 0. The mask comes second: where zeroes or ones are masked with a number, the verifier of kernel 6.18 parts its ways.
+    fn masked(&mut self, v: Value, mask: VReg) -> VReg {
+        let register = self.reg(v);
+        self.alu(AluOp::And, register, mask)
+    }
+
+    /// What is added to `b` to make `a`, if it is made so: a search goes on by a step or not at all.
+    fn addend(&self, a: Value, b: Value) -> Option<Value> {
+        let same = |v: Value| refined(self.f, &self.defs, v);
+        let step = match op_of(self.f, &self.defs, same(a))? {
+            Op::Binary { op: BinOp::Add, mode: Mode::Exact | Mode::Wrap, a: x, b: y } if same(*x) == same(b) => *y,
+            Op::Binary { op: BinOp::Add, mode: Mode::Exact | Mode::Wrap, a: x, b: y } if same(*y) == same(b) => *x,
+            _ => return None,
+        };
+        // No operand of the choice, it need not be alive here: a hop or a cut may lie between.
+        let block = self.defs.get(step)?.block();
+        let near = block == self.at || !self.layout.cuts.any() && self.steps.step(block) == self.steps.step(self.at);
+        near.then_some(step)
     }
 
     /// All ones where the condition is as told, else 0: whichever of the two is less work. Several selects often share one condition.
@@ -203,7 +238,8 @@ impl Selector<'_> {
         }
     }
 
-    /// The borrow of `a - b` (Hacker's Delight, 2-13): `(!a & b) | ((!a | b) & (a - b))`; for signed numbers `!b & a` and `!b | a`.
+    /// The borrow of `a - b`, which is the majority of `!a`, `b` and `a - b` in each bit (Hacker's Delight, 2-13), for signed
+    /// numbers of `!b`, `a` and the difference. The majority of x, y and z is `y ^ ((x ^ y) & (y ^ z))`.
     fn sign_of_less_wide(&mut self, a: Value, b: Value) -> VReg {
         let signed = self.f.value(a).ty == Ty::I64;
         let (x, y) = if signed { (b, a) } else { (a, b) };
@@ -214,12 +250,12 @@ impl Selector<'_> {
                 self.alu(AluOp::Xor, x, -1)
             }
         };
-        let y = self.rhs(y);
-        let both = self.alu(AluOp::And, not_x, y);
-        let any = self.alu(AluOp::Or, not_x, y);
+        let y = self.reg(y);
         let difference = self.difference(a, b);
-        let borrow = self.alu(AluOp::And, any, difference);
-        self.alu(AluOp::Or, borrow, both)
+        let unlike = self.alu(AluOp::Xor, not_x, y);
+        let changed = self.alu(AluOp::Xor, difference, y);
+        let decided = self.alu(AluOp::And, unlike, changed);
+        self.alu(AluOp::Xor, decided, y)
     }
 
     fn sign_of_unequal(&mut self, a: Value, b: Value, sense: bool) -> VReg {

@@ -4,6 +4,7 @@ use super::cond::Test;
 use super::{Known, Selector};
 use crate::bpf::abi::{self, Resume, Status, word};
 use crate::bpf::insn::{AluOp, Cond, Rhs};
+use crate::bpf::program::Turns;
 use crate::bpf::vcode::{Exit, VBlock, VInsn, VReg};
 use crate::ir::{Block, Function, LoopInfo, Op, Target, Terminator, Value};
 
@@ -20,6 +21,7 @@ impl Selector<'_> {
             for (i, point) in points.into_iter().enumerate() {
                 let (then, other) = (self.code.block(), self.code.block());
                 self.push(VInsn::Branch { cond: Cond::Eq, a: step, b: Rhs::Imm(i as i32 + 1), then, other });
+                self.code.resumes.push(then);
                 self.current = then;
                 self.resume(point);
                 self.current = other;
@@ -68,7 +70,18 @@ impl Selector<'_> {
         let block = self.f.block(id);
         self.current = self.blocks[id.index()];
         self.here = std::mem::take(&mut self.known[id.index()]);
+        if self.here.left.is_none() {
+            // Where all ways come out of loops, so does what joins them.
+            let preds = &self.graph.predecessors[id.index()];
+            let all = preds.iter().all(|(p, _)| self.left[p.index()].is_some());
+            self.here.left = preds.first().filter(|_| all).and_then(|(p, _)| self.left[p.index()]);
+        }
         self.at = id;
+        self.left[id.index()] = self
+            .here
+            .left
+            .filter(|from| self.widening.leaves(*from, id))
+            .or_else(|| self.widening.is_inside(id).then_some(id));
         for param in &block.params {
             let in_register = self.registers[param.index()].is_some();
             if in_register && self.uses.is_needed(*param) && self.widening.at_start(*param) {
@@ -88,6 +101,7 @@ impl Selector<'_> {
             inst.result.into_iter().for_each(|v| self.keep_home(v));
         }
         self.span = block.span;
+        self.share_pointers();
         self.terminator(&block.term);
     }
 
@@ -103,6 +117,8 @@ impl Selector<'_> {
     }
 
     fn header(&mut self, id: Block, LoopInfo { counter, most }: LoopInfo) {
+        let turns = self.turns(id, most);
+        self.code.loops.push((self.blocks[id.index()], turns));
         if let Some((turn, turns)) = self.turn_counter(id) {
             self.cut(id, turn, turns);
         }
@@ -115,6 +131,18 @@ impl Selector<'_> {
         if self.widening.copied_counter(counter).is_some() {
             let copy = self.widen(register);
             self.copies.insert(counter, copy);
+        }
+    }
+
+    /// How often the header is reached: the counter is another number each time, but for where the loop is cut, which comes here twice.
+    fn turns(&self, header: Block, most: u64) -> Turns {
+        let reached = most.saturating_add(1);
+        match self.layout.cuts.turns(header).map(u64::from) {
+            None | Some(0) => Turns { run: reached, walk: reached },
+            Some(turns) => {
+                let run = reached.min(turns + 1);
+                Turns { run, walk: reached.saturating_add(reached / turns).saturating_add(1) }
+            }
         }
     }
 
@@ -133,6 +161,7 @@ impl Selector<'_> {
     fn terminator(&mut self, term: &Terminator) {
         match term {
             Terminator::Jump(target) => self.jump(target),
+            Terminator::Branch { cond, then, .. } if self.uses.holds(*cond) => self.jump(then),
             Terminator::Branch { cond, then, other } => match self.test(*cond, true) {
                 Test::Known(truth) => self.jump(if truth { then } else { other }),
                 Test::Jump(cond, a, b) => {
@@ -151,7 +180,7 @@ impl Selector<'_> {
                 self.suspend(Resume::Hop(next.block), next, Status::Hop);
             }
             Terminator::Emit { next, .. } => self.suspend(Resume::Emit(next.block), next, Status::Emit),
-            Terminator::Return => self.finish(Status::Done),
+            Terminator::Return => self.finish(Status::Done, None),
             Terminator::Fault(fault) => {
                 let exit = self.exit(fault);
                 self.push(VInsn::Fail { exit });
@@ -259,12 +288,12 @@ impl Selector<'_> {
         let step = points.iter().position(|p| *p == point);
         let step = step.expect("every place that suspends has a resume point") as i32 + 1;
         self.store_state(8 * word::STEP as u32, Rhs::Imm(step));
-        self.finish(status);
+        self.finish(status, Some(step as u32 - 1));
     }
 
-    fn finish(&mut self, status: Status) {
+    fn finish(&mut self, status: Status, resume: Option<u32>) {
         self.store_state(8 * word::STATUS as u32, Rhs::Imm(status as i32));
-        self.push(VInsn::Return { status: status as u64 });
+        self.push(VInsn::Return { status: status as u64, resume });
     }
 
     fn set_header(&mut self, word: usize, v: Value) {

@@ -9,6 +9,7 @@ use super::{AddrKey, Selector};
 use crate::bpf::insn::{AluOp, Cond, Rhs, Width};
 use crate::bpf::program::Symbol;
 use crate::bpf::vcode::{Exit, Place, VInsn, VReg};
+use crate::ir::defs::Def;
 use crate::ir::{Addr, Endian, FaultRef, Region, Size, Ty, Value, eval};
 
 /// The greatest displacement in an instruction, less the width of an access.
@@ -110,16 +111,25 @@ impl Selector<'_> {
             0 => self.uses.extent(&key).unwrap_or(0).max(own.saturating_add(len)),
             _ => own.saturating_add(len),
         };
-        let base = match self.here.pointers.get(&key) {
+        let known = self.here.pointers.get(&key).or_else(|| self.shared.get(&key).filter(|_| extra == 0));
+        let base = match known {
             // Displacements beside a known number differ from use to use: such pointers are not shared.
             Some(base) if extra == 0 => *base,
             _ => {
                 let (var, _) = self.parts(addr);
                 let var = var.expect("an address with a key has a variable part");
-                let Pointer { base, off } = self.bounded_pointer(symbol, start, var, size.checked_sub(extent));
+                let followed = addr.index.filter(|_| addr.base.is_none());
+                let followed = followed.is_some_and(|v| self.widening.is_followed(self.f, &self.defs, v, self.at));
+                let Pointer { base, off } = match followed && !self.layout.cuts.any() && extent <= size {
+                    true => {
+                        let base = self.address_of(symbol, start);
+                        Pointer { base: self.alu(AluOp::Add, base, var), off: 0 }
+                    }
+                    false => self.bounded_pointer(symbol, start, var, size.checked_sub(extent)),
+                };
                 debug_assert_eq!(off, 0, "the region's start is in the pointer");
                 if extra == 0 {
-                    self.here.pointers.insert(key, base);
+                    self.keep_pointer(key, base);
                 }
                 base
             }
@@ -262,6 +272,7 @@ impl Selector<'_> {
     ) {
         let known = (self.number(a), known_size(self.f, size), self.number(limit));
         let test = match known {
+            _ if self.f.is_shown(result) => Test::Known(false),
             (Some(a), Some(size), Some(limit)) => Test::Known(a.checked_add(size).is_none_or(|end| end > limit)),
             (None, Some(size), Some(limit)) => match limit.checked_sub(size) {
                 None => Test::Known(true),
@@ -292,8 +303,29 @@ impl Selector<'_> {
         }
         let (var, exit) = (self.reg(a), self.exit(fault));
         let Pointer { base, .. } = self.bounded(symbol, start, var, most as u32, exit);
-        self.here.pointers.insert(key, base);
+        self.keep_pointer(key, base);
         true
+    }
+
+    fn keep_pointer(&mut self, key: AddrKey, base: VReg) {
+        self.here.pointers.insert(key, base);
+        // A check is where it says, before all that is based on it.
+        let here = self.uses.place(&key).is_some_and(|place| place == self.at || key.base.is_some());
+        let everywhere = key.base.is_none_or(|v| self.defs.get(v).map(Def::block) == Some(self.at));
+        if here && everywhere {
+            self.shared.insert(key, base);
+        }
+    }
+
+    /// Makes the pointers of this block that later blocks share, where it has not used them itself.
+    pub(super) fn share_pointers(&mut self) {
+        for key in self.uses.placed(self.f, self.at) {
+            if !self.shared.contains_key(&key) {
+                let addr = Addr { region: key.region, base: key.base, index: key.index, disp: 0 };
+                let pointer = self.pointer(&addr, 1);
+                self.shared.insert(key, pointer.base);
+            }
+        }
     }
 
     /// The test that `a + size > limit`.

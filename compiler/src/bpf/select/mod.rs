@@ -17,6 +17,7 @@ use super::program::Symbol;
 use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
+use crate::ir::verify::Steps;
 use crate::ir::{Addr, Block, FaultRef, Function, Inst, Op, Region, Value};
 use crate::source::Span;
 use std::collections::HashMap;
@@ -28,19 +29,22 @@ use widen::Widening;
 pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size: u32) -> VCode {
     let defs = Defs::of(f);
     let graph = Graph::of(f);
-    let uses = Uses::of(f, &graph, &defs);
     let widening = Widening::of(f, &graph, &defs);
+    let uses = Uses::of(f, &graph, &defs, &widening, &layout.cuts);
     let mut selector = Selector {
         f,
         layout,
         constants,
         uses,
         defs,
+        steps: Steps::of(f, &graph),
         graph,
         widening,
         block_size,
         code: VCode::default(),
         registers: vec![None; f.values.len()],
+        shared: HashMap::new(),
+        left: vec![None; f.blocks.len()],
         copies: HashMap::new(),
         blocks: Vec::new(),
         known: vec![Known::default(); f.blocks.len()],
@@ -94,11 +98,16 @@ struct Selector<'a> {
     uses: Uses,
     defs: Defs,
     graph: Graph,
+    steps: Steps,
     widening: Widening,
     /// Bytes of the block area that this program may touch.
     block_size: u32,
     code: VCode,
     registers: Vec<Option<VReg>>,
+    /// Pointers that hold wherever their place in [`Uses::place`] dominates.
+    shared: HashMap<AddrKey, VReg>,
+    /// For each block the block in a loop from which the way to it came last.
+    left: Vec<Option<Block>>,
     /// Widened copies of counters.
     copies: HashMap<Value, VReg>,
     blocks: Vec<VBlock>,

@@ -2,9 +2,12 @@
 //! only ever tested, and how far each variable address is used.
 
 use super::AddrKey;
+use super::widen::Widening;
+use crate::bpf::cut::Cuts;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::{BinOp, Block, Function, Mode, Op, Size, Terminator, Value};
+use crate::ir::halving::halved;
+use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Range, Region, Size, Terminator, Value};
 use std::collections::HashMap;
 
 /// The tables.
@@ -15,20 +18,27 @@ pub struct Uses {
     tested: Vec<bool>,
     /// For each block how often it is entered; 0 when it is not reached.
     entries: Vec<u32>,
+    /// Tests of counters that always hold, since their loops end before.
+    held: Vec<bool>,
     /// For each variable address the greatest end (displacement plus width) of its accesses.
     extents: HashMap<AddrKey, u32>,
+    /// For each variable address that several blocks use, where its pointer is made for all of them.
+    places: HashMap<AddrKey, Block>,
 }
 
 impl Uses {
     /// Looks through a function.
-    pub fn of(f: &Function, graph: &Graph, defs: &Defs) -> Uses {
+    pub fn of(f: &Function, graph: &Graph, defs: &Defs, widening: &Widening, cuts: &Cuts) -> Uses {
         // The function's start enters its first block.
         let entries = |(i, edges): (usize, &Vec<_>)| edges.len() as u32 + u32::from(i == 0);
         let mut uses = Uses {
             needed: vec![false; f.values.len()],
             tested: vec![true; f.values.len()],
             entries: graph.predecessors.iter().enumerate().map(entries).collect(),
+            held: held(f, graph, defs, cuts),
             extents: HashMap::new(),
+            // Where a run begins inside a loop that was cut, a pointer from before it is not there.
+            places: if cuts.any() { HashMap::new() } else { places(f, graph, widening) },
         };
         uses.find_tested(f, defs);
         uses.find_needed(f, defs);
@@ -51,9 +61,26 @@ impl Uses {
         self.entries[b.index()]
     }
 
+    /// Whether this condition is always true: see [`held`].
+    pub fn holds(&self, v: Value) -> bool {
+        self.held[v.index()]
+    }
+
     /// The end of the farthest access through this address.
     pub fn extent(&self, key: &AddrKey) -> Option<u32> {
         self.extents.get(key).copied()
+    }
+
+    /// Where the pointer for this address is made, if several blocks share it.
+    pub fn place(&self, key: &AddrKey) -> Option<Block> {
+        self.places.get(key).copied()
+    }
+
+    /// The addresses whose pointers are made in this block for others too, in the order of their use.
+    pub fn placed(&self, f: &Function, block: Block) -> Vec<AddrKey> {
+        let mut keys: Vec<AddrKey> = self.places.iter().filter(|(_, b)| **b == block).map(|(k, _)| *k).collect();
+        keys.sort_by_key(|k| (k.index, k.base, region_order(f, k.region)));
+        keys
     }
 
     /// Comparisons start as tested; any use that needs the word ends that. A negation passes on what becomes of it.
@@ -104,6 +131,7 @@ impl Uses {
                 inst.op.for_each_use(|v| work.push(v));
             }
             match &block.term {
+                Terminator::Branch { cond, .. } if self.holds(*cond) => {}
                 Terminator::Branch { cond, .. } => work.push(*cond),
                 Terminator::Hop { offset, len, .. } => work.extend([*offset, *len]),
                 Terminator::Fault(fault) => work.extend(fault.found.into_iter().chain(fault.at)),
@@ -159,6 +187,65 @@ impl Uses {
     }
 }
 
+/// A number by which regions are put in order.
+fn region_order(f: &Function, region: Region) -> (u32, u32) {
+    match region {
+        Region::Disk => (0, 0),
+        Region::Arg(i) => (1, i),
+        Region::Slot(s) => (2, s.0),
+        Region::Data(d) => (3, d.0),
+        Region::Out => (4, f.args.len() as u32),
+    }
+}
+
+/// The addresses that several blocks use, with the nearest block that dominates them all. What is widened on the way out of a loop
+/// is another word behind it.
+fn places(f: &Function, graph: &Graph, widening: &Widening) -> HashMap<AddrKey, Block> {
+    let mut users: HashMap<AddrKey, Vec<Block>> = HashMap::new();
+    for b in &graph.order {
+        for inst in &f.block(*b).insts {
+            let (Op::Load { addr, .. } | Op::Store { addr, .. }) = &inst.op else { continue };
+            let key = AddrKey::of(f, addr);
+            // With a known number beside a variable part, displacements differ from use to use.
+            let known = [addr.base, addr.index].into_iter().flatten().any(|v| f.value(v).range.as_const().is_some());
+            if (key.base.is_none() && key.index.is_none()) || known {
+                continue;
+            }
+            let blocks = users.entry(key).or_default();
+            if blocks.last() != Some(b) {
+                blocks.push(*b);
+            }
+        }
+    }
+    let mut places = HashMap::new();
+    for (key, blocks) in users.into_iter().filter(|(_, blocks)| blocks.len() > 1) {
+        let place = blocks.iter().skip(1).try_fold(blocks[0], |at, b| graph.common(at, *b));
+        if let Some(place) = place.filter(|place| !blocks.iter().any(|b| widening.leaves(*place, *b))) {
+            places.insert(key, place);
+        }
+    }
+    places
+}
+
+/// The tests of counters in loops that halve a number known here: the kernel's verifier sees by itself that such a loop ends.
+fn held(f: &Function, graph: &Graph, defs: &Defs, cuts: &Cuts) -> Vec<bool> {
+    let mut held = vec![false; f.values.len()];
+    for (header, data) in f.blocks().filter(|(b, _)| graph.is_reached(*b)) {
+        let Some(info) = data.header.filter(|_| cuts.turns(header).is_none()) else { continue };
+        let start = halved(f, graph, defs, header).and_then(Range::as_const);
+        let Some(start) = start.and_then(|n| u64::try_from(n).ok()) else { continue };
+        if u64::from(64 - start.leading_zeros()) > info.most {
+            continue;
+        }
+        for b in f.blocks.iter() {
+            let Terminator::Branch { cond, .. } = &b.term else { continue };
+            held[cond.index()] |= matches!(op_of(f, defs, *cond), Some(Op::Compare { op: CmpOp::Lt, a, b })
+                if defs.root(f, *a) == info.counter && f.value(*b).range.as_const() == Some(info.most.into()));
+        }
+    }
+    held
+}
+
 /// The arguments that a block passes for a parameter of another; none for the length that a hop gives.
 fn argument(f: &Function, from: Block, to: Block, param: usize) -> Option<Vec<Value>> {
     let term = &f.block(from).term;
@@ -175,6 +262,15 @@ pub fn op_of<'a>(f: &'a Function, defs: &Defs, v: Value) -> Option<&'a Op> {
         Def::Inst(b, i) => Some(&f.block(b).insts[i].op),
         Def::Param(..) => None,
     }
+}
+
+/// What a value refines: the first value that is the same word.
+pub fn refined(f: &Function, defs: &Defs, v: Value) -> Value {
+    let mut v = v;
+    while let Some(Op::Refine { a, .. } | Op::Cast(a) | Op::Reinterpret(a)) = op_of(f, defs, v) {
+        v = *a;
+    }
+    v
 }
 
 /// The condition of which this value is the negation, `x ^ true`.

@@ -9,11 +9,12 @@
 //! one turn to the next (never the counter, which shows that the loop ends); what is computed in a loop, where it leaves it. A loop
 //! that a hop or a row interrupts is none to the verifier.
 
-use super::uses::op_of;
+use super::uses::{op_of, refined};
 use crate::bpf::loops::{Loop, loops, targets};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::{Addr, BinOp, Block, BlockData, Function, Op, Size, Terminator, Value};
+use crate::ir::halving::halved;
+use crate::ir::{Addr, BinOp, Block, BlockData, Function, Mode, Op, Size, Terminator, Value};
 use std::collections::HashMap;
 
 /// The decisions for one function.
@@ -51,6 +52,7 @@ impl Widening {
             if let Some(counter) = counter.filter(|c| mixes(f, &l, &widening.computed_from(f, &l, &[*c]))) {
                 widening.copy_counter(f, &l, counter);
             }
+            widening.search(f, graph, defs, &l);
             let mut varies = widening.varying(f, &l);
             if branches_and_joins(f, &l) {
                 for (i, param) in header.params.iter().enumerate() {
@@ -92,6 +94,18 @@ impl Widening {
         self.next[v.index()]
     }
 
+    /// Of a search in so many elements as the verifier does not know, each turn is a way out: what it has chosen so far is widened
+    /// before, so that all ways out but one are found to be known.
+    fn search(&mut self, f: &Function, graph: &Graph, defs: &Defs, l: &Loop) {
+        if halved(f, graph, defs, l.header).is_none_or(|room| room.as_const().is_some()) {
+            return;
+        }
+        for (i, param) in f.block(l.header).params.iter().enumerate() {
+            let mut again = l.backs.iter().flat_map(|b| f.block(*b).term.targets().filter(|t| t.block == l.header));
+            self.params[param.index()] |= again.any(|t| matches!(op_of(f, defs, t.args[i]), Some(Op::Select { .. })));
+        }
+    }
+
     fn copy_counter(&mut self, f: &Function, l: &Loop, counter: Value) {
         self.copied.insert(counter, counter);
         let position = f.block(l.header).params.iter().position(|p| *p == counter);
@@ -116,6 +130,26 @@ impl Widening {
     /// Whether a loop is left on this way.
     pub fn leaves(&self, from: Block, to: Block) -> bool {
         self.loops.iter().any(|l| l.shape.contains(from) && !l.shape.contains(to))
+    }
+
+    /// Whether the kernel's verifier knows the value in each turn: a counter's multiple, in a loop whose test shows it the counter.
+    pub fn is_followed(&self, f: &Function, defs: &Defs, v: Value, at: Block) -> bool {
+        let v = refined(f, defs, v);
+        match op_of(f, defs, v) {
+            Some(Op::Binary { op: BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::Shl, mode: Mode::Exact, a, b }) => {
+                f.value(*b).range.as_const().is_some() && self.is_followed(f, defs, *a, at)
+            }
+            Some(_) => false,
+            None => self.loops.iter().any(|l| {
+                let is_counter = f.block(l.shape.header).header.is_some_and(|h| h.counter == v);
+                is_counter && l.counted && l.shape.contains(at) && !self.copied.contains_key(&v)
+            }),
+        }
+    }
+
+    /// Whether a block belongs to a loop.
+    pub fn is_inside(&self, b: Block) -> bool {
+        self.loops.iter().any(|l| l.shape.contains(b))
     }
 
     /// Whether the value is widened when it goes from one block to another.
@@ -230,15 +264,6 @@ fn operands(op: &Op) -> [Option<Value>; 2] {
         Op::Const(_) | Op::Arg(_) | Op::ArgLen(_) | Op::Load { .. } => [None; 2],
         Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => [None; 2],
     }
-}
-
-/// What a value refines.
-fn refined(f: &Function, defs: &Defs, v: Value) -> Value {
-    let mut v = v;
-    while let Some(Op::Refine { a, .. } | Op::Cast(a) | Op::Reinterpret(a)) = op_of(f, defs, v) {
-        v = *a;
-    }
-    v
 }
 
 /// Whether each turn compares the counter with a number, which shows the verifier that the loop ends.

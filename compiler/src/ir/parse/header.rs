@@ -24,6 +24,7 @@ pub fn empty() -> Function {
         data: Vec::new(),
         faults: Vec::new(),
         obligations: Vec::new(),
+        evidence: Default::default(),
         span: Span::default(),
     }
 }

@@ -31,7 +31,7 @@
 //!
 //! 10. A claim lies in its type and holds all that the operation's rule ([`range::of`]) gives for the operands' claims.
 //! 11. An argument's claim lies in its parameter's, and a hop's length's in the first parameter's.
-//! 12. `Exact` arithmetic: the mathematical result lies in the type.
+//! 12. `Exact` arithmetic: the mathematical result lies in the type, by the claims or by rule 24.
 //! 13. A divisor's claim excludes 0, and for `I64` -1 unless the dividend's excludes the least number; a shift count's lies in
 //!     0..=63, and what is cast lies in the new type.
 //! 14. `Refine`: `cond` is a comparison with the value refined as an operand, and it is `sense` here: by a dominating `Guard`, or by a
@@ -59,11 +59,21 @@
 //!     0..=`most`; the argument for it is 0 on each edge into the loop and one more than it on each back edge. As a
 //!     claim holds on every run, the header is reached at most `most` + 1 times from outside.
 //!
-//! By 7 and 23 every walk ends; by 17 to 21 every access is in bounds; by 12 and 13 every operation has a result.
+//! Evidence (`evidence.rs`; it assumes the claims): inequalities between values, as linear forms ([`linear`](super::linear)).
+//!
+//! 24. A proof of an operation's result is a sum of facts known in front of it, with factors above 0, that shows what the operation needs:
+//!     that a check cannot fail, that `Exact` arithmetic has a result. Facts are claims, settled conditions, what follows from one
+//!     operation, invariants, and products of two of these.
+//! 25. An invariant speaks of parameters of its block and of values defined in blocks that dominate it, and has for each edge in a sum, of facts
+//!     known at the edge, that shows it for the arguments. Invariants may be used for each other: what holds at the start of every
+//!     walk and is kept by every edge holds always.
+//!
+//! By 7 and 23 every walk ends; by 17 to 21 every access is in bounds; by 12, 13 and 24 every operation has a result.
 //!
 //! [`range::of`]: super::eval::range::of
 
 mod claims;
+mod evidence;
 mod flow;
 mod loops;
 mod memory;
@@ -73,8 +83,10 @@ mod types;
 
 use super::defs::Defs;
 use super::graph::Graph;
+use super::settled::Settled;
 use super::{Block, Function, Inst};
 pub use steps::Steps;
+pub use types::passed;
 
 use std::fmt::{self, Display, Formatter};
 
@@ -125,9 +137,12 @@ pub fn verify(function: Function) -> Result<Verified, Vec<VerifyError>> {
     errors.stop()?;
     types::check(&f, &mut errors);
     errors.stop()?;
-    claims::check(&f, &mut errors);
+    let settled = Settled::of(&function, &f.graph, &f.defs);
+    claims::check(&f, &settled, &mut errors);
     memory::check(&f, &mut errors);
     loops::check(&f, &mut errors);
+    errors.stop()?;
+    evidence::check(&f, &settled, &mut errors);
     errors.stop()?;
     Ok(Verified(function))
 }

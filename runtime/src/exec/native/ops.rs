@@ -40,6 +40,7 @@ impl Lower<'_> {
                 let word = self.load(addr, *width, *endian, ty == Some(Ty::I64));
                 Some(self.typed(word, ty))
             }
+            Op::Check { a, .. } if inst.result.is_some_and(|v| self.f.is_shown(v)) => Some(self.get(*a)),
             Op::Check { region: _, a, size, limit, fault } => Some(self.check(*a, *size, *limit, fault)),
             Op::Guard { cond, fault } => {
                 let cond = self.get(*cond);

@@ -2,7 +2,8 @@
 
 use super::partition::uuid;
 use super::squashfs::names;
-use crate::parts::{self, Part};
+use crate::inflate::{Method, inflate};
+use crate::parts::{self, Gathered, Part};
 use crate::query::{Failure, Query, Reply, not_found};
 use crate::session::Session;
 use crate::value::{Fields, content, hex_arg, name};
@@ -10,6 +11,9 @@ use serde_json::{Value as Json, json};
 use trav_runtime::value::Value;
 
 const EROFS: &str = "std.erofs";
+
+/// No compressed part of a file is longer than this is worth unpacking.
+const PART_BYTES_MAX: u64 = 64 << 20;
 
 /// Answers one query.
 pub fn answer(session: &mut Session<'_>, query: &Query) -> Reply {
@@ -64,15 +68,28 @@ fn resolve(session: &mut Session<'_>, query: &Query) -> Result<Option<Value>, Fa
     Ok((inode != Value::None).then_some(inode))
 }
 
+/// The parts of a file in order.
+fn rows(session: &mut Session<'_>, inode: &Value) -> Result<Vec<Value>, Failure> {
+    let compressed = matches!(inode.u64("layout"), 1 | 3);
+    session.rows(EROFS, if compressed { "packed_extents" } else { "extents" }, &[("inode", inode.to_json())])
+}
+
 fn extents(session: &mut Session<'_>, query: &Query) -> Reply {
     let Some(inode) = resolve(session, query)? else { return not_found() };
-    let rows = session.rows(EROFS, "extents", &[("inode", inode.to_json())])?;
-    // Extents are whole blocks, but for the end of a file that stands behind its inode.
+    let rows = rows(session, &inode)?;
+    // Extents are whole blocks, but for the end of a file that stands behind its inode, and for compressed ones.
     let block = 1u64 << session.call(EROFS, "open", &[])?.u64("block_bits");
-    let unit = if inode.u64("layout") == 2 { 1 } else { block };
+    let (logical_unit, physical_unit) = match inode.u64("layout") {
+        2 => (1, 1),
+        1 | 3 => (1, block),
+        _ => (block, block),
+    };
     let row = |e: &Value| {
-        let (logical, length, physical) = (e.u64("logical"), e.u64("length").next_multiple_of(unit), e.u64("physical"));
-        json!([logical, logical + length, physical, physical + length])
+        let (logical, physical) = (e.u64("logical"), e.u64("physical"));
+        let length = e.u64("length").next_multiple_of(logical_unit);
+        // Behind the index nothing is rounded.
+        let unit = if physical % block == 0 { physical_unit } else { 1 };
+        json!([logical, logical + length, physical, physical + e.u64("stored").next_multiple_of(unit)])
     };
     let rows: Vec<Json> = rows.iter().filter(|e| !e.bool("hole")).map(row).collect();
     Ok(json!({ "n_extents": rows.len(), "first": rows.first(), "last": rows.last(), "extents": rows }))
@@ -83,13 +100,28 @@ fn read(session: &mut Session<'_>, query: &Query) -> Reply {
     if inode.u64("mode") & 0o170_000 != 0o100_000 {
         return Err(Failure::error("the path does not name a file"));
     }
-    let rows = session.rows(EROFS, "extents", &[("inode", inode.to_json())])?;
-    let part = |e: &Value| Part {
-        logical: e.u64("logical"),
-        length: e.u64("length"),
-        physical: (!e.bool("hole")).then(|| e.u64("physical")),
-    };
-    let parts: Vec<Part> = rows.iter().map(part).collect();
-    let window = parts::window(query, inode.u64("size"))?;
-    Ok(content(&parts::read(session, &parts, window)?))
+    let padded = session.call(EROFS, "open", &[])?.bool("padded");
+    let mut gathered = Gathered::new(parts::window(query, inode.u64("size"))?);
+    for e in rows(session, &inode)? {
+        let (logical, length, physical) = (e.u64("logical"), e.u64("length"), e.u64("physical"));
+        if gathered.wanted(logical, length).is_none() {
+            continue;
+        }
+        let method = match e.u64("packing") {
+            0 => {
+                let physical = (!e.bool("hole")).then_some(physical);
+                gathered.part(session, &Part { logical, length, physical })?;
+                continue;
+            }
+            1 => Method::Lz4,
+            3 => Method::Deflate,
+            4 => Method::Zstd,
+            _ => return Err(Failure::error("parts in this compression cannot be read")),
+        };
+        let stored = session.read(physical, e.u64("stored"))?;
+        let zeros = if padded { stored.iter().take_while(|b| **b == 0).count() } else { 0 };
+        let room = length.min(PART_BYTES_MAX) as usize;
+        gathered.bytes(logical, length, &inflate(method, &stored[zeros..], room)?)?;
+    }
+    Ok(content(&gathered.finish()?))
 }

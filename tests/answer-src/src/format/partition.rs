@@ -36,8 +36,10 @@ fn mbr_table(session: &mut Session<'_>) -> Reply {
 }
 
 fn mbr_partition(session: &mut Session<'_>, number: u64) -> Reply {
-    let rows = session.rows("std.mbr", "partitions", &[])?;
-    rows.iter().find(|r| r.u64("number") == number).map_or_else(not_found, |r| Ok(mbr_json(r)))
+    match session.call("std.mbr", "partition", &[("number", number.into())])? {
+        Value::None => not_found(),
+        row => Ok(mbr_json(&row)),
+    }
 }
 
 fn numbers(rows: &[Value]) -> Vec<u64> {
@@ -68,15 +70,20 @@ fn sector_size(query: &Query) -> Result<u64, Failure> {
     }
 }
 
-/// The sector of the copy: the disk's last.
-fn last_sector(session: &Session<'_>, sector_size: u64) -> Result<u64, Failure> {
+/// The sector of the copy: where a sound first header says, else the disk's last.
+fn copy_sector(session: &mut Session<'_>, sector_size: u64) -> Result<u64, Failure> {
+    if let Ok(first) = session.call("std.gpt", "header", &[("sector_size", sector_size.into()), ("lba", 1.into())])
+        && first.bool("header_crc_valid")
+    {
+        return Ok(first.u64("alternate_lba"));
+    }
     (session.image().len() / sector_size).checked_sub(1).ok_or_else(|| Failure::error("the disk has no sector"))
 }
 
 fn gpt_header(session: &mut Session<'_>, query: &Query) -> Reply {
     let size = sector_size(query)?;
     let lba = match query.get("which").and_then(Json::as_str) {
-        Some("backup") => last_sector(session, size)?,
+        Some("backup") => copy_sector(session, size)?,
         _ => 1,
     };
     let header = session.call("std.gpt", "header", &[("sector_size", size.into()), ("lba", lba.into())])?;
@@ -91,7 +98,7 @@ fn gpt_open(session: &mut Session<'_>, query: &Query) -> Result<Value, Failure> 
     let mut open = |lba: u64| session.call("std.gpt", "open", &[("sector_size", size.into()), ("lba", lba.into())]);
     match open(1) {
         Err(_) if query.get("fallback").and_then(Json::as_str) == Some("backup") => {
-            let lba = last_sector(session, size)?;
+            let lba = copy_sector(session, size)?;
             session.call("std.gpt", "open", &[("sector_size", size.into()), ("lba", lba.into())])
         }
         other => other,

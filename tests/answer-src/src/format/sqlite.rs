@@ -131,7 +131,14 @@ fn text(stored: &[u8], encoding: u64) -> Json {
 
 /// The overflow pages of a row.
 fn overflow(session: &mut Session<'_>, row: &Value) -> Result<Vec<u64>, Failure> {
-    Ok(pieces(session, row)?.iter().skip(1).map(|piece| piece.u64("page")).collect())
+    let pages = session.rows(SPEC, "chain", &[("row", row.to_json())])?;
+    let pages: Vec<u64> = pages.iter().map(|page| integer(page) as u64).collect();
+    let mut seen = pages.clone();
+    seen.sort_unstable();
+    match seen.windows(2).any(|w| w[0] == w[1]) {
+        true => Err(Failure::error("a page is twice in an overflow chain")),
+        false => Ok(pages),
+    }
 }
 
 fn row_location(session: &mut Session<'_>, query: &Query) -> Reply {

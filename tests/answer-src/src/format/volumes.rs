@@ -3,7 +3,7 @@
 use super::partition::uuid;
 use crate::query::{Failure, Query, Reply, not_found};
 use crate::session::Session;
-use crate::value::{Fields, hex_arg, integer, name};
+use crate::value::{Fields, bytes, hex_arg, integer, name};
 use serde_json::{Value as Json, json};
 use trav_runtime::value::{Value, hex};
 
@@ -69,7 +69,7 @@ pub fn answer_luks(session: &mut Session<'_>, query: &Query) -> Reply {
             }))
         }
         ("header", _) => {
-            let mut json = luks2_json(session, &h);
+            let mut json = luks2_json(session)?;
             let more = json!({
                 "version": 2,
                 "uuid": text(h.bytes("uuid")),
@@ -103,23 +103,29 @@ pub fn answer_luks(session: &mut Session<'_>, query: &Query) -> Reply {
     }
 }
 
-/// What the JSON area of version 2 says of the first segment.
-fn luks2_json(session: &Session<'_>, header: &Value) -> Json {
-    let area = session.read(header.u64("json_offset"), header.u64("json_size")).unwrap_or_default();
-    let end = area.iter().position(|b| *b == 0).unwrap_or(area.len());
-    let Ok(json) = serde_json::from_slice::<Json>(&area[..end]) else { return json!({}) };
+/// What the JSON area of version 2 says of the first segment and of key slots.
+fn luks2_json(session: &mut Session<'_>) -> Reply {
+    let mut value = |section: &str, item: &str, key: &str| -> Result<Json, Failure> {
+        let arg = |text: &str| hex_arg(text.as_bytes());
+        let args = [("section", arg(section)), ("item", arg(item)), ("key", arg(key))];
+        Ok(match session.call(LUKS, "json_value", &args)? {
+            Value::None => Json::Null,
+            found => name(bytes(&found)),
+        })
+    };
     let number = |v: &Json| v.as_str().and_then(|t| t.parse::<u64>().ok());
-    let names = |v: &Json| v.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-    let segment = &json["segments"]["0"];
-    json!({
-        "cipher": segment["encryption"],
-        "sector_size": segment["sector_size"],
-        "segment_offset": number(&segment["offset"]),
-        "payload_offset": number(&segment["offset"]),
-        "keyslots_size": number(&json["config"]["keyslots_size"]),
-        "keyslots": names(&json["keyslots"]),
-        "n_keyslots": names(&json["keyslots"]).len(),
-    })
+    let offset = number(&value("segments", "0", "offset")?);
+    let mut json = json!({
+        "cipher": value("segments", "0", "encryption")?,
+        "sector_size": number(&value("segments", "0", "sector_size")?),
+        "segment_offset": offset,
+        "payload_offset": offset,
+        "keyslots_size": number(&value("config", "keyslots_size", "")?),
+    });
+    let slots = session.rows(LUKS, "json_items", &[("section", hex_arg(b"keyslots"))])?;
+    json["keyslots"] = slots.iter().map(|s| name(bytes(s))).collect();
+    json["n_keyslots"] = slots.len().into();
+    Ok(json)
 }
 
 /// Answers one query about a physical volume.

@@ -1,7 +1,12 @@
 //! The certificate of a traversal: upper bounds on what a call costs, and which checks stay in the code.
 
+use crate::bpf::abi::StateLayout;
+use crate::bpf::cost::{self, InsnBounds};
+use crate::bpf::profile::Profile;
+use crate::diag::Diagnostic;
 use crate::ir::eval::range;
 use crate::ir::graph::Graph;
+use crate::ir::verify::Verified;
 use crate::ir::{Block, FaultId, Function, Mode, Op, Terminator};
 use crate::source::Span;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,10 +24,12 @@ pub struct Certificate {
     pub read_bytes_max: u64,
     /// Most bytes of values that one hop carries.
     pub frame_bytes: u64,
-    /// Bytes of arguments, frame, local areas and result: what a hook must keep between hops.
+    /// Bytes that a hook must keep between hops: the state area with arguments, frame, local areas and result.
     pub scratch_bytes: u64,
     /// Steps: pieces of code between two hops.
     pub steps: u64,
+    /// Most instructions of the BPF code that the hook gets; or why there is none, or no bound.
+    pub insns: Result<InsnBounds, String>,
     /// Checks that the prover could not remove, by place.
     pub checks: Vec<RemainingCheck>,
 }
@@ -38,8 +45,17 @@ pub struct RemainingCheck {
     pub reason: String,
 }
 
-/// The certificate of a proved function.
-pub fn certificate(f: &Function) -> Certificate {
+impl RemainingCheck {
+    /// The error where no check may remain. `f` is the function that it is of.
+    pub fn denied(&self, f: &Function) -> Diagnostic {
+        let fault = &f.faults[self.fault.index()];
+        let message = format!("expected a proof, found a check at run time: {} ({})", fault.message, fault.kind.name());
+        Diagnostic::error("E0505", self.span, message, "checked on every run").note(self.reason.clone())
+    }
+}
+
+/// The certificate of a function; instructions are counted in the program that is emitted for a hook.
+pub fn certificate(f: &Verified, hook: &Profile) -> Certificate {
     let cost = Costs { f, graph: Graph::of(f) }.whole();
     let mut read_bytes_max = 0;
     let mut frame_bytes = 0;
@@ -58,18 +74,22 @@ pub fn certificate(f: &Function) -> Certificate {
             _ => {}
         }
     }
-    let args: u64 = f.args.iter().map(|l| u64::from(l.kind.size())).sum();
-    let slots: u64 = f.slots.iter().map(|s| u64::from(s.size.next_multiple_of(8))).sum();
     Certificate {
         hops_max: cost.hops,
         bytes_max: cost.bytes,
         rows_max: cost.rows,
         read_bytes_max,
         frame_bytes,
-        scratch_bytes: args + frame_bytes + slots + u64::from(f.out_size()),
+        scratch_bytes: StateLayout::of(f).map_or(u64::MAX, |layout| layout.size.into()),
         steps,
+        insns: insns(f, hook),
         checks: remaining(f),
     }
+}
+
+fn insns(f: &Verified, hook: &Profile) -> Result<InsnBounds, String> {
+    let program = crate::bpf::compile(f, hook).map_err(|e| e.to_string())?;
+    cost::bounds(&program).ok_or_else(|| "the program makes its reads itself, and their loop is not counted".into())
 }
 
 fn most(n: i128) -> u64 {
@@ -81,6 +101,7 @@ fn remaining(f: &Function) -> Vec<RemainingCheck> {
     let mut out: BTreeMap<(Span, u32), RemainingCheck> = BTreeMap::new();
     for inst in f.blocks.iter().flat_map(|b| &b.insts) {
         let (fault, reason) = match &inst.op {
+            Op::Check { .. } if inst.result.is_some_and(|v| f.is_shown(v)) => continue,
             Op::Check { a, size, limit, fault, .. } => {
                 let (a, limit) = (f.value(*a).range, f.value(*limit).range);
                 let size = range::size_range(f, *size);

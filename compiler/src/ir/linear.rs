@@ -1,0 +1,296 @@
+//! Linear forms: what a value is as a sum of others, and which inequalities follow from single operations.
+//!
+//! A form stands for an integer without bounds; an inequality is a form that is at most 0. Nothing here searches: prover and verifier read the
+//! same forms off the same function. A product of two variables is an atom of its own, so that `n * stride` can be spoken of.
+
+use crate::ir::defs::Defs;
+use crate::ir::graph::Graph;
+use crate::ir::{BinOp, CmpOp, Function, Mode, Op, Range, Size, Ty, Value};
+
+/// A form of more terms is not expanded: it is an atom.
+const TERMS_MAX: usize = 10;
+
+/// What sums are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Atom {
+    /// A value that is no sum itself.
+    Value(Value),
+    /// The product of two, in order.
+    Product(Value, Value),
+}
+
+impl Atom {
+    fn product(a: Atom, b: Atom) -> Option<Atom> {
+        match (a, b) {
+            (Atom::Value(a), Atom::Value(b)) => Some(Atom::Product(a.min(b), a.max(b))),
+            _ => None,
+        }
+    }
+
+    /// The values in it.
+    pub fn values(self) -> impl Iterator<Item = Value> {
+        let (a, b) = match self {
+            Atom::Value(a) => (a, None),
+            Atom::Product(a, b) => (a, Some(b)),
+        };
+        std::iter::once(a).chain(b)
+    }
+}
+
+/// A sum of atoms times numbers, and a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Form {
+    /// In order of their atoms, none with 0.
+    terms: Vec<(Atom, i128)>,
+    /// The number.
+    pub constant: i128,
+}
+
+impl Form {
+    /// Just a number.
+    pub fn number(constant: i128) -> Form {
+        Form { terms: Vec::new(), constant }
+    }
+
+    /// Just an atom.
+    pub fn atom(atom: Atom) -> Form {
+        Form { terms: vec![(atom, 1)], constant: 0 }
+    }
+
+    /// The terms, in order.
+    pub fn terms(&self) -> &[(Atom, i128)] {
+        &self.terms
+    }
+
+    /// The values that it speaks of.
+    pub fn values(&self) -> impl Iterator<Item = Value> {
+        self.terms.iter().flat_map(|t| t.0.values())
+    }
+
+    /// The factor of an atom.
+    pub fn factor(&self, atom: Atom) -> i128 {
+        self.terms.binary_search_by_key(&atom, |t| t.0).map_or(0, |i| self.terms[i].1)
+    }
+
+    /// The atom, where it is nothing else.
+    pub fn as_atom(&self) -> Option<Atom> {
+        match self.terms[..] {
+            [(atom, 1)] if self.constant == 0 => Some(atom),
+            _ => None,
+        }
+    }
+
+    /// `self + k * other`; none if a number does not fit.
+    pub fn plus(&self, k: i128, other: &Form) -> Option<Form> {
+        let mut terms = Vec::with_capacity(self.terms.len() + other.terms.len());
+        let (mut a, mut b) = (self.terms.iter().peekable(), other.terms.iter().peekable());
+        loop {
+            let (atom, factor) = match (a.peek(), b.peek()) {
+                (Some((x, n)), Some((y, m))) if x == y => {
+                    let both = (*x, n.checked_add(k.checked_mul(*m)?)?);
+                    a.next();
+                    b.next();
+                    both
+                }
+                (Some((x, n)), other) if other.is_none_or(|(y, _)| x < y) => {
+                    let one = (*x, *n);
+                    a.next();
+                    one
+                }
+                (_, Some((y, m))) => {
+                    let one = (*y, k.checked_mul(*m)?);
+                    b.next();
+                    one
+                }
+                _ => break,
+            };
+            if factor != 0 {
+                terms.push((atom, factor));
+            }
+        }
+        let constant = self.constant.checked_add(k.checked_mul(other.constant)?)?;
+        Some(Form { terms, constant })
+    }
+
+    /// The product; none if it is of the third degree, or a number does not fit.
+    pub fn times(&self, other: &Form) -> Option<Form> {
+        let mut out = Form::number(0).plus(self.constant, other)?;
+        for (atom, n) in &self.terms {
+            out = out.plus(n.checked_mul(other.constant)?, &Form::atom(*atom))?;
+            for (with, m) in &other.terms {
+                out = out.plus(n.checked_mul(*m)?, &Form::atom(Atom::product(*atom, *with)?))?;
+            }
+        }
+        Some(out)
+    }
+
+    /// With forms in the place of values.
+    pub fn replaced(&self, of: impl Fn(Value) -> Form) -> Option<Form> {
+        let mut out = Form::number(self.constant);
+        for (atom, n) in &self.terms {
+            let form = match *atom {
+                Atom::Value(v) => of(v),
+                Atom::Product(a, b) => of(a).times(&of(b))?,
+            };
+            out = out.plus(*n, &form)?;
+        }
+        Some(out)
+    }
+}
+
+/// The forms of all values.
+#[derive(Clone, Debug)]
+pub struct Forms(Vec<Form>);
+
+impl Forms {
+    /// Reads them off a function in which definitions dominate uses.
+    pub fn of(f: &Function, graph: &Graph) -> Forms {
+        let atom = |i| Form::atom(Atom::Value(Value(i)));
+        let mut forms = Forms((0..f.values.len() as u32).map(atom).collect());
+        for b in &graph.order {
+            for inst in &f.block(*b).insts {
+                if let Some(v) = inst.result
+                    && let Some(form) = forms.expanded(f, &inst.op, f.value(v).ty)
+                    && form.terms.len() <= TERMS_MAX
+                {
+                    forms.0[v.index()] = form;
+                }
+            }
+        }
+        forms
+    }
+
+    /// What a value is.
+    pub fn get(&self, v: Value) -> &Form {
+        &self.0[v.index()]
+    }
+
+    /// A number of bytes.
+    pub fn size(&self, size: Size) -> Form {
+        match size {
+            Size::Const(n) => Form::number(n.into()),
+            Size::Value(v) => self.get(v).clone(),
+        }
+    }
+
+    fn expanded(&self, f: &Function, op: &Op, ty: Ty) -> Option<Form> {
+        let same = |v: Value, holds: bool| holds.then(|| self.get(v).clone());
+        match op {
+            Op::Const(word) => Some(Form::number(super::eval::number(ty, *word))),
+            Op::Cast(a) | Op::Refine { a, .. } | Op::Check { a, .. } => Some(self.get(*a).clone()),
+            Op::Reinterpret(a) => same(*a, Range::of(ty).contains(f.value(*a).range)),
+            Op::Extend { bits, a } => same(*a, super::eval::range::low_bits(ty, *bits).contains(f.value(*a).range)),
+            Op::Binary { op, mode, a, b } if ty != Ty::Bool => self.arithmetic(f, *op, *mode, *a, *b),
+            _ => None,
+        }
+    }
+
+    /// The mathematical result of arithmetic, where it is a form and the result is it.
+    fn arithmetic(&self, f: &Function, op: BinOp, mode: Mode, a: Value, b: Value) -> Option<Form> {
+        let range = |v: Value| f.value(v).range;
+        let fits = || {
+            let exact = super::eval::range::mathematical(op, range(a), range(b));
+            Range::of(f.value(a).ty).contains(exact)
+        };
+        if mode == Mode::Wrap && !fits() {
+            return None;
+        }
+        self.exact(f, op, a, b)
+    }
+
+    /// The mathematical result of arithmetic, where it is a form.
+    pub fn exact(&self, f: &Function, op: BinOp, a: Value, b: Value) -> Option<Form> {
+        let (x, y) = (self.get(a), self.get(b));
+        match op {
+            BinOp::Add => x.plus(1, y),
+            BinOp::Sub => x.plus(-1, y),
+            BinOp::Mul => x.times(y),
+            BinOp::Shl => Form::number(0).plus(1 << f.value(b).range.as_const().filter(|n| (0..64).contains(n))?, x),
+            // Bits that do not meet: the high part is a multiple of what the low part is below.
+            BinOp::Or => [(a, b), (b, a)].into_iter().find_map(|(high, low)| {
+                let (high, range) = (self.get(high), f.value(low).range);
+                let room = u64::try_from(range.hi).ok()?.checked_add(1)?.checked_next_power_of_two()?;
+                let multiple = high.terms.iter().map(|t| t.1).chain([high.constant]).all(|n| n % i128::from(room) == 0);
+                let fit = range.lo >= 0 && f.value(a).range.lo >= 0 && f.value(b).range.lo >= 0 && multiple;
+                fit.then(|| high.plus(1, self.get(low)))?
+            }),
+            _ => None,
+        }
+    }
+
+    /// The inequality number `k` (form at most 0) that follows from the operation which makes a value.
+    pub fn definition(&self, f: &Function, defs: &Defs, v: Value, k: u8) -> Option<Form> {
+        let form = |v: Value| self.get(v);
+        let range = |v: Value| f.value(v).range;
+        let r = form(v);
+        // `x + n - y`
+        let less = |x: &Form, n: i128, y: &Form| x.plus(-1, y)?.plus(1, &Form::number(n));
+        match (defs.op(f, v)?, k) {
+            (Op::Binary { op: op @ (BinOp::Div | BinOp::Shr), a, b, .. }, k)
+                if range(*a).lo >= 0 && range(*b).lo >= 0 =>
+            {
+                let by = match op {
+                    BinOp::Div => range(*b).as_const().filter(|n| *n > 0),
+                    _ => range(*b).as_const().filter(|n| *n < 64).map(|n| 1 << n),
+                };
+                match (by, k) {
+                    (Some(n), 0) => Form::number(0).plus(n, r)?.plus(-1, form(*a)),
+                    (Some(n), 1) => less(form(*a), 1 - n, &Form::number(0).plus(n, r)?),
+                    (None, 0) if *op == BinOp::Div && range(*b).lo > 0 => r.times(form(*b))?.plus(-1, form(*a)),
+                    (None, 0) => less(r, 0, form(*a)),
+                    _ => None,
+                }
+            }
+            (Op::Binary { op: BinOp::Rem, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo > 0 => match k {
+                0 => less(r, 0, form(*a)),
+                1 => less(r, 1, form(*b)),
+                _ => None,
+            },
+            (Op::Binary { op: BinOp::And, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo >= 0 => match k {
+                0 => less(r, 0, form(*a)),
+                1 => less(r, 0, form(*b)),
+                _ => None,
+            },
+            (Op::Binary { op: BinOp::Or, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo >= 0 => match k {
+                0 => less(form(*a), 0, r),
+                1 => less(form(*b), 0, r),
+                2 => less(r, 0, &form(*a).plus(1, form(*b))?),
+                _ => None,
+            },
+            (Op::Binary { op: BinOp::Shl, mode: Mode::Exact | Mode::Checked(_), a, .. }, 0) if range(*a).lo >= 0 => {
+                less(form(*a), 0, r)
+            }
+            (Op::Check { a, size, limit, .. }, 0) => form(*a).plus(1, &self.size(*size))?.plus(-1, form(*limit)),
+            (Op::Select { cond, a, b }, k) => self.extreme(f, defs, (v, *cond, *a, *b), k),
+            _ => None,
+        }
+    }
+
+    /// `if a < b { a } else { b }` is at most both; `if a < b { b } else { a }` at least.
+    fn extreme(&self, f: &Function, defs: &Defs, (v, cond, a, b): (Value, Value, Value, Value), k: u8) -> Option<Form> {
+        let Op::Compare { op: CmpOp::Lt | CmpOp::Le, a: x, b: y } = defs.op(f, cond)? else { return None };
+        let is = |v: Value, w: Value| self.get(v) == self.get(w);
+        let of = if k == 0 { a } else { b };
+        match k {
+            0 | 1 if is(a, *x) && is(b, *y) => self.get(v).plus(-1, self.get(of)),
+            0 | 1 if is(a, *y) && is(b, *x) => self.get(of).plus(-1, self.get(v)),
+            _ => None,
+        }
+    }
+
+    /// The inequality number `k` that holds where a comparison is `sense`; two where it says that both are equal.
+    pub fn condition(&self, f: &Function, defs: &Defs, cond: Value, sense: bool, k: u8) -> Option<Form> {
+        let Op::Compare { op, a, b } = defs.op(f, cond)? else { return None };
+        let (a, b) = (self.get(*a), self.get(*b));
+        let below = |x: &Form, n: i128, y: &Form| x.plus(-1, y)?.plus(1, &Form::number(n));
+        match (op, sense, k) {
+            (CmpOp::Lt, true, 0) => below(a, 1, b),
+            (CmpOp::Lt, false, 0) => below(b, 0, a),
+            (CmpOp::Le, true, 0) => below(a, 0, b),
+            (CmpOp::Le, false, 0) => below(b, 1, a),
+            (CmpOp::Eq, true, 0) | (CmpOp::Ne, false, 0) => below(a, 0, b),
+            (CmpOp::Eq, true, 1) | (CmpOp::Ne, false, 1) => below(b, 0, a),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Passes over a proved function that make it shorter or faster for all executors alike, each with its reason and its gain in its file.
+//!
+//! They run between the prover and the verifier, which checks what they leave: a pass needs no proof of its own, but a claim or an evidence
+//! that does not follow by the rules is refused there. What they change no caller can see, faults included.
+
+mod hoist;
+mod offsets;
+mod rounds;
+mod tails;
+mod unroll;
+
+use crate::ir::{Function, Inst, Op, Range, Ty, Value, ValueData};
+use crate::prove::cleanup;
+use crate::source::Span;
+
+/// Runs all passes.
+pub fn optimise(f: &mut Function) {
+    rounds::bound(f);
+    unroll::unroll(f);
+    offsets::fold(f);
+    tails::merge(f);
+    hoist::share(f);
+    cleanup::drop_unused(f);
+    cleanup::prune(f);
+}
+
+/// A new value.
+fn new_value(f: &mut Function, ty: Ty, range: Range, span: Span) -> Value {
+    f.values.push(ValueData { ty, range, name: None, span });
+    Value(f.values.len() as u32 - 1)
+}
+
+/// A number as a new operation, to be put where it is used.
+fn number(f: &mut Function, ty: Ty, n: i128, span: Span) -> Inst {
+    let v = new_value(f, ty, Range::just(n), span);
+    Inst { op: Op::Const(n as u64), result: Some(v), span }
+}

@@ -1,0 +1,113 @@
+//! Constants in an index go into the displacement: `keys[after - 1]` is read at `8 * after`, 8 bytes lower.
+//!
+//! Lowering writes an index as the user does and scales it; a constant that is added before the scaling is an instruction a turn. A search,
+//! whose probe is one before what it keeps, has one in each round: two instructions of 27.
+
+use super::{new_value, number};
+use crate::ir::defs::{Def, Defs};
+use crate::ir::{Addr, BinOp, Block, Function, Inst, Mode, Op, Range, Ty, Value};
+
+/// Folds what can be folded in all accesses through an index together: one that keeps the old index would need both.
+pub fn fold(f: &mut Function) {
+    let defs = Defs::of(f);
+    let mut uses: Vec<(Value, u32)> = Vec::new();
+    for_each_address(f, |addr| {
+        if let Some(index) = addr.index {
+            match uses.iter_mut().find(|(v, _)| *v == index) {
+                Some((_, least)) => *least = addr.disp.min(*least),
+                None => uses.push((index, addr.disp)),
+            }
+        }
+    });
+    let folds: Vec<(Value, Fold)> =
+        uses.iter().filter_map(|(v, least)| Some((*v, Fold::of(f, &defs, *v, *least)?))).collect();
+    for (index, fold) in folds {
+        let new = fold.apply(f, index);
+        for_each_address(f, |addr| {
+            if addr.index == Some(index) {
+                addr.index = Some(new);
+                addr.disp = (i64::from(addr.disp) + fold.disp) as u32;
+            }
+        });
+    }
+}
+
+fn for_each_address(f: &mut Function, mut each: impl FnMut(&mut Addr)) {
+    for inst in f.blocks.iter_mut().flat_map(|b| &mut b.insts) {
+        match &mut inst.op {
+            Op::Load { addr, .. } | Op::Store { addr, .. } => each(addr),
+            Op::Copy { to, from, .. } => [to, from].into_iter().for_each(&mut each),
+            _ => {}
+        }
+    }
+}
+
+/// A value as `base * scale + disp`, through exact sums with and products by numbers.
+fn linear(f: &Function, defs: &Defs, v: Value) -> Option<(Value, i64, i64)> {
+    let constant = |v: Value| f.value(v).range.as_const().and_then(|n| i64::try_from(n).ok());
+    let Some(Op::Binary { op, mode: Mode::Exact, a, b }) = defs.op(f, v) else { return Some((v, 1, 0)) };
+    let (inner, n) = match (constant(*a), constant(*b)) {
+        (None, Some(n)) => (*a, n),
+        (Some(n), None) if *op != BinOp::Sub => (*b, n),
+        _ => return Some((v, 1, 0)),
+    };
+    let (base, scale, disp) = match op {
+        BinOp::Add | BinOp::Sub | BinOp::Mul => linear(f, defs, inner)?,
+        _ => return Some((v, 1, 0)),
+    };
+    match op {
+        BinOp::Add => Some((base, scale, disp.checked_add(n)?)),
+        BinOp::Sub => Some((base, scale, disp.checked_sub(n)?)),
+        _ => Some((base, scale.checked_mul(n)?, disp.checked_mul(n)?)),
+    }
+}
+
+/// An index as `base * scale + disp`.
+#[derive(Clone, Copy)]
+struct Fold {
+    base: Value,
+    scale: u64,
+    disp: i64,
+    /// Behind which operation the new index is made.
+    place: Def,
+}
+
+impl Fold {
+    /// For an index whose uses have this displacement at least; none if nothing is gained.
+    fn of(f: &Function, defs: &Defs, index: Value, least: u32) -> Option<Fold> {
+        let (base, scale, disp) = linear(f, defs, index).filter(|(base, ..)| *base != index)?;
+        let gains = disp != 0 || !matches!(defs.op(f, index), Some(Op::Binary { a, .. }) if *a == base);
+        let (old, new) = (f.value(index).range, f.value(base).range);
+        let (scale_wide, disp_wide) = (i128::from(scale), i128::from(disp));
+        // The evidence must reach as far as before, and no displacement may be negative or leave its field.
+        let same = new.hi * scale_wide + disp_wide == old.hi && new.lo >= 0 && f.value(base).ty == Ty::U64;
+        let fits = i64::from(least) + disp >= 0 && disp.abs() < 1 << 30;
+        let fold = Fold { base, scale: scale as u64, disp, place: defs.get(index)? };
+        (gains && same && fits && scale > 0).then_some(fold)
+    }
+
+    fn apply(&self, f: &mut Function, index: Value) -> Value {
+        if self.scale == 1 {
+            return self.base;
+        }
+        let span = f.value(index).span;
+        let (range, scale) = (f.value(self.base).range, i128::from(self.scale));
+        let factor = number(f, Ty::U64, scale, span);
+        let product = new_value(f, Ty::U64, Range::new(range.lo * scale, range.hi * scale), span);
+        let op = Op::Binary {
+            op: BinOp::Mul,
+            mode: Mode::Exact,
+            a: self.base,
+            b: factor.result.expect("a number is a value"),
+        };
+        let Def::Inst(block, _) = self.place else { unreachable!("the index is made by an operation") };
+        self.insert(f, block, index, [factor, Inst { op, result: Some(product), span }]);
+        product
+    }
+
+    fn insert(&self, f: &mut Function, block: Block, index: Value, new: [Inst; 2]) {
+        let insts = &mut f.blocks[block.index()].insts;
+        let at = insts.iter().position(|i| i.result == Some(index)).expect("defined there");
+        insts.splice(at..at, new);
+    }
+}

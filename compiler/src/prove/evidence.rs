@@ -1,0 +1,476 @@
+//! Finds evidence: checks that cannot fail because of what holds of several values together.
+//!
+//! A goal is a linear form that must be at most 0. The variable that was made last is eliminated by one of the facts that bound it, and so on,
+//! until the claims show what is left (Fourier and Motzkin's elimination, on demand and depth first, as ABCD goes through differences). What
+//! then speaks only of a block's parameters is tried as an invariant: shown on each edge in, by induction around loops. The parts are
+//! noted as they are found, and the verifier adds them up.
+
+use crate::ir::defs::{Def, Defs};
+use crate::ir::evidence::{Evidence, Fact, Invariant, Point, Split, Sum, goals};
+use crate::ir::graph::Graph;
+use crate::ir::linear::{Atom, Form, Forms};
+use crate::ir::settled::{Settled, implied, on_edge};
+use crate::ir::verify::passed;
+use crate::ir::{Block, CmpOp, Function, Mode, Op, Range, Terminator, Value};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+/// Forms looked at for one goal, invariants' included.
+const FUEL: u32 = 300;
+/// The same for an obligation, without whose proof there is no walk.
+const FUEL_OBLIGATION: u32 = 4_000;
+/// Eliminations in a row.
+const DEPTH_MAX: usize = 9;
+/// Facts tried for one elimination, the nearest first.
+const FACTS_MAX: usize = 10;
+/// Invariants that rest on one another.
+const NESTED_MAX: u32 = 8;
+
+/// Marks what can be shown: checks that then are no tests any more, and arithmetic that is exact.
+pub fn find(f: &mut Function) {
+    let graph = Graph::of(f);
+    let defs = Defs::of(f);
+    let mut wanted = Vec::new();
+    for b in &graph.order {
+        for (i, inst) in f.block(*b).insts.iter().enumerate() {
+            let tests = matches!(inst.op, Op::Check { .. } | Op::Binary { mode: Mode::Checked(_), .. });
+            wanted.extend(inst.result.filter(|_| tests).map(|v| (*b, i, v)));
+        }
+    }
+    if wanted.is_empty() {
+        return;
+    }
+    let evidence = {
+        let mut search = Search::new(f, &graph, &defs);
+        for (block, i, v) in &wanted {
+            search.check((*block, *i), *v);
+        }
+        search.evidence
+    };
+    for (block, i, v) in wanted {
+        if let (true, Op::Binary { mode, .. }) =
+            (evidence.proofs.contains_key(&v), &mut f.blocks[block.index()].insts[i].op)
+        {
+            *mode = Mode::Exact;
+        }
+    }
+    f.evidence = evidence;
+}
+
+/// A fact, what it says, and from where on.
+#[derive(Clone)]
+struct Known {
+    fact: Fact,
+    form: Form,
+    at: (Block, usize),
+}
+
+/// Finds proofs in one function.
+pub struct Search<'f> {
+    f: &'f Function,
+    graph: &'f Graph,
+    defs: &'f Defs,
+    forms: Forms,
+    /// By each atom that they speak of, in the order of their places.
+    facts: HashMap<Atom, Vec<Rc<Known>>>,
+    /// The values that are just this atom and claim something of it.
+    names: HashMap<Atom, Vec<Value>>,
+    /// When each value is made, in the order of blocks.
+    age: Vec<u32>,
+    position: Vec<u32>,
+    evidence: Evidence,
+    /// What was tried and is no invariant, as far as this search goes.
+    failed: HashSet<(Block, Form)>,
+    nested: u32,
+    fuel: u32,
+    /// Whether there may still be branches of which the claims say how they go. The evidence found then is not written down.
+    before_folding: bool,
+}
+
+type Parts = Vec<(i128, Fact)>;
+
+/// What claims say of a goal.
+enum Claimed {
+    /// It holds, by these.
+    Shown(Parts),
+    /// It holds on no run.
+    Never,
+    /// Neither.
+    Open,
+}
+
+impl<'f> Search<'f> {
+    /// Collects the facts of a function.
+    pub fn new(f: &'f Function, graph: &'f Graph, defs: &'f Defs) -> Self {
+        let forms = Forms::of(f, graph);
+        let mut position = vec![0; f.blocks.len()];
+        let mut age = vec![0; f.values.len()];
+        let mut next = 0;
+        for (i, b) in graph.order.iter().enumerate() {
+            position[b.index()] = i as u32;
+            let data = f.block(*b);
+            for v in data.params.iter().copied().chain(data.insts.iter().filter_map(|i| i.result)) {
+                next += 1;
+                age[v.index()] = next;
+            }
+        }
+        let mut search = Search {
+            f,
+            graph,
+            defs,
+            forms,
+            facts: HashMap::new(),
+            names: HashMap::new(),
+            age,
+            position,
+            evidence: Evidence::default(),
+            failed: HashSet::new(),
+            nested: 0,
+            fuel: 0,
+            before_folding: false,
+        };
+        search.collect();
+        search
+    }
+
+    fn collect(&mut self) {
+        let settled = Settled::of(self.f, self.graph, self.defs);
+        let mut all: Vec<Known> = Vec::new();
+        for (cond, sense, at) in settled.iter() {
+            all.extend(self.conditions(cond, sense, at));
+        }
+        for b in &self.graph.order {
+            let data = self.f.block(*b);
+            for v in &data.params {
+                self.name(*v);
+            }
+            for (i, inst) in data.insts.iter().enumerate() {
+                let Some(v) = inst.result else { continue };
+                self.name(v);
+                let made = (0..3).filter_map(|k| {
+                    let form = self.forms.definition(self.f, self.defs, v, k)?;
+                    Some(Known { fact: Fact::Definition { value: v, k }, form, at: (*b, i + 1) })
+                });
+                all.extend(made);
+            }
+        }
+        all.sort_by_key(|known| (self.position[known.at.0.index()], known.at.1));
+        for known in all.into_iter().map(Rc::new) {
+            for (atom, _) in known.form.terms() {
+                self.facts.entry(*atom).or_default().push(known.clone());
+            }
+        }
+    }
+
+    fn conditions(&self, cond: Value, sense: bool, at: (Block, usize)) -> impl Iterator<Item = Known> {
+        (0..2).filter_map(move |k| {
+            let form = self.forms.condition(self.f, self.defs, cond, sense, k)?;
+            Some(Known { fact: Fact::Condition { cond, sense, k }, form, at })
+        })
+    }
+
+    fn name(&mut self, v: Value) {
+        let data = self.f.value(v);
+        if let Some(atom) = self.forms.get(v).as_atom()
+            && data.range != Range::of(data.ty)
+        {
+            self.names.entry(atom).or_default().push(v);
+        } else if let Some(atom) = self.forms.get(v).as_atom() {
+            // The type is a claim as well.
+            let names = self.names.entry(atom).or_default();
+            if names.is_empty() {
+                names.push(v);
+            }
+        }
+    }
+
+    /// Tries to show that a check is none.
+    fn check(&mut self, (block, position): (Block, usize), v: Value) {
+        let Some(goals) = goals(self.f, &self.forms, &self.f.block(block).insts[position].op) else { return };
+        let point = Point { block, position, edge: Vec::new() };
+        let kept = self.evidence.invariants.len();
+        let mut sums = Vec::new();
+        for goal in &goals {
+            self.fuel = FUEL;
+            match self.show(goal, &point) {
+                Some(sum) => sums.push(sum),
+                None => {
+                    self.evidence.invariants.truncate(kept);
+                    return;
+                }
+            }
+        }
+        self.evidence.proofs.insert(v, sums);
+    }
+
+    /// Whether a comparison always holds in front of an operation.
+    pub fn holds(&mut self, (block, position): (Block, usize), cond: Value) -> bool {
+        self.before_folding = true;
+        let at = Point { block, position, edge: Vec::new() };
+        let Some(Op::Compare { op, a, b }) = self.defs.op(self.f, cond) else { return false };
+        let (a, b) = (self.forms.get(*a).clone(), self.forms.get(*b).clone());
+        let mut below = |x: &Form, n: i128, y: &Form| {
+            self.fuel = FUEL_OBLIGATION;
+            let form = x.plus(-1, y).and_then(|form| form.plus(1, &Form::number(n)));
+            form.is_some_and(|form| self.show(&form, &at).is_some())
+        };
+        match op {
+            CmpOp::Lt => below(&a, 1, &b),
+            CmpOp::Le => below(&a, 0, &b),
+            CmpOp::Ne => below(&a, 1, &b) || below(&b, 1, &a),
+            CmpOp::Eq => below(&a, 0, &b) && below(&b, 0, &a),
+        }
+    }
+
+    fn show(&mut self, goal: &Form, at: &Point) -> Option<Sum> {
+        let (scale, parts) = self.search(goal, at, &mut Vec::new())?;
+        Some(Sum { scale, parts })
+    }
+
+    /// Facts with factors whose sum is `scale` times the form, or more. Atoms that are `gone` are not brought back.
+    fn search(&mut self, goal: &Form, at: &Point, gone: &mut Vec<Atom>) -> Option<(i128, Parts)> {
+        match self.by_claims(goal, at) {
+            Claimed::Shown(parts) => return Some((1, parts)),
+            Claimed::Never => return None,
+            Claimed::Open => {}
+        }
+        if self.fuel == 0 || gone.len() == DEPTH_MAX {
+            return None;
+        }
+        self.fuel -= 1;
+        let (atom, factor) = *goal.terms().iter().max_by_key(|t| self.made(t.0))?;
+        gone.push(atom);
+        let found = self.eliminate(goal, (atom, factor), at, gone);
+        gone.pop();
+        found
+    }
+
+    fn eliminate(
+        &mut self,
+        goal: &Form,
+        (atom, factor): (Atom, i128),
+        at: &Point,
+        gone: &mut Vec<Atom>,
+    ) -> Option<(i128, Parts)> {
+        for known in self.bounding(atom, factor > 0, at) {
+            if known.form.terms().iter().any(|t| t.0 != atom && gone.contains(&t.0)) {
+                continue;
+            }
+            if let Some(found) = self.with_fact(goal, (atom, factor), &known, at, gone) {
+                return Some(found);
+            }
+        }
+        if let Some(split) = self.split(goal, atom, at) {
+            return Some((1, vec![(1, Fact::Split(Box::new(split)))]));
+        }
+        if let Some(invariant) = self.induct(goal, atom, at) {
+            return Some((1, vec![(1, Fact::Invariant(invariant))]));
+        }
+        let known = self.claimed(atom, factor > 0, at)?;
+        self.with_fact(goal, (atom, factor), &known, at, gone)
+    }
+
+    /// Takes an atom out of a goal by a fact, and shows what is left.
+    fn with_fact(
+        &mut self,
+        goal: &Form,
+        (atom, factor): (Atom, i128),
+        known: &Known,
+        at: &Point,
+        gone: &mut Vec<Atom>,
+    ) -> Option<(i128, Parts)> {
+        let with = known.form.factor(atom);
+        let common = gcd(factor.unsigned_abs(), with.unsigned_abs()) as i128;
+        let (scale, times) = (with.abs() / common, factor.abs() / common);
+        let rest = Form::number(0).plus(scale, goal)?.plus(-times, &known.form)?;
+        let (more, mut parts) = self.search(&rest, at, gone)?;
+        parts.push((times.checked_mul(more)?, known.fact.clone()));
+        Some((scale.checked_mul(more)?, parts))
+    }
+
+    /// When an atom is made.
+    fn made(&self, atom: Atom) -> u32 {
+        atom.values().map(|v| self.age[v.index()]).max().unwrap_or(0)
+    }
+
+    fn holds_at(&self, from: (Block, usize), at: &Point) -> bool {
+        if from.0 == at.block { from.1 <= at.position } else { self.graph.dominates(from.0, at.block) }
+    }
+
+    fn is_known(&self, v: Value, at: &Point) -> bool {
+        match self.defs.get(v) {
+            Some(Def::Inst(block, i)) => self.holds_at((block, i + 1), at),
+            Some(Def::Param(block, _)) => self.holds_at((block, 0), at),
+            None => false,
+        }
+    }
+
+    /// The tightest claim on an atom: a fact and its bound.
+    fn claim(&self, atom: Atom, above: bool, at: &Point) -> Option<(Fact, i128)> {
+        let names = self.names.get(&atom)?.iter().filter(|v| self.is_known(**v, at));
+        let bound = |v: &Value| self.f.value(*v).range;
+        match above {
+            true => names.min_by_key(|v| bound(v).hi).map(|v| (Fact::Most(*v), bound(v).hi)),
+            false => names.max_by_key(|v| bound(v).lo).map(|v| (Fact::Least(*v), bound(v).lo)),
+        }
+    }
+
+    /// What the claims alone say of a goal.
+    fn by_claims(&self, goal: &Form, at: &Point) -> Claimed {
+        let (mut most, mut least) = (Some(goal.constant), Some(goal.constant));
+        let mut parts = Vec::with_capacity(goal.terms().len());
+        let add = |sum: Option<i128>, factor: i128, bound: Option<i128>| sum?.checked_add(factor.checked_mul(bound?)?);
+        for (atom, factor) in goal.terms() {
+            let (up, down) = (self.claim(*atom, *factor > 0, at), self.claim(*atom, *factor < 0, at));
+            most = add(most, *factor, up.as_ref().map(|c| c.1));
+            least = add(least, *factor, down.map(|c| c.1));
+            parts.extend(up.map(|(fact, _)| (factor.abs(), fact)));
+        }
+        match (most, least) {
+            (Some(most), _) if most <= 0 => Claimed::Shown(parts),
+            (_, Some(least)) if least > 0 => Claimed::Never,
+            _ => Claimed::Open,
+        }
+    }
+
+    /// The claim as a fact.
+    fn claimed(&self, atom: Atom, above: bool, at: &Point) -> Option<Known> {
+        let (fact, bound) = self.claim(atom, above, at)?;
+        let sign = if above { 1 } else { -1 };
+        let form = Form::number(bound.checked_mul(-sign)?).plus(sign, &Form::atom(atom))?;
+        Some(Known { fact, form, at: (at.block, at.position) })
+    }
+
+    /// Facts that bound an atom from above, or from below: those that are known at a place, the nearest first.
+    fn bounding(&self, atom: Atom, above: bool, at: &Point) -> Vec<Rc<Known>> {
+        let fits = |known: &Known| known.form.factor(atom) != 0 && (known.form.factor(atom) > 0) == above;
+        let here = (at.block, at.position);
+        let on_edge = at.edge.iter().flat_map(|(cond, sense)| self.conditions(*cond, *sense, here));
+        let mut out: Vec<Rc<Known>> = on_edge.filter(fits).map(Rc::new).collect();
+        let near = self.facts.get(&atom).into_iter().flatten().rev();
+        out.extend(near.filter(|k| fits(k) && self.holds_at(k.at, at)).take(FACTS_MAX).cloned());
+        if let Atom::Product(x, y) = atom {
+            out.extend(self.products((x, y), at).into_iter().filter(fits).map(Rc::new));
+        }
+        for (i, invariant) in self.evidence.invariants.iter().enumerate() {
+            if invariant.form.factor(atom) != 0 && self.graph.dominates(invariant.block, at.block) {
+                let (fact, form) = (Fact::Invariant(i as u32), invariant.form.clone());
+                out.extend(Some(Known { fact, form, at: (invariant.block, 0) }).filter(fits).map(Rc::new));
+            }
+        }
+        out
+    }
+
+    /// What follows for the product of two from what bounds one, and a claim on the other.
+    fn products(&self, (x, y): (Value, Value), at: &Point) -> Vec<Known> {
+        let mut out = Vec::new();
+        for (one, other) in [(x, y), (y, x)] {
+            let Some((least, bound)) = self.claim(Atom::Value(other), false, at).filter(|(_, lo)| *lo >= 0) else {
+                continue;
+            };
+            let Some(below) = Form::number(bound).plus(-1, &Form::atom(Atom::Value(other))) else { continue };
+            let near = self.facts.get(&Atom::Value(one)).into_iter().flatten().rev();
+            for known in near.filter(|k| self.holds_at(k.at, at)).take(FACTS_MAX) {
+                if let Some(form) = known.form.times(&below).and_then(|p| Form::number(0).plus(-1, &p)) {
+                    let fact = Fact::Product(Box::new(known.fact.clone()), Box::new(least.clone()));
+                    out.push(Known { fact, form, at: known.at });
+                }
+            }
+        }
+        out
+    }
+
+    /// Shows a form with either operand of a select in the place of its result.
+    fn split(&mut self, goal: &Form, atom: Atom, at: &Point) -> Option<Split> {
+        let value = atom.values().max_by_key(|v| self.age[v.index()])?;
+        let Some(Op::Select { cond, a, b }) = self.defs.op(self.f, value) else { return None };
+        if self.nested == NESTED_MAX {
+            return None;
+        }
+        let mut arm = |v: Value, sense: bool| {
+            let form = goal.replaced(|x| self.forms.get(if x == value { v } else { x }).clone())?;
+            let mut point = at.clone();
+            point.edge.extend(implied(self.f, self.defs, *cond, sense));
+            self.nested += 1;
+            let sum = self.show(&form, &point);
+            self.nested -= 1;
+            sum
+        };
+        let arms = [arm(*a, true)?, arm(*b, false)?];
+        Some(Split { value, form: goal.clone(), arms })
+    }
+
+    /// Tries the form as an invariant of the block whose parameter `atom` is.
+    fn induct(&mut self, form: &Form, atom: Atom, at: &Point) -> Option<u32> {
+        let last = atom.values().max_by_key(|v| self.age[v.index()])?;
+        let Some(Def::Param(block, _)) = self.defs.get(last) else { return None };
+        let found = self
+            .evidence
+            .invariants
+            .iter()
+            .position(|i| i.block == block && i.form.terms() == form.terms() && i.form.constant >= form.constant);
+        if let Some(i) = found {
+            return Some(i as u32);
+        }
+        let known = self.failed.contains(&(block, form.clone()));
+        if known || self.nested == NESTED_MAX || block == Block(0) || !self.graph.dominates(block, at.block) {
+            return None;
+        }
+        let kept = self.evidence.invariants.len();
+        self.evidence.invariants.push(Invariant { block, form: form.clone(), edges: Vec::new() });
+        self.nested += 1;
+        let edges = self.edges(block, form);
+        self.nested -= 1;
+        match edges {
+            Some(edges) => {
+                self.evidence.invariants[kept].edges = edges;
+                Some(kept as u32)
+            }
+            None => {
+                // What was shown meanwhile may rest on it.
+                self.evidence.invariants.truncate(kept);
+                self.failed.insert((block, form.clone()));
+                None
+            }
+        }
+    }
+
+    fn edges(&mut self, block: Block, form: &Form) -> Option<Vec<Sum>> {
+        let f = self.f;
+        let mut sums = Vec::new();
+        for (from, target) in self.graph.predecessors[block.index()].clone() {
+            let data = f.block(from);
+            let to = data.term.targets().nth(target)?;
+            if self.before_folding && !is_taken(f, &data.term, target) {
+                sums.push(Sum { scale: 1, parts: Vec::new() });
+                continue;
+            }
+            let form = form.replaced(|v| {
+                let arg = passed(f, &data.term, to).find(|(_, param)| *param == v);
+                arg.map_or_else(|| self.forms.get(v).clone(), |(arg, _)| self.forms.get(arg).clone())
+            })?;
+            let edge = on_edge(&data.term, target).map_or(Vec::new(), |(c, s)| implied(f, self.defs, c, s));
+            let point = Point { block: from, position: data.insts.len(), edge };
+            sums.push(self.show(&form, &point)?);
+        }
+        Some(sums)
+    }
+}
+
+/// Whether an edge can be taken, as far as the claims tell.
+fn is_taken(f: &Function, term: &Terminator, target: usize) -> bool {
+    match term {
+        Terminator::Branch { cond, .. } => {
+            let known = f.value(*cond).range;
+            known.contains(Range::just(i128::from(target == 0))) && !known.is_empty()
+        }
+        _ => true,
+    }
+}
+
+fn gcd(mut a: u128, mut b: u128) -> u128 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a.max(1)
+}

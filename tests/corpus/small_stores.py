@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Makes the small images of the specs' test items in tests/small: databases, tables, read-only file systems and volumes (see small.py for the others).
+
+    small_stores.py DIR      needs sqlite3, Python's lmdb and plyvel, mksquashfs, mkfs.erofs, genromfs, cryptsetup
+
+What the test items expect was put in, or was read with these tools. BPF-KV's file is written here, as its `db-bench` lays it out."""
+import glob, os, shutil, sqlite3, struct, sys, tempfile
+from corpus import pattern, run
+
+
+def sqlite(path, source):
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("pragma page_size=512")
+    db.execute("create table t(a integer primary key, b text, c)")
+    db.execute("create index t_b on t(b)")
+    db.execute("begin")
+    for i in range(60):
+        db.execute("insert into t values(?,?,?)", (i * 3, "name%d" % (i % 20), i / 4))
+    db.execute("insert into t values(1000, 'long', ?)", (b"x" * 1200,))
+    db.execute("commit")
+    db.close()
+
+
+def lmdb(path, source):
+    import lmdb
+    env = lmdb.open(path, subdir=False, map_size=1 << 20, lock=False)
+    with env.begin(write=True) as txn:
+        for i in range(50):
+            txn.put(b"key%02d" % i, b"value %d" % i)
+    env.close()
+
+
+def leveldb(path, source):
+    import plyvel
+    folder = os.path.join(source, "level")
+    db = plyvel.DB(folder, create_if_missing=True, compression=None, block_size=256)
+    for i in range(40):
+        db.put(b"key%03d" % i, b"value %d" % i)
+    db.delete(b"key007")
+    db.close()
+    plyvel.DB(folder, compression=None).close()
+    shutil.copy(max(glob.glob(folder + "/*.ldb"), key=os.path.getsize), path)
+    shutil.rmtree(folder)
+
+
+def bpfkv(path, source):
+    """A root over two leaves, and a log with the values."""
+    def node(next_, kind, pairs):
+        keys, pointers = [k for k, _ in pairs], [p for _, p in pairs]
+        fill = [0] * (31 - len(pairs))
+        return struct.pack("<64Q", next_, kind, *(keys + [2 ** 64 - 1] * len(fill)), *(pointers + fill))
+    mark = 1 << 63
+    values = [struct.pack("<8Q", i * 10, *[i] * 7) for i in range(8)]
+    place = lambda i: mark | 1536 + 64 * i
+    with open(path, "wb") as f:
+        f.write(node(0, 0, [(0, mark | 512), (40, mark | 1024)]))
+        f.write(node(1024, 1, [(10 * i, place(i)) for i in range(4)]))
+        f.write(node(0, 1, [(10 * i, place(i)) for i in range(4, 8)]))
+        f.write(b"".join(values))
+
+
+def squashfs(path, source):
+    run("mksquashfs", source, path, "-noappend", "-quiet", "-no-progress", "-all-root", "-b", "4096", "-noI", "-noD", "-noF", "-noX", "-nopad", "-reproducible", "-all-time", "1700000000", "-mkfs-time", "1700000000")
+
+
+def erofs(path, source):
+    run("mkfs.erofs", "-T", "1700000000", "-U", "c0ffee00-0000-4000-8000-000000000001", "--all-root", path, source)
+
+
+def romfs(path, source):
+    run("genromfs", "-d", source, "-f", path, "-V", "small")
+
+
+def luks(path, source):
+    run("truncate", "-s", "32M", path)
+    run("cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--label", "small", "--uuid", "c0ffee00-0000-4000-8000-000000000001", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", path, "-", text="secret")
+    run("truncate", "-s", "16K", path)
+
+
+def main():
+    folder = sys.argv[1]
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory() as source:
+        with open(os.path.join(source, "hello.txt"), "wb") as f:
+            f.write(b"hello world\n")
+        with open(os.path.join(source, "longer.bin"), "wb") as f:
+            f.write(pattern(5000, "n"))
+        os.mkdir(os.path.join(source, "dir"))
+        os.symlink("../hello.txt", os.path.join(source, "dir", "link"))
+        for make in (squashfs, erofs, romfs, sqlite, lmdb, leveldb, bpfkv, luks):
+            path = os.path.join(folder, make.__name__ + ".img")
+            if os.path.exists(path):
+                os.remove(path)
+            make(path, source)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Makes LUKS headers, LVM physical volumes and romfs images, and queries with answers by cryptsetup, lvm and the files put in.
+
+    volumes.py DIR        makes DIR/images/{luks,lvm2,romfs}_*.img and DIR/queries.{luks,lvm2,romfs}.jsonl; needs cryptsetup, lvm2, genromfs"""
+import os, re, shutil, subprocess, sys
+from corpus import Corpus, content, have, pattern, run
+from readonly import folder_of_files, plain, words
+
+LUKS = {
+    "1": ["--type", "luks1"],
+    "1_cbc": ["--type", "luks1", "--cipher", "aes-cbc-essiv:sha256", "--key-size", "128", "--hash", "sha1"],
+    "1_offset": ["--type", "luks1", "--offset", "8192"],
+    "2": ["--type", "luks2"],
+    "2_label": ["--type", "luks2", "--label", "my label", "--subsystem", "sub", "--sector-size", "4096"],
+    "2_large": ["--type", "luks2", "--luks2-metadata-size", "65536", "--luks2-keyslots-size", "1048576", "--sector-size", "512"],
+    "2_cbc": ["--type", "luks2", "--cipher", "aes-cbc-essiv:sha256", "--key-size", "256", "--offset", "40960"],
+}
+
+
+def luks(folder):
+    c = Corpus(folder, "luks")
+    for name, options in LUKS.items():
+        image = c.image(name + ".img")
+        with open(image, "wb") as f:
+            f.truncate(32 << 20)
+        run("cryptsetup", "luksFormat", "--batch-mode", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", *options, image, "-", text="secret")
+        for extra in ("two", "three"):
+            run("cryptsetup", "luksAddKey", "--batch-mode", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--key-file", "-", image, keyfile(folder, extra), text="secret")
+        run("cryptsetup", "luksKillSlot", "--batch-mode", image, "1")
+        dump = run("cryptsetup", "luksDump", image)
+        value = lambda text: re.search(r"%s:?\s+(\S.*)" % text, dump)[1].strip()
+        if name.startswith("1"):
+            expect = {"version": 1, "uuid": value("UUID"), "cipher_name": value("Cipher name"), "cipher_mode": value("Cipher mode"), "hash_spec": value("Hash spec"),
+                      "payload_offset": int(value("Payload offset")), "mk_bits": int(value("MK bits")), "active_slots": [int(n) for n in re.findall(r"Key Slot (\d): ENABLED", dump)]}
+        else:
+            number = lambda text: int(re.match(r"\d+", value(text))[0])
+            expect = {"version": 2, "uuid": value("UUID"), "epoch": number("Epoch"), "metadata_size": number("Metadata area"), "keyslots_size": number("Keyslots area"),
+                      "cipher": value("\tcipher"), "sector_size": number("\tsector"), "segment_offset": number("\toffset"), "keyslots": re.findall(r"^  (\d+): luks2$", dump, re.M)}
+            if "label" in name:
+                expect |= {"label": value("Label"), "subsystem": value("Subsystem")}
+        c.add(image, "luks.header", {}, expect, "cryptsetup luksDump")
+        bad = c.damaged(image, name + "_magic.img", [(0, b"LUKX")])
+        c.add(bad, "luks.header", {}, {"error": True}, "damaged on purpose", ["corrupt"])
+    print("luks: %d queries" % c.count)
+
+
+def keyfile(folder, text):
+    path = os.path.join(folder, "key")
+    with open(path, "w") as f:
+        f.write(text)
+    return path
+
+
+def romfs(folder):
+    c = Corpus(folder, "romfs")
+    for name, options, many in (("plain", [], 100), ("label", ["-V", "a rather long volume name"], 100), ("aligned", ["-a", "512"], 100), ("many", [], 3000)):
+        top = folder_of_files(4096, many)
+        image = c.image(name + ".img")
+        try:
+            shutil.rmtree(os.path.join(top, b"names"))
+            run("genromfs", "-d", os.fsdecode(top), "-f", image, *options)
+            c.add(image, "romfs.super", {}, {"size": int.from_bytes(open(image, "rb").read(12)[8:], "big"), **({"volume_name": options[1]} if "-V" in options else {})}, "the header")
+            for folder_, dirs, files in os.walk(top):
+                path = folder_[len(top):] or b"/"
+                names = sorted(os.listdir(folder_))
+                c.add(image, "romfs.readdir", words(path), {"n_entries": len(names), **({"names": [plain(n) for n in names]} if len(names) < 40 else {})}, "the folder put in")
+                for n in sorted(files)[:40]:
+                    full, inside = folder_ + b"/" + n, (path.rstrip(b"/") + b"/" + n)
+                    if os.path.islink(full):
+                        c.add(image, "romfs.readlink", words(inside), {"target": os.readlink(full).decode()}, "the folder put in")
+                    elif os.path.isfile(full):
+                        data = open(full, "rb").read()
+                        c.add(image, "romfs.path", words(inside), {"size": len(data), "is_dir": False}, "the folder put in")
+                        c.add(image, "romfs.read", words(inside), content(data), "the folder put in")
+                for n in (n for n in dirs if not os.path.islink(folder_ + b"/" + n)):
+                    c.add(image, "romfs.path", words(path.rstrip(b"/") + b"/" + n), {"is_dir": True}, "the folder put in")
+            c.add(image, "romfs.path", {"path": "/none"}, {"found": False}, "the folder put in")
+            bad = c.damaged(image, name + "_sum.img", lambda data: data.__setitem__(100, data[100] ^ 1))
+            c.add(bad, "romfs.super", {}, {"error": True}, "damaged on purpose", ["corrupt"])
+        finally:
+            shutil.rmtree(top)
+    print("romfs: %d queries" % c.count)
+
+
+def lvm(folder):
+    c = Corpus(folder, "lvm2")
+    settings = ["--config", "devices { filter=[\"a|/dev/loop.*|\", \"r|.*|\"] use_devicesfile=0 } global { use_lvmpolld=0 } activation { udev_sync=0 udev_rules=0 }", "--driverloaded", "n"]
+    images = [c.image("pv%d.img" % i) for i in range(3)]
+    loops = []
+    try:
+        for image in images:
+            with open(image, "wb") as f:
+                f.truncate(64 << 20)
+            loops.append(run("losetup", "--find", "--show", image).strip())
+        run("vgcreate", *settings, "-s", "1m", "corpusvg", *loops)
+        create = ["lvcreate", *settings, "-an", "-Zn", "-Wn", "-y"]
+        run(*create, "-n", "linear", "-l", "20", "corpusvg", loops[0])
+        run(*create, "-n", "gap", "-l", "3", "corpusvg", loops[0])
+        run("lvextend", *settings, "-l", "+7", "corpusvg/linear", loops[0])
+        run(*create, "-n", "striped", "-i", "2", "-I", "64k", "-l", "10", "corpusvg", loops[1], loops[2])
+        run("lvextend", *settings, "-l", "+5", "corpusvg/linear", loops[1])
+        pvs = run("pvs", *settings, "--noheadings", "--units", "b", "--nosuffix", "-o", "pv_name,pv_uuid,pe_start,dev_size")
+        segments = run("lvs", *settings, "--noheadings", "--segments", "--units", "b", "--nosuffix", "-o", "lv_name,seg_start,seg_size,stripes,stripe_size,seg_pe_ranges")
+    finally:
+        for loop in loops:
+            run("losetup", "-d", loop)
+    starts = {}
+    for line in pvs.splitlines():
+        device, uuid, start, size = line.split()
+        starts[device] = int(start)
+        image = images[loops.index(device)]
+        c.add(image, "lvm.label", {}, {"pv_uuid": uuid, "device_size": int(size), "data_offset": int(start)}, "pvs")
+    for line in segments.splitlines():
+        lv, start, size, stripes, stripe_size, *ranges = line.split()
+        places = [(r.split(":")[0], int(r.split(":")[1].split("-")[0])) for r in ranges]
+        start, size, stripes, stripe_size = int(start), int(size), int(stripes), int(stripe_size)
+        for inside in (0, 1, 70000, 1 << 20, size // 2 + 12345, size - 1):
+            row, index, along = (inside // stripe_size // stripes, inside // stripe_size % stripes, inside % stripe_size) if stripes > 1 else (0, 0, inside)
+            device, extent = places[index]
+            offset = starts[device] + (extent << 20) + row * stripe_size + along
+            c.add(images[0], "lvm.map", {"lv": lv, "offset": start + inside}, {"pv_offset": offset}, "lvs --segments, pvs")
+    c.add(images[0], "lvm.map", {"lv": "none", "offset": 0}, {"error": True}, "no such volume", ["bad_arg"])
+    bad = c.damaged(images[0], "text.img", lambda data: data.__setitem__(data.rindex(b"extent_count"), 0x58))
+    c.add(bad, "lvm.map", {"lv": "linear", "offset": 0}, {"error": True}, "damaged on purpose", ["corrupt"])
+    print("lvm2: %d queries" % c.count)
+
+
+def main():
+    folder = sys.argv[1]
+    for make, tool in ((luks, "cryptsetup"), (romfs, "genromfs"), (lvm, "vgcreate")):
+        if not have(tool):
+            continue
+        try:
+            make(folder)
+        except RuntimeError as error:
+            if make is not lvm:
+                raise
+            print("lvm2: skipped, because %s" % str(error).strip().splitlines()[-1])
+
+
+main()
