@@ -43,7 +43,7 @@ fn pages_about_specs() {
     assert_eq!((made.status, made.err.as_str()), (Some(0), ""), "{}", made.out);
     let read = |name: &str| fs::read_to_string(format!("{pages}/{name}")).expect("the page was written");
     let index = read("index.html");
-    for (name, summary) in [("std.fat", "FAT"), ("std.gpt", "GPT"), ("bpfkv", "BPF-KV")] {
+    for (name, summary) in [("std.fat", "FAT"), ("std.gpt", "GUID partition table"), ("bpfkv", "BPF-KV")] {
         assert!(index.contains(&format!("<a href=\"{name}.html\">{name}</a>")) && index.contains(summary), "{index}");
         let page = read(&format!("{name}.html"));
         for wanted in ["<svg", "hops at most", "</html>"] {

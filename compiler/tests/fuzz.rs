@@ -8,6 +8,7 @@ use crate::reject::NoModules;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use trav_compiler::syntax::format;
 use trav_compiler::{compile, compile_tests};
 
 /// Longer than this for one text is a hang: in release builds one second, in debug builds ten.
@@ -154,6 +155,9 @@ pub fn trouble(text: &str) -> Option<String> {
         for d in &found.diagnostics {
             let place = found.sources.text(d.label.span);
             assert!(place.len() <= found.sources.file(d.label.span.file).text.len(), "a label lies in its text");
+        }
+        if let Ok(once) = format(text) {
+            assert_eq!(format(&once).as_ref(), Ok(&once), "formatting twice differs from formatting once");
         }
         if found.diagnostics.is_empty() {
             compile_tests("fuzz.trav", text, &NoModules);

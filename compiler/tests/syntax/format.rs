@@ -48,6 +48,20 @@ fn golden_files_keep_their_meaning() {
     }
 }
 
+/// All specs of the repository that parse, the standard library's first of all.
+#[test]
+fn all_specs_keep_their_meaning() {
+    let mut count = 0;
+    for path in crate::fuzz::all_specs() {
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        if parse(FileId(0), &text).1.is_empty() {
+            check(&text);
+            count += 1;
+        }
+    }
+    assert!(count > 50, "only {count} files");
+}
+
 /// A comment behind every token of every file.
 #[test]
 fn comments_may_stand_anywhere() {

@@ -105,7 +105,11 @@ fn put(svg: &mut String, name: Option<&str>, from: u32, to: u32, y: u32, bytes: 
         true => name.to_owned(),
         false => name.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
     };
-    let title = if bytes > 0 { format!("{name}: {bytes} bytes") } else { name.to_owned() };
+    let title = match bytes {
+        0 => name.to_owned(),
+        1 => format!("{name}: 1 byte"),
+        n => format!("{name}: {n} bytes"),
+    };
     let _ = writeln!(
         svg,
         "<g><title>{}</title>{shape}<text class=\"name\" x=\"{}\" y=\"{}\">{}</text></g>",

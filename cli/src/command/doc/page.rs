@@ -236,7 +236,7 @@ impl Maker<'_> {
                     if *n > at {
                         parts.push(Part { name: None, start: at, end: *n });
                     }
-                    parts.push(Part { name: (m.name != "_").then_some(name), start: *n, end: n + bytes });
+                    parts.push(Part { name: (name != "_").then_some(name), start: *n, end: n + bytes });
                 }
                 _ => behind.push(name),
             }
