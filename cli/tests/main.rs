@@ -7,6 +7,7 @@ mod check;
 mod examples;
 mod project;
 mod run;
+mod standard;
 mod wrong;
 
 #[path = "../../examples/bpfkv/image.rs"]
