@@ -28,6 +28,30 @@ fn an_object_for_each_hook_can_be_read_again() {
 }
 
 #[test]
+fn the_kernel_gives_an_account() {
+    let out = folder("verified").join("get.bpf.o");
+    let out = out.to_str().expect("the target folder's path is UTF-8");
+    let built = trav(&["build", BPFKV, "--traversal", "get", "--verify", "-o", out]);
+    match built.status {
+        Some(4) => assert!(built.err.contains("CAP_BPF"), "{built:?}"),
+        status => {
+            assert_eq!(status, Some(0), "{built:?}");
+            assert!(built.out.starts_with("get: accepted; ") && built.out.contains(" processed"), "{built:?}");
+        }
+    }
+}
+
+/// XRP reads 512 bytes and no more.
+#[test]
+fn a_hook_that_cannot_carry_a_walk_names_those_that_can() {
+    let built = trav(&["build", "examples/list/list.trav", "--hook", "xrp"]);
+    assert_eq!(built.status, Some(4), "{built:?}");
+    for part in ["4096 bytes", "512", "`test`, `", "`file`"] {
+        assert!(built.err.contains(part), "{part}: {built:?}");
+    }
+}
+
+#[test]
 fn other_products_are_printed() {
     let asm = trav(&["build", BPFKV, "--emit", "asm"]);
     assert!(asm.status == Some(0) && asm.out.starts_with("get:\n") && asm.out.contains("read Node at"), "{asm:?}");

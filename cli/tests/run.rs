@@ -1,6 +1,6 @@
 //! `trav run`: results and faults, for people and as JSON, on all engines.
 
-use super::{BPFKV, LIST, Ran, bpfkv, damaged_list, file, list, trav};
+use super::{BPFKV, LIST, Ran, bpfkv, damaged_list, file, folder, list, trav};
 use serde_json::Value as Json;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -16,6 +16,33 @@ fn on_each_engine(args: &[&str], mut check: impl FnMut(&str, Ran)) {
         }
         check(engine, ran);
     }
+}
+
+/// Every machine has a kernel that refuses something: one without the hook by what it lacks, one with it by a profile that cannot be attached.
+#[test]
+fn hooks_that_cannot_be_had_say_why() {
+    let image = folder("hooked").join("image");
+    std::fs::write(&image, [0; 8192]).expect("the folder can be written");
+    let image = image.to_str().expect("the target folder's path is UTF-8");
+    let call = |hook| {
+        trav(&["run", "examples/list/list.trav", "total", "--image", image, "--engine", "kernel", "--hook", hook])
+    };
+    let refused = call("xrp");
+    assert_eq!(refused.status, Some(4), "{refused:?}");
+    assert!(refused.err.contains("hook `xrp`"), "{refused:?}");
+    for hook in ["file", "uring", "hybrid"] {
+        let ran = call(hook);
+        match ran.status {
+            Some(4) => assert!(ran.err.contains(&format!("hook `{hook}`: ")), "{ran:?}"),
+            // The block is empty, so the walk ends in a fault.
+            status => assert_eq!(status, Some(3), "{ran:?}"),
+        }
+    }
+    // Whatever there is, something runs it.
+    assert_eq!(call("auto").status, Some(3));
+    assert_eq!(call("nonesuch").status, Some(2));
+    let other = trav(&["run", "examples/list/list.trav", "total", "--image", image, "--hook", "file"]);
+    assert_eq!(other.status, Some(2), "{other:?}");
 }
 
 #[test]

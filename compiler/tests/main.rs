@@ -2,9 +2,10 @@
 
 mod book;
 mod bpf;
-mod cost;
 mod census;
+mod cost;
 mod fuzz;
+mod hostile;
 mod ir;
 mod reach;
 mod reject;

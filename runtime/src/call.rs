@@ -56,9 +56,12 @@ pub enum Arguments<'a> {
     Fault(Answer<'a>),
 }
 
+/// Makes a traversal ready to run.
+pub type Prepare = Box<dyn Fn(&Verified) -> Result<Box<dyn Executor>, ExecError>>;
+
 /// The traversals of a compilation on one engine and one set of images.
 pub struct Caller<'a> {
-    engine: Engine,
+    prepare: Prepare,
     traversals: &'a [Verified],
     images: &'a Images,
     ready: HashMap<&'a str, (Box<dyn Executor>, Sources)>,
@@ -69,7 +72,12 @@ pub struct Caller<'a> {
 impl<'a> Caller<'a> {
     /// Nothing is prepared before it is called.
     pub fn new(engine: Engine, traversals: &'a [Verified], images: &'a Images) -> Self {
-        Caller { engine, traversals, images, ready: HashMap::new(), defaults: HashMap::new() }
+        Caller::by(Box::new(move |traversal| engine.prepare(traversal)), traversals, images)
+    }
+
+    /// The same with executors of another make.
+    pub fn by(prepare: Prepare, traversals: &'a [Verified], images: &'a Images) -> Self {
+        Caller { prepare, traversals, images, ready: HashMap::new(), defaults: HashMap::new() }
     }
 
     /// The length in bytes of the image for a source.
@@ -111,7 +119,7 @@ impl<'a> Caller<'a> {
                 self.images.get(source).cloned().ok_or_else(missing)
             };
             let sources = Sources { images: traversal.sources.iter().map(image).collect::<Result<_, _>>()? };
-            self.ready.insert(&traversal.name, (self.engine.prepare(traversal)?, sources));
+            self.ready.insert(&traversal.name, ((self.prepare)(traversal)?, sources));
         }
         let (executor, sources) = self.ready.get_mut(traversal.name.as_str()).expect("it was put there above");
         Ok((executor.as_mut(), sources))

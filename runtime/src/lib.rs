@@ -2,5 +2,6 @@
 
 pub mod call;
 pub mod exec;
+pub mod hook;
 pub mod image;
 pub mod value;

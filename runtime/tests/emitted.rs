@@ -111,6 +111,34 @@ fn a_callback_hook_walks_as_the_interpreter_does() {
     assert!(matches!(&error, ExecError::Refused(why) if why.contains("cannot read at byte 700")), "{error:?}");
 }
 
+/// Steps that are called with their areas (io_uring), and a context that knows several files, at offsets that a profile of the user's tells.
+#[test]
+fn steps_of_other_hooks_walk_as_the_interpreter_does() {
+    let done = trav_compiler::compile("chain.trav", CHAIN, &NoModules);
+    assert!(done.diagnostics.is_empty(), "{:#?}", done.diagnostics);
+    let f = &done.traversals[0];
+    let mut disk = vec![0u8; 512 * 4];
+    disk[512..514].copy_from_slice(&1536u16.to_le_bytes());
+    disk[520] = 2;
+    disk[522..530].copy_from_slice(&[9, 0, 0, 0, 8, 0, 0, 0]);
+    let image = memory(&disk);
+    let mut bpfof = Profile::named("bpfof").expect("BPF-oF is built in");
+    assert!(trav_compiler::bpf::compile(f, &bpfof).is_err(), "its offsets are not known");
+    for (name, offset) in [("cur_fd", 280), ("fd_arr", 284)] {
+        let field = bpfof.context.iter_mut().find(|field| field.name == name);
+        field.expect("the context has it").offset = Some(offset);
+    }
+    let named = |name: &str| Profile::named(name).expect("the profile is built in");
+    for profile in [named("uring"), named("hybrid"), named("file"), bpfof] {
+        let mut hook = vm::prepare_for(f, &profile).unwrap_or_else(|e| panic!("{}: {e:?}", profile.name));
+        for start in [0, 512, 1536, 2048] {
+            let args = words(&[start]);
+            let want = &check_calls(f, &[(&args, &image)])[0];
+            assert_eq!(&hook.run(&args, &image).unwrap(), want, "{}: {start}", profile.name);
+        }
+    }
+}
+
 /// What the compiler accepts, the machine and the kernel accept: each walk of the standard library is loaded into both.
 #[test]
 fn every_standard_walk_is_accepted() {

@@ -29,6 +29,9 @@ pub struct Build {
     /// Where the object goes; the spec's name with .bpf.o where nothing is said
     #[arg(short, long, value_name = "OUT.bpf.o")]
     output: Option<PathBuf>,
+    /// Have this machine's kernel verify the programs, and print its account of them
+    #[arg(long)]
+    verify: bool,
     /// Print these instead of writing an object
     #[arg(long, value_delimiter = ',', value_name = "KIND")]
     emit: Vec<Emit>,
@@ -62,7 +65,10 @@ impl Build {
         if chosen.is_empty() {
             return Err(Failure::call(format!("`{}` has no traversal to build", self.file)));
         }
-        let refused = |e: BpfError| Failure::Refused(format!("hook `{}`: {e}", profile.name));
+        let refused = |e: BpfError| {
+            let able = able(&chosen, &compilation.sources);
+            Failure::Refused(format!("hook `{}`: {e}; {able}", profile.name))
+        };
         if !self.emit.is_empty() {
             for emit in &self.emit {
                 let text = emit.text(&chosen, &compilation.sources, &profile).map_err(refused)?;
@@ -71,10 +77,32 @@ impl Build {
             return Ok(Status::Good);
         }
         let object = bpf::object(&chosen, &compilation.sources, &profile).map_err(refused)?;
+        if self.verify {
+            verify(&object, out)?;
+        }
         let path = self.output.unwrap_or_else(|| default_output(&self.file));
         fs::write(&path, object).map_err(|e| Failure::file("write", path.display(), &e))?;
         Ok(Status::Good)
     }
+}
+
+/// The hooks that can carry these traversals, in words.
+fn able(traversals: &[&Verified], sources: &SourceMap) -> String {
+    let able = Profile::built_in().into_iter().filter(|p| bpf::object(traversals, sources, p).is_ok());
+    let names: Vec<String> = able.map(|p| format!("`{}`", p.name)).collect();
+    match &names[..] {
+        [] => "no built-in hook can carry it".into(),
+        names => format!("these hooks can carry it: {}", names.join(", ")),
+    }
+}
+
+fn verify(object: &[u8], out: &mut dyn Write) -> Result<(), Failure> {
+    for program in trav_runtime::exec::kernel::load::verify(object)? {
+        let (name, insns, verified) = (program.name, program.insns, program.verified);
+        let bytes = program.machine_bytes;
+        writeln!(out, "{name}: accepted; {insns} instructions, {verified} processed, {bytes} bytes of machine code")?;
+    }
+    Ok(())
 }
 
 impl Emit {

@@ -16,6 +16,10 @@
 //! the hook's scratch memory, and the word `status` says which of the other cases it is. [`Status::Emit`] and [`Status::Fault`] end the
 //! kernel's part; after a row, user space starts again with the block at `offset`. [`Status::Again`] reads the same block again.
 //!
+//! Under a hook whose program makes the reads, one run is as many steps as it can make ([`pull`](super::entry), and for many walks at once
+//! [`ring`](super::ring)). When it returns the word `status` says why; with [`Status::Hop`] the word `error` is not zero, user space makes that read
+//! and runs the program again, or ends the walk.
+//!
 //! The harness changes nothing else between runs; bytes of the block area past `len` may hold anything.
 
 use super::cut::Cuts;
@@ -43,6 +47,13 @@ pub mod word {
     pub const FLAGS: usize = 8;
     /// Always zero. The program adds it to values of which the kernel's verifier shall know nothing.
     pub const ZERO: usize = 9;
+    /// Under a hook that makes the reads: why the read asked for was not made, as a negative error number; 0 when it was. User space makes it then,
+    /// or ends the walk, and zeroes the word.
+    pub const ERROR: usize = 10;
+    /// Under a hook whose program makes the reads: how many have been made.
+    pub const HOPS: usize = 11;
+    /// Under a hook whose program finds its file in a mapping of the task: an address in it. Written by user space.
+    pub const MAPPING: usize = 12;
     /// Words in the header; the rest of them is reserved and zero.
     pub const COUNT: usize = 16;
 }
@@ -94,6 +105,14 @@ pub const CONST_SECTION: &str = ".rodata";
 /// The variable that holds a traversal's state area.
 pub fn state_symbol(traversal: &str) -> String {
     format!("{traversal}_state")
+}
+
+/// The member of a ring's structure of functions into which the loader puts the ring's descriptor.
+pub const RING_MEMBER: &str = "ring_fd";
+
+/// The variable of a traversal's structure of functions.
+pub fn operations_symbol(traversal: &str) -> String {
+    format!("{traversal}_ops")
 }
 
 /// The greatest number of bytes that a hop of this function asks for; 0 when it has none.

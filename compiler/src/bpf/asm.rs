@@ -3,7 +3,8 @@
 //! Guarantees that every label used is bound and that each jump reaches its target with the 16 bits that it has.
 
 use super::insn::{AluOp, Cond, Insn, Reg, Rhs, Width};
-use super::program::{Relocation, Symbol};
+use super::kernel::{Function, Member};
+use super::program::{Access, Call, Callee, Relocation, Symbol};
 use crate::source::Span;
 
 /// A place in the code, bound before or after its uses.
@@ -21,6 +22,8 @@ pub struct Assembler {
     labels: Vec<Option<u32>>,
     jumps: Vec<(u32, Label)>,
     relocations: Vec<Relocation>,
+    calls: Vec<Call>,
+    accesses: Vec<Access>,
     lines: Vec<(u32, Span)>,
 }
 
@@ -31,6 +34,10 @@ pub struct Assembled {
     pub insns: Vec<Insn>,
     /// Where addresses are to be filled in.
     pub relocations: Vec<Relocation>,
+    /// Calls whose targets are to be filled in.
+    pub calls: Vec<Call>,
+    /// Members of the kernel's structures.
+    pub accesses: Vec<Access>,
     /// From which instruction on the code belongs to which place.
     pub lines: Vec<(u32, Span)>,
     /// Where each label that is bound stands.
@@ -126,6 +133,35 @@ impl Assembler {
         self.push(Insn::jump());
     }
 
+    /// Calls the step or a function of the kernel, arguments in registers 1 to 5.
+    pub fn call(&mut self, callee: Callee) {
+        self.calls.push(Call { insn: self.here(), callee });
+        self.push(Insn::call());
+    }
+
+    /// Calls a function of the kernel.
+    pub fn kernel(&mut self, function: Function) {
+        self.call(Callee::Kernel(function));
+    }
+
+    /// `dst = base->member`.
+    pub fn load_member(&mut self, dst: Reg, base: Reg, member: Member) {
+        self.accesses.push(Access { insn: self.here(), member });
+        self.load(member.width(), dst, base, member.offset());
+    }
+
+    /// `base->member = value`.
+    pub fn store_member(&mut self, base: Reg, member: Member, value: Reg) {
+        self.accesses.push(Access { insn: self.here(), member });
+        self.store(member.width(), base, member.offset(), Rhs::Reg(value));
+    }
+
+    /// Goes to the target when the program has had its time.
+    pub fn may_goto(&mut self, target: Label) {
+        self.jumps.push((self.here(), target));
+        self.push(Insn::may_goto());
+    }
+
     /// Fills in the distances.
     pub fn finish(mut self) -> Result<Assembled, TooFar> {
         for (at, label) in self.jumps {
@@ -133,6 +169,7 @@ impl Assembler {
             let distance = i64::from(target) - i64::from(at) - 1;
             self.insns[at as usize].off = i16::try_from(distance).map_err(|_| TooFar)?;
         }
-        Ok(Assembled { insns: self.insns, relocations: self.relocations, lines: self.lines, labels: self.labels })
+        let Assembler { insns, relocations, calls, accesses, lines, labels, .. } = self;
+        Ok(Assembled { insns, relocations, calls, accesses, lines, labels })
     }
 }

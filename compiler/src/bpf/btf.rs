@@ -10,7 +10,7 @@ pub struct TypeId(pub u32);
 
 /// A member of a structure.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct Field {
     /// Its name.
     pub name: String,
     /// Its type.
@@ -21,6 +21,7 @@ pub struct Member {
 
 const MAGIC: u16 = 0xeb9f;
 const GLOBAL: u32 = 1;
+const EXTERN: u32 = 2;
 
 const INT: u32 = 1;
 const PTR: u32 = 2;
@@ -86,16 +87,27 @@ impl Btf {
     }
 
     /// A structure.
-    pub fn structure(&mut self, name: &str, size: u32, members: &[Member]) -> TypeId {
+    pub fn structure(&mut self, name: &str, size: u32, members: &[Field]) -> TypeId {
         let tail: Vec<u32> = members.iter().flat_map(|m| [self.string(&m.name), m.ty.0, m.offset * 8]).collect();
         self.push(name, STRUCT, members.len(), size, &tail)
     }
 
     /// A global function with named parameters.
     pub fn function(&mut self, name: &str, result: TypeId, params: &[(&str, TypeId)]) -> TypeId {
-        let tail: Vec<u32> = params.iter().flat_map(|(name, ty)| [self.string(name), ty.0]).collect();
-        let prototype = self.push("", FUNC_PROTO, params.len(), result.0, &tail);
+        let prototype = self.prototype(result, params);
         self.push(name, FUNC, GLOBAL as usize, prototype.0, &[])
+    }
+
+    /// A function of the kernel's with named parameters.
+    pub fn external_function(&mut self, name: &str, result: TypeId, params: &[(&str, TypeId)]) -> TypeId {
+        let prototype = self.prototype(result, params);
+        self.push(name, FUNC, EXTERN as usize, prototype.0, &[])
+    }
+
+    /// A function's type without its name.
+    pub fn prototype(&mut self, result: TypeId, params: &[(&str, TypeId)]) -> TypeId {
+        let tail: Vec<u32> = params.iter().flat_map(|(name, ty)| [self.string(name), ty.0]).collect();
+        self.push("", FUNC_PROTO, params.len(), result.0, &tail)
     }
 
     /// A global variable.
@@ -142,25 +154,65 @@ pub struct LineInfo {
     pub column: u32,
 }
 
-/// The content of the section `.BTF.ext`, for one code section: its name's string offset, the functions by the byte offsets of their first
-/// instructions, and the lines. Each function's first instruction needs a line.
-pub fn ext(section: u32, functions: &[(u32, TypeId)], lines: &[LineInfo]) -> Vec<u8> {
-    const FUNCTION_SIZE: u32 = 8;
-    const LINE_SIZE: u32 = 16;
+/// A use of a member of one of the kernel's structures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberUse {
+    /// Byte offset of the instruction in its section.
+    pub insn_bytes: u32,
+    /// The object's copy of the structure.
+    pub structure: TypeId,
+    /// String offset of the way to the member.
+    pub path: u32,
+}
+
+/// What `.BTF.ext` says of one code section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodeInfo {
+    /// String offset of the section's name.
+    pub section: u32,
+    /// The functions by the byte offsets of their first instructions.
+    pub functions: Vec<(u32, TypeId)>,
+    /// The lines. Each function's first instruction needs one.
+    pub lines: Vec<LineInfo>,
+    /// The members, by their instructions.
+    pub members: Vec<MemberUse>,
+}
+
+/// The content of the section `.BTF.ext`.
+pub fn ext(sections: &[CodeInfo]) -> Vec<u8> {
     // The kernel packs both into one word, 22 and 10 bits.
     const LINE_MAX: u32 = (1 << 22) - 1;
     const COLUMN_MAX: u32 = (1 << 10) - 1;
-    let mut function_words = vec![FUNCTION_SIZE, section, functions.len() as u32];
-    function_words.extend(functions.iter().flat_map(|(at, ty)| [*at, ty.0]));
-    let mut line_words = vec![LINE_SIZE, section, lines.len() as u32];
-    line_words.extend(lines.iter().flat_map(|l| {
-        let place = l.line.min(LINE_MAX) << 10 | l.column.min(COLUMN_MAX);
-        [l.insn_bytes, l.file, l.text, place]
-    }));
-    let (function_len, line_len) = (4 * function_words.len() as u32, 4 * line_words.len() as u32);
-    // Offsets count from the header's end; the third part, relocations against the kernel's own types, is empty.
-    let end = function_len + line_len;
-    let mut bytes = header(32, &[0, function_len, function_len, line_len, end, 0]);
-    bytes.extend(function_words.iter().chain(&line_words).flat_map(|word| word.to_le_bytes()));
+    /// Relocation by the byte offset of a field.
+    const FIELD_BYTE_OFFSET: u32 = 0;
+    let functions = part(sections, |info| info.functions.iter().map(|(at, ty)| [*at, ty.0]).collect());
+    let lines = part(sections, |info| {
+        let place = |l: &LineInfo| l.line.min(LINE_MAX) << 10 | l.column.min(COLUMN_MAX);
+        info.lines.iter().map(|l| [l.insn_bytes, l.file, l.text, place(l)]).collect()
+    });
+    let members = part(sections, |info| {
+        info.members.iter().map(|m| [m.insn_bytes, m.structure.0, m.path, FIELD_BYTE_OFFSET]).collect()
+    });
+    let [functions_len, lines_len, members_len] = [&functions, &lines, &members].map(|words| 4 * words.len() as u32);
+    // Offsets count from the header's end.
+    let (lines_at, members_at) = (functions_len, functions_len + lines_len);
+    let mut bytes = header(32, &[0, functions_len, lines_at, lines_len, members_at, members_len]);
+    bytes.extend(functions.iter().chain(&lines).chain(&members).flat_map(|word| word.to_le_bytes()));
     bytes
+}
+
+/// One kind of records, by section; nothing at all where there are none.
+fn part<const N: usize>(sections: &[CodeInfo], records: impl Fn(&CodeInfo) -> Vec<[u32; N]>) -> Vec<u32> {
+    let mut words = Vec::new();
+    for info in sections {
+        let records = records(info);
+        if !records.is_empty() {
+            if words.is_empty() {
+                words.push(4 * N as u32);
+            }
+            words.extend([info.section, records.len() as u32]);
+            words.extend(records.into_iter().flatten());
+        }
+    }
+    words
 }

@@ -2,7 +2,7 @@
 //! block area, and the table of faults.
 
 use super::abi::{StateLayout, word};
-use super::btf::{Btf, Member, TypeId};
+use super::btf::{self, Btf, TypeId};
 use crate::ir::schema::{Leaf, LeafKind};
 use crate::ir::{Fault, FaultKind, FoundAs, Function, Ty};
 use crate::source::SourceMap;
@@ -116,9 +116,9 @@ impl Structure {
                 Kind::Bytes(n) => scalars.bytes(btf, *n),
                 Kind::Structure(s) => s.btf(btf, scalars),
             };
-            Member { name: field.name.clone(), ty, offset: field.offset }
+            btf::Field { name: field.name.clone(), ty, offset: field.offset }
         };
-        let members: Vec<Member> = self.fields.iter().map(member).collect();
+        let members: Vec<btf::Field> = self.fields.iter().map(member).collect();
         btf.structure(&self.name, self.size, &members)
     }
 }
@@ -193,8 +193,8 @@ pub const FAULT_SIZE: u32 = 20;
 /// 0 unsigned, 1 signed, 16 + n hexadecimal with at least n digits.
 pub fn fault_type(btf: &mut Btf, scalars: &Scalars) -> TypeId {
     let names = ["kind", "message", "found_as", "file", "line"];
-    let member = |(i, name): (usize, &str)| Member { name: name.into(), ty: scalars.half, offset: 4 * i as u32 };
-    let members: Vec<Member> = names.into_iter().enumerate().map(member).collect();
+    let member = |(i, name): (usize, &str)| btf::Field { name: name.into(), ty: scalars.half, offset: 4 * i as u32 };
+    let members: Vec<btf::Field> = names.into_iter().enumerate().map(member).collect();
     btf.structure("trav_fault", FAULT_SIZE, &members)
 }
 

@@ -4,24 +4,41 @@
 //! block area in `.data.block`; constants and fault tables are in `.rodata`. Loaders make each of these sections a map with one element that
 //! can be mapped into user space, so neither side needs a helper call to reach them. Under a hook that gives the memory, state and block
 //! are behind its context, and their sections are not there.
+//!
+//! Where a hook enters another program than the step, the steps are global functions in `.text`. A hook that is registered as a
+//! structure of functions (struct_ops) has a variable of that structure for each program, which its loader attaches.
 
 use super::abi::{self, StateLayout};
-use super::btf::{self, Btf, LineInfo, TypeId};
+use super::btf::{self, Btf, CodeInfo, LineInfo, MemberUse, TypeId};
 use super::describe::{self, Scalars, Strings};
 use super::error::BpfError;
+use super::insn::Insn;
+use super::kernel::{Function as KernelFunction, Structures};
 use super::profile::{Profile, Shape};
-use super::program::{Program, Symbol as Area};
+use super::program::{Callee, Entry, Program, Relocation as Fixup, Symbol as Area};
 use crate::ir::verify::Verified;
-use crate::source::SourceMap;
-use object::elf::{R_BPF_64_64, SHT_PROGBITS, SectionFlags as ElfFlags};
+use crate::source::{SourceMap, Span};
+use object::elf::{R_BPF_64_32, R_BPF_64_64, RelocationType, SHT_PROGBITS, SectionFlags as ElfFlags};
 use object::write::{Object, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
 use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionFlags, SectionKind, SymbolFlags, SymbolKind,
     SymbolScope,
 };
+use std::collections::BTreeMap;
 
 /// What the kernel counts as compatible with the GPL (include/linux/license.h); the code made is the user's.
 const LICENSE: &[u8] = b"Dual MIT/GPL\0";
+
+/// A 64-bit address in data (Linux, Documentation/bpf/llvm_reloc.rst).
+const R_BPF_64_ABS64: RelocationType = RelocationType(2);
+/// Where functions stand that are no programs.
+const STEP_SECTION: &str = ".text";
+/// Structures that are attached by a link, which goes with the process.
+const OPERATIONS_SECTION: &str = ".struct_ops.link";
+/// Bytes of one: a function's address, and the ring's descriptor.
+const OPERATIONS_SIZE: u32 = 16;
+/// Functions of the kernel.
+const EXTERNAL_SECTION: &str = ".ksyms";
 
 /// Emits an object with one program for each traversal.
 pub fn object(programs: &[&Verified], sources: &SourceMap, profile: &Profile) -> Result<Vec<u8>, BpfError> {
@@ -40,18 +57,43 @@ pub fn object(programs: &[&Verified], sources: &SourceMap, profile: &Profile) ->
 /// The file in the making.
 struct File<'a> {
     elf: Object<'a>,
-    profile: &'a Profile,
-    code: SectionId,
+    /// The programs that the hook enters.
+    code: Code,
+    /// Their steps, where the hook enters another program.
+    steps: Option<Code>,
     /// State areas and the block area; none under a hook that gives the memory.
     areas: Option<Areas>,
+    /// Structures of functions, where the hook wants them.
+    operations: Option<Operations>,
     constants: Data,
     btf: Btf,
     scalars: Scalars,
     context: TypeId,
     fault: TypeId,
     strings: Strings,
-    functions: Vec<(u32, TypeId)>,
-    lines: Vec<LineInfo>,
+    structures: Structures,
+    /// Functions of the kernel that are called.
+    externals: BTreeMap<KernelFunction, (SymbolId, TypeId)>,
+}
+
+/// A section of code.
+struct Code {
+    section: SectionId,
+    info: CodeInfo,
+}
+
+/// The section of the structures that are registered.
+struct Operations {
+    data: Data,
+    structure: TypeId,
+}
+
+/// What the names of a program's areas stand for.
+#[derive(Clone, Copy)]
+struct Symbols {
+    state: Option<SymbolId>,
+    block: Option<SymbolId>,
+    constants: Option<SymbolId>,
 }
 
 /// The sections of the areas that a harness shares with the programs.
@@ -74,7 +116,8 @@ impl<'a> File<'a> {
         let mut section = |name: &str, kind| elf.add_section(Vec::new(), name.into(), kind);
         let code = section(&profile.program.section, SectionKind::Text);
         let constants = Data::new(section(abi::CONST_SECTION, SectionKind::ReadOnlyData));
-        let areas = (profile.shape == Shape::Harness).then(|| {
+        let maps = matches!(profile.shape, Shape::Harness | Shape::Pull);
+        let areas = maps.then(|| {
             let mut section = |name: &str, kind| elf.add_section(Vec::new(), name.into(), kind);
             let state = Data::new(section(abi::STATE_SECTION, SectionKind::UninitializedData));
             let block_section = section(abi::BLOCK_SECTION, SectionKind::Data);
@@ -86,9 +129,36 @@ impl<'a> File<'a> {
         let context = btf.structure(&profile.program.context, 0, &[]);
         let context = btf.pointer(context);
         let fault = describe::fault_type(&mut btf, &scalars);
-        let strings = Strings::default();
-        let (functions, lines) = (Vec::new(), Vec::new());
-        File { elf, profile, code, areas, constants, btf, scalars, context, fault, strings, functions, lines }
+        let code = Code::new(code, btf.string(&profile.program.section));
+        let entered = matches!(profile.shape, Shape::Pull | Shape::Loop);
+        let steps = entered.then(|| {
+            let section = elf.add_section(Vec::new(), STEP_SECTION.into(), SectionKind::Text);
+            Code::new(section, btf.string(STEP_SECTION))
+        });
+        let operations = profile.operations.as_ref().map(|operations| {
+            let section = elf.add_section(Vec::new(), OPERATIONS_SECTION.into(), SectionKind::Data);
+            let prototype = btf.prototype(scalars.int, &[]);
+            let function = btf.pointer(prototype);
+            let member = |name: &str, ty, offset| btf::Field { name: name.into(), ty, offset };
+            let members = [member(&operations.member, function, 0), member(abi::RING_MEMBER, scalars.half, 8)];
+            let structure = btf.structure(&operations.structure, OPERATIONS_SIZE, &members);
+            Operations { data: Data::new(section), structure }
+        });
+        File {
+            elf,
+            code,
+            steps,
+            areas,
+            operations,
+            constants,
+            btf,
+            scalars,
+            context,
+            fault,
+            strings: Strings::default(),
+            structures: Structures::default(),
+            externals: BTreeMap::new(),
+        }
     }
 
     fn program(&mut self, f: &Verified, program: &Program, sources: &SourceMap) {
@@ -110,7 +180,30 @@ impl<'a> File<'a> {
             let ty = self.btf.array(self.fault, self.scalars.int, f.faults.len() as u32);
             self.constant(&format!("{name}_faults"), ty, &table);
         }
-        self.code(&name, program, sources, state, constants);
+        let symbols = Symbols { state, block: self.areas.as_ref().map(|areas| areas.block), constants };
+        match &program.entry {
+            None => {
+                let ty = self.btf.function(&name, self.scalars.int, &[("ctx", self.context)]);
+                self.step(&name, ty, program, sources, symbols);
+            }
+            Some(entry) => {
+                let ty = self.step_type(&name, program.block_size, ty);
+                let step = self.step(&format!("{name}_step"), ty, program, sources, symbols);
+                self.entry(&name, f.span, entry, sources, symbols, step);
+            }
+        }
+    }
+
+    /// The type of a step that another program calls: with the areas that are not in maps.
+    fn step_type(&mut self, name: &str, size: u32, state: TypeId) -> TypeId {
+        let mut params = Vec::new();
+        if self.areas.is_none() {
+            let bytes = self.scalars.bytes(&mut self.btf, size);
+            let bytes = btf::Field { name: "bytes".into(), ty: bytes, offset: 0 };
+            let block = self.btf.structure(&format!("{name}_block"), size, &[bytes]);
+            params = vec![("state", self.btf.pointer(state)), ("block", self.btf.pointer(block))];
+        }
+        self.btf.function(&format!("{name}_step"), self.scalars.int, &params)
     }
 
     fn constant(&mut self, name: &str, ty: TypeId, bytes: &[u8]) -> SymbolId {
@@ -118,49 +211,60 @@ impl<'a> File<'a> {
         self.constants.variable(&mut self.elf, &mut self.btf, name, ty, offset, bytes.len() as u32)
     }
 
-    fn code(
-        &mut self,
-        name: &str,
-        program: &Program,
-        sources: &SourceMap,
-        state: Option<SymbolId>,
-        constants: Option<SymbolId>,
-    ) {
-        let mut insns = program.insns.clone();
-        for r in &program.relocations {
-            // The addend stands in the instruction: relocations have none of their own.
-            insns[r.insn as usize].imm = r.addend as i32;
-        }
-        let bytes: Vec<u8> = insns.iter().flat_map(|insn| insn.encode()).collect();
-        let start = self.elf.append_section_data(self.code, &bytes, 8);
-        symbol(&mut self.elf, name, SymbolKind::Text, self.code, start, bytes.len() as u64);
-        for r in &program.relocations {
-            let symbol = match r.symbol {
-                Area::State => state,
-                Area::Block => self.areas.as_ref().map(|areas| areas.block),
-                Area::Constants => constants,
-            };
-            let symbol = symbol.expect("a program names only areas that its object has");
-            let flags = RelocationFlags::Elf { r_type: R_BPF_64_64 };
-            let relocation = Relocation { offset: start + 8 * u64::from(r.insn), symbol, addend: 0, flags };
-            self.elf.add_relocation(self.code, relocation).expect("the relocation is one of ELF's");
-        }
-        let ty = self.btf.function(name, self.scalars.int, &[("ctx", self.context)]);
-        self.functions.push((start as u32, ty));
+    /// Appends the step, where it belongs.
+    fn step(&mut self, name: &str, ty: TypeId, program: &Program, sources: &SourceMap, symbols: Symbols) -> SymbolId {
+        let code = self.steps.as_mut().unwrap_or(&mut self.code);
+        let (start, symbol) = code.append(&mut self.elf, name, &program.insns, &program.relocations, symbols);
+        code.info.functions.push((start, ty));
         for (insn, span) in &program.lines {
-            let place = sources.place(*span);
-            let info = LineInfo {
-                insn_bytes: start as u32 + 8 * insn,
-                file: self.btf.string(&place.file),
-                text: self.btf.string(sources.line_text(*span)),
-                line: place.line,
-                column: place.column,
-            };
-            let same = |last: &&LineInfo| (last.file, last.line, last.column) == (info.file, info.line, info.column);
-            if *insn == 0 || self.lines.last().filter(same).is_none() {
-                self.lines.push(info);
-            }
+            code.line(&mut self.btf, sources, start, *insn, *span);
         }
+        symbol
+    }
+
+    /// Appends what the hook enters.
+    fn entry(&mut self, name: &str, span: Span, entry: &Entry, sources: &SourceMap, symbols: Symbols, step: SymbolId) {
+        let (start, program) = self.code.append(&mut self.elf, name, &entry.insns, &entry.relocations, symbols);
+        let ty = self.btf.function(name, self.scalars.int, &[("ctx", self.context)]);
+        self.code.info.functions.push((start, ty));
+        self.code.line(&mut self.btf, sources, start, 0, span);
+        for call in &entry.calls {
+            let symbol = match call.callee {
+                Callee::Step => step,
+                Callee::Kernel(function) => self.external(function),
+            };
+            relocate(&mut self.elf, self.code.section, start + 8 * call.insn, symbol, R_BPF_64_32);
+        }
+        for access in &entry.accesses {
+            let structure = self.structures.of(access.member, &mut self.btf, &self.scalars);
+            let path = self.btf.string(access.member.path());
+            self.code.info.members.push(MemberUse { insn_bytes: start + 8 * access.insn, structure, path });
+        }
+        if let Some(operations) = &mut self.operations {
+            let offset = self.elf.append_section_data(operations.data.section, &[0; OPERATIONS_SIZE as usize], 8);
+            let (ty, name) = (operations.structure, abi::operations_symbol(name));
+            operations.data.variable(&mut self.elf, &mut self.btf, &name, ty, offset, OPERATIONS_SIZE);
+            relocate(&mut self.elf, operations.data.section, offset as u32, program, R_BPF_64_ABS64);
+        }
+    }
+
+    fn external(&mut self, function: KernelFunction) -> SymbolId {
+        if let Some((symbol, _)) = self.externals.get(&function) {
+            return *symbol;
+        }
+        let ty = function.btf(&mut self.btf, &self.scalars);
+        let symbol = self.elf.add_symbol(Symbol {
+            name: function.name().into(),
+            value: 0,
+            size: 0,
+            kind: SymbolKind::Unknown,
+            scope: SymbolScope::Dynamic,
+            weak: false,
+            section: SymbolSection::Undefined,
+            flags: SymbolFlags::None,
+        });
+        self.externals.insert(function, (symbol, ty));
+        symbol
     }
 
     /// The block area, as large as the greatest of the programs wants it.
@@ -184,15 +288,20 @@ impl<'a> File<'a> {
             self.constant("trav_strings", ty, &strings);
         }
         let state = self.areas.as_ref().map(|areas| (abi::STATE_SECTION, &areas.state));
-        for (name, data) in state.into_iter().chain([(abi::CONST_SECTION, &self.constants)]) {
+        let operations = self.operations.as_ref().map(|operations| (OPERATIONS_SECTION, &operations.data));
+        for (name, data) in state.into_iter().chain(operations).chain([(abi::CONST_SECTION, &self.constants)]) {
             if data.size > 0 {
                 self.btf.section(name, data.size, &data.variables);
             }
         }
+        if !self.externals.is_empty() {
+            let externals: Vec<_> = self.externals.values().map(|(_, ty)| (*ty, 0, 0)).collect();
+            self.btf.section(EXTERNAL_SECTION, 0, &externals);
+        }
         let license = self.elf.add_section(Vec::new(), b"license".into(), SectionKind::Data);
         self.elf.append_section_data(license, LICENSE, 1);
-        let section_name = self.btf.string(&self.profile.program.section);
-        let ext = btf::ext(section_name, &self.functions, &self.lines);
+        let infos: Vec<CodeInfo> = [Some(self.code), self.steps].into_iter().flatten().map(|code| code.info).collect();
+        let ext = btf::ext(&infos);
         for (name, bytes) in [(".BTF", self.btf.finish()), (".BTF.ext", ext)] {
             let section = self.elf.add_section(Vec::new(), name.into(), SectionKind::Other);
             self.elf.section_mut(section).flags = SectionFlags::Elf { sh_type: SHT_PROGBITS, sh_flags: ElfFlags(0) };
@@ -200,6 +309,64 @@ impl<'a> File<'a> {
         }
         self.elf.write().map_err(|e| BpfError::Elf(e.to_string()))
     }
+}
+
+impl Code {
+    fn new(section: SectionId, name: u32) -> Code {
+        Code { section, info: CodeInfo { section: name, ..CodeInfo::default() } }
+    }
+
+    /// Appends a function with the addresses that it names; where it begins in the section, and its symbol.
+    fn append(
+        &mut self,
+        elf: &mut Object<'_>,
+        name: &str,
+        insns: &[Insn],
+        relocations: &[Fixup],
+        symbols: Symbols,
+    ) -> (u32, SymbolId) {
+        let mut insns = insns.to_vec();
+        for r in relocations {
+            // The addend stands in the instruction: relocations have none of their own.
+            insns[r.insn as usize].imm = r.addend as i32;
+        }
+        let bytes: Vec<u8> = insns.iter().flat_map(|insn| insn.encode()).collect();
+        let start = elf.append_section_data(self.section, &bytes, 8);
+        let function = symbol(elf, name, SymbolKind::Text, self.section, start, bytes.len() as u64);
+        for r in relocations {
+            let symbol = match r.symbol {
+                Area::State => symbols.state,
+                Area::Block => symbols.block,
+                Area::Constants => symbols.constants,
+            };
+            let symbol = symbol.expect("a program names only areas that its object has");
+            relocate(elf, self.section, start as u32 + 8 * r.insn, symbol, R_BPF_64_64);
+        }
+        (start as u32, function)
+    }
+
+    /// Says that from an instruction on the code of the function at `start` belongs to a place.
+    fn line(&mut self, btf: &mut Btf, sources: &SourceMap, start: u32, insn: u32, span: Span) {
+        let place = sources.place(span);
+        let info = LineInfo {
+            insn_bytes: start + 8 * insn,
+            file: btf.string(&place.file),
+            text: btf.string(sources.line_text(span)),
+            line: place.line,
+            column: place.column,
+        };
+        let same = |last: &&LineInfo| (last.file, last.line, last.column) == (info.file, info.line, info.column);
+        if insn == 0 || self.info.lines.last().filter(same).is_none() {
+            self.info.lines.push(info);
+        }
+    }
+}
+
+/// Has the loader put a symbol's address in.
+fn relocate(elf: &mut Object<'_>, section: SectionId, offset: u32, symbol: SymbolId, r_type: RelocationType) {
+    let flags = RelocationFlags::Elf { r_type };
+    let relocation = Relocation { offset: offset.into(), symbol, addend: 0, flags };
+    elf.add_relocation(section, relocation).expect("the relocation is one of ELF's");
 }
 
 impl Data {

@@ -38,6 +38,7 @@ pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<(Ass
             .exits()
             .any(|exit| matches!(exit, Exit::Fault { found: Some(_), .. } | Exit::Fault { at: Some(_), .. })),
         span: code.blocks[0].insns[0].1,
+        unusable: asm.label(),
         asm,
     };
     emitter.start();
@@ -88,7 +89,7 @@ struct Frame {
 
 impl Frame {
     fn of(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<Frame, BpfError> {
-        let reserved = u32::from(matches!(target.areas, Areas::Context(_)));
+        let reserved = leave::reserved_slots(&target.areas);
         let (slots, count) = slots::pack(code, homes);
         let needed = 8 * (reserved + count);
         match needed <= target.stack_size.min(i16::MAX as u32) {
@@ -116,6 +117,8 @@ struct Emitter {
     /// Behind the stubs: tells the kernel of the next read, or that the walk is over.
     ask: Label,
     over: Label,
+    /// The end of a step whose arguments are no areas.
+    unusable: Label,
     frame: Frame,
     areas: Areas,
     /// The loops inside copies.
@@ -182,9 +185,24 @@ impl Emitter {
             }
             VInsn::Neg { .. } => self.asm.push(Insn::neg(reg())),
             VInsn::Swap { width, .. } => self.asm.push(Insn::to_big_endian(reg(), *width)),
-            VInsn::Load { off, width, .. } => {
+            VInsn::Low { .. } => {
+                let (dst, a) = (reg(), reg());
+                self.asm.push(Insn::low(dst, a));
+            }
+            VInsn::SignExtend { bits, .. } => {
+                let (dst, a) = (reg(), reg());
+                self.asm.push(Insn::sign_extend(dst, a, *bits));
+            }
+            VInsn::DivideSigned { op, .. } => {
+                let (dst, _, b) = (reg(), reg(), reg());
+                self.asm.push(Insn::signed_alu(*op, dst, b));
+            }
+            VInsn::Load { off, width, signed, .. } => {
                 let (dst, base) = (reg(), reg());
-                self.asm.load(*width, dst, base, *off);
+                match signed {
+                    true => self.asm.push(Insn::load_signed(*width, dst, base, *off)),
+                    false => self.asm.load(*width, dst, base, *off),
+                }
             }
             VInsn::Store { off, value, width, .. } => {
                 let (base, value) = (reg(), rhs(value, &mut reg));

@@ -1,7 +1,8 @@
 //! One eBPF instruction: its fields, its eight bytes, its opcodes.
 //!
-//! Owns the numbers of the instruction set (RFC 9669). What is made here is the common ground of Linux, with any `-mcpu`, and of the
-//! user-space machines: 64-bit arithmetic and jumps, loads and stores of 1, 2, 4 and 8 bytes, byte swaps by `le`/`be`.
+//! Owns the numbers of the instruction set (RFC 9669). What a step is made of is the common ground of Linux, with any `-mcpu`, and of the
+//! user-space machines: 64-bit arithmetic and jumps, loads and stores of 1, 2, 4 and 8 bytes, byte swaps by `le`/`be`. Calls are made by
+//! the entries of hooks only.
 
 /// A register, 0 to 10.
 pub type Reg = u8;
@@ -49,8 +50,16 @@ pub mod class {
 pub const SRC_REG: u8 = 0x08;
 /// In an opcode of a load or store: address is register plus displacement.
 pub const MODE_MEM: u8 = 0x60;
+/// Its mode with sign extension.
+const MODE_MEM_SIGNED: u8 = 0x80;
 /// The first half of a 64-bit immediate.
 pub const LD_IMM64: u8 = 0x18;
+/// A call; `src` says of what.
+pub const CALL: u8 = 0x85;
+/// In `src` of a call: of a function of the object or, once loaded, of the kernel's by its type.
+pub const CALL_FUNCTION: Reg = 1;
+/// A jump that the kernel's verifier takes to be made at some time, and that is made when the program has had its time (Linux 6.9).
+const MAY_GOTO: u8 = 0xe5;
 const JA: u8 = 0x05;
 const EXIT: u8 = 0x95;
 const NEG: u8 = 0x87;
@@ -243,6 +252,21 @@ impl Insn {
         Insn::alu(AluOp::Mov, dst, Rhs::Reg(src))
     }
 
+    /// `dst = src`'s low 32 bits: a 32-bit move clears the rest.
+    pub fn low(dst: Reg, src: Reg) -> Insn {
+        Insn { op: class::ALU32 | AluOp::Mov as u8 | SRC_REG, dst, src, ..Insn::default() }
+    }
+
+    /// `dst = src`'s low 8, 16 or 32 bits with their sign.
+    pub fn sign_extend(dst: Reg, src: Reg, bits: u8) -> Insn {
+        Insn { off: bits.into(), ..Insn::mov(dst, src) }
+    }
+
+    /// `dst s/= src` or `dst s%= src`.
+    pub fn signed_alu(op: AluOp, dst: Reg, src: Reg) -> Insn {
+        Insn { off: 1, ..Insn::alu(op, dst, Rhs::Reg(src)) }
+    }
+
     /// `dst = -dst`.
     pub fn neg(dst: Reg) -> Insn {
         Insn { op: NEG, dst, ..Insn::default() }
@@ -256,6 +280,11 @@ impl Insn {
     /// `dst = *(width *)(base + off)`, zero-extended.
     pub fn load(width: Width, dst: Reg, base: Reg, off: i16) -> Insn {
         Insn { op: class::LDX | MODE_MEM | width.bits(), dst, src: base, off, imm: 0 }
+    }
+
+    /// `dst = *(width *)(base + off)`, sign-extended.
+    pub fn load_signed(width: Width, dst: Reg, base: Reg, off: i16) -> Insn {
+        Insn { op: class::LDX | MODE_MEM_SIGNED | width.bits(), dst, src: base, off, imm: 0 }
     }
 
     /// `*(width *)(base + off) = value`.
@@ -281,6 +310,21 @@ impl Insn {
     /// `goto`, the distance still to be set.
     pub fn jump() -> Insn {
         Insn { op: JA, ..Insn::default() }
+    }
+
+    /// Calls a helper by its number.
+    pub fn helper(number: i32) -> Insn {
+        Insn { op: CALL, imm: number, ..Insn::default() }
+    }
+
+    /// Calls a function that a relocation names. Its place is counted from the next instruction, so -1 is the symbol itself.
+    pub fn call() -> Insn {
+        Insn { op: CALL, src: CALL_FUNCTION, imm: -1, ..Insn::default() }
+    }
+
+    /// Goes on, or jumps when the program has had its time; the distance still to be set.
+    pub fn may_goto() -> Insn {
+        Insn { op: MAY_GOTO, ..Insn::default() }
     }
 
     /// `exit`.

@@ -13,14 +13,17 @@ mod describe;
 mod disasm;
 mod elf;
 mod emit;
+pub mod entry;
 pub mod error;
 pub mod insn;
+pub mod kernel;
 pub mod listing;
 mod loops;
 pub mod print;
 pub mod profile;
 pub mod program;
 mod regalloc;
+pub mod ring;
 mod select;
 pub mod target;
 mod vcode;
@@ -41,14 +44,23 @@ pub fn compile(f: &Verified, profile: &Profile) -> Result<Program, BpfError> {
     let target = Target::of(f, profile)?;
     let mut constants = Vec::new();
     let starts: Vec<u32> = f.data.iter().map(|data| append_aligned(&mut constants, &data.bytes)).collect();
-    let code = select::select(f, &layout, &starts, target.block_size);
+    let code = select::select(f, &layout, &starts, target.block_size, profile.program.isa);
     let homes = regalloc::allocate(&code)?;
     let (done, flow) = emit::emit(&code, &homes, &target)?;
     if done.insns.len() as u64 > profile.limits.insns {
         return Err(BpfError::TooLong { insns: done.insns.len() as u64 });
     }
-    let (insns, relocations, lines) = (done.insns, done.relocations, done.lines);
-    Ok(Program { name: f.name.clone(), insns, relocations, lines, constants, flow })
+    let entry = target.entered.as_ref().map(|entered| entry::entry(f, entered)).transpose()?;
+    Ok(Program {
+        name: f.name.clone(),
+        insns: done.insns,
+        relocations: done.relocations,
+        lines: done.lines,
+        constants,
+        flow,
+        block_size: target.block_size,
+        entry,
+    })
 }
 
 /// Appends bytes at a multiple of 8; where they begin.

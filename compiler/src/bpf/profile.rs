@@ -31,6 +31,10 @@ pub struct Profile {
     pub scratch: Scratch,
     /// Which reads can be asked for.
     pub read: Reads,
+    /// The ring, where the program submits reads to one.
+    pub ring: Option<Ring>,
+    /// The structure of functions as which the program is registered, where the hook is one.
+    pub operations: Option<Operations>,
     /// How the end is told.
     pub end: Ends,
     /// What the kernel's verifier allows.
@@ -142,6 +146,26 @@ pub struct Reads {
     pub crosses_extents: bool,
 }
 
+/// A structure of functions (struct_ops).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Operations {
+    /// The kernel's name for it.
+    pub structure: String,
+    /// The function that the program is.
+    pub member: String,
+}
+
+/// The ring of a program that submits its reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ring {
+    /// Walks in flight, a power of two; each has its own block area.
+    pub walks: u32,
+    /// Calls that user space can hand over at once; as many as walks or more.
+    pub calls: u32,
+}
+
 /// How the end of a walk is told, in words; and whether a fault's number reaches the caller.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -165,11 +189,12 @@ pub struct Limits {
 }
 
 /// The texts of the built-in profiles.
-const BUILT_IN: [&str; 5] = [
+const BUILT_IN: [&str; 6] = [
     include_str!("profiles/test.toml"),
     include_str!("profiles/xrp.toml"),
     include_str!("profiles/bpfof.toml"),
     include_str!("profiles/uring.toml"),
+    include_str!("profiles/hybrid.toml"),
     include_str!("profiles/file.toml"),
 ];
 

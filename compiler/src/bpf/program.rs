@@ -1,6 +1,7 @@
 //! A finished program: instructions, the addresses that they still need, and where each belongs in the spec.
 
 use super::insn::Insn;
+use super::kernel::{Function, Member};
 use crate::source::Span;
 
 /// A memory area that a program names by its address.
@@ -45,6 +46,46 @@ pub struct Flow {
     pub suspends: Vec<(u32, u32)>,
 }
 
+/// What a call calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Callee {
+    /// The traversal's own step.
+    Step,
+    /// A function of the kernel.
+    Kernel(Function),
+}
+
+/// A call whose target is still to be filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The instruction.
+    pub insn: u32,
+    /// What it calls.
+    pub callee: Callee,
+}
+
+/// A load or store of a member of a structure of the kernel, whose place the loader finds out (CO-RE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The instruction.
+    pub insn: u32,
+    /// The member.
+    pub member: Member,
+}
+
+/// The program that a hook enters where that is not the step itself: it makes the reads and runs the step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The instructions.
+    pub insns: Vec<Insn>,
+    /// The addresses to be filled in.
+    pub relocations: Vec<Relocation>,
+    /// The calls to be filled in.
+    pub calls: Vec<Call>,
+    /// Members of the kernel's structures.
+    pub accesses: Vec<Access>,
+}
+
 /// A program for one traversal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -60,6 +101,10 @@ pub struct Program {
     pub constants: Vec<u8>,
     /// Its loops, and how its runs follow each other.
     pub flow: Flow,
+    /// Bytes of the block area that the program may touch.
+    pub block_size: u32,
+    /// What the hook enters, where it is not this.
+    pub entry: Option<Entry>,
 }
 
 impl Program {

@@ -27,16 +27,30 @@ pub fn walk(
     args: &[u8],
     sources: &Sources,
 ) -> Result<Trace, ExecError> {
+    machine.reset_state(layout.args as usize, args);
+    go_on(machine, f, layout, sources, None)
+}
+
+/// Goes on with a walk whose last run returned this status; from its start without one.
+pub fn go_on(
+    machine: &mut dyn Machine,
+    f: &Function,
+    layout: &StateLayout,
+    sources: &Sources,
+    mut last: Option<u64>,
+) -> Result<Trace, ExecError> {
     let capacity = abi::block_capacity(f);
     let out = |machine: &dyn Machine| {
         let mut out = vec![0; layout.out_size as usize];
         machine.read_state(layout.out as usize, &mut out);
         out
     };
-    machine.reset_state(layout.args as usize, args);
     let (mut hops, mut rows) = (Vec::new(), Vec::new());
     let outcome = loop {
-        let returned = machine.step()?;
+        let returned = match last.take() {
+            Some(status) => status,
+            None => machine.step()?,
+        };
         let header = |position: usize| machine.word(8 * position);
         match Status::from_word(returned) {
             Some(Status::Hop) => {

@@ -64,7 +64,8 @@ pub fn prepare(f: &Verified) -> Result<Vm, ExecError> {
     prepare_for(f, &Profile::named("test").expect("the harness's profile is built in"))
 }
 
-/// The same for a hook whose kernel makes the reads: the machine stands for the kernel, with its context and its scratch memory.
+/// The same for another hook: the machine stands for whoever runs the step, with the context and scratch memory of a kernel that makes the
+/// reads, or with the areas that a step is called with.
 pub fn prepare_for(f: &Verified, profile: &Profile) -> Result<Vm, ExecError> {
     let refused = |e: String| ExecError::Refused(format!("the BPF machine: {e}"));
     let layout = StateLayout::of(f).ok_or_else(|| refused("the state area is larger than 2 GiB".into()))?;
@@ -98,7 +99,7 @@ pub fn prepare_for(f: &Verified, profile: &Profile) -> Result<Vm, ExecError> {
         block: vec![0; target.block_size as usize],
         constants: program.constants,
         context: match target.areas {
-            Areas::Maps => None,
+            Areas::Maps | Areas::Arguments => None,
             Areas::Context(context) => {
                 let ends = profile.context.iter().map(|field| field.offset.unwrap_or(0) + field.size);
                 Some((vec![0; ends.max().unwrap_or(0) as usize], context))
@@ -119,7 +120,9 @@ impl Executor for Vm {
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
         super::args::check(&self.function, args)?;
         self.parts.insns = InsnBounds { run: 0, walk: 0 };
-        steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)
+        let trace = steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)?;
+        sources.check().map_err(ExecError::Io)?;
+        Ok(trace)
     }
 
     fn insns(&self) -> Option<InsnBounds> {
@@ -176,7 +179,10 @@ impl Machine for Parts {
         let mapping = mapping.map_err(|e| broken(e.to_string()))?;
         let mut surroundings = Surroundings { mapping, rest: INSNS_MAX };
         let mut vm = EbpfVm::new(self.loader.clone(), DIALECT, &mut surroundings, STACK_SIZE);
-        vm.registers[1] = CONTEXT;
+        (vm.registers[1], vm.registers[2]) = match self.context {
+            Some(_) => (CONTEXT, 0),
+            None => (STATE, BLOCK),
+        };
         let (count, result) = vm.execute_program(&self.code, &mut ExecutionMode::PreferJit, &mut self.frames);
         drop(surroundings);
         self.insns = InsnBounds { run: self.insns.run.max(count), walk: self.insns.walk + count };

@@ -4,10 +4,11 @@ use super::diagram::{Part, draw};
 use super::html::{comment, document, escape, inline};
 use std::fmt::Write;
 use trav_compiler::Declarations;
+use trav_compiler::bpf::profile::Profile;
+use trav_compiler::certificate::certificate;
 use trav_compiler::check::layout::Extent;
 use trav_compiler::check::types::{Def, MemberDef, MemberKind, ModuleId, Offset, SizeRule, StructDef};
 use trav_compiler::ir::verify::Verified;
-use trav_compiler::prove::report::certificate;
 use trav_compiler::source::Span;
 use trav_compiler::syntax::ast::{EnumItem, Fn, Ident, Item, Record, Struct, Traversal};
 
@@ -152,7 +153,7 @@ impl Maker<'_> {
         let mut out = comment(&t.doc);
         let _ = writeln!(out, "<pre>{}</pre>", self.head(t.span, t.body.span));
         let Some(verified) = self.traversals.iter().find(|v| v.name == t.name.name) else { return out };
-        let c = certificate(verified);
+        let c = certificate(verified, &Profile::named("test").expect("the profile of the hook `test` is built in"));
         let mut rows = vec![
             ("hops at most", c.hops_max),
             ("bytes read at most", c.bytes_max),
@@ -162,6 +163,10 @@ impl Maker<'_> {
             ("bytes of scratch memory", c.scratch_bytes),
             ("checks that remain", c.checks.len() as u64),
         ];
+        if let Ok(insns) = &c.insns {
+            rows.insert(3, ("BPF instructions at most", insns.walk));
+            rows.insert(3, ("BPF instructions of a hop at most", insns.run));
+        }
         if verified.stream {
             rows.insert(0, ("rows at most", c.rows_max));
         }

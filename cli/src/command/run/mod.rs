@@ -3,16 +3,20 @@
 mod answer;
 mod batch;
 
-use super::pairs;
+pub(super) use batch::calls_of;
+
+use super::{hooks, pairs};
 use crate::failure::{Failure, Status};
 use crate::load;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::io::Write;
+use std::path::PathBuf;
 use trav_compiler::Compilation;
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::call::{Answer, Arguments, CallError, Caller, Images};
 use trav_runtime::exec::Engine;
+use trav_runtime::hook::{Hook, Options};
 use trav_runtime::image;
 use trav_runtime::value::Given;
 
@@ -32,6 +36,13 @@ pub struct Run {
     /// What runs it: generated machine code, the interpreter, the emitted object in a BPF machine or in this kernel
     #[arg(long, default_value = "native", value_parser = engine())]
     engine: Engine,
+    /// With --engine kernel: read the image by this hook of the kernel, a name that `trav hooks` lists or a file; `auto` for the best that
+    /// the kernel and the rights allow
+    #[arg(long, value_name = "NAME")]
+    hook: Option<String>,
+    /// Read past the page cache (with --hook)
+    #[arg(long, requires = "hook")]
+    direct: bool,
     /// Print the answer as one JSON object on one line
     #[arg(long)]
     json: bool,
@@ -58,7 +69,10 @@ impl Run {
         let traversal = load::traversal(&compilation, &self.traversal)?;
         let images = open_images(&self.images)?;
         check_sources(&images, &compilation)?;
-        let caller = Caller::new(self.engine, &compilation.traversals, &images);
+        let caller = match &self.hook {
+            None => Caller::new(self.engine, &compilation.traversals, &images),
+            Some(hook) => self.by_hook(hook, &compilation, &images)?,
+        };
         let mut walks = Walks { run: &self, compilation: &compilation, traversal, caller, timed: Vec::new() };
         let status = match &self.batch {
             Some(file) => walks.batch(file, &given, out)?,
@@ -69,7 +83,35 @@ impl Run {
         }
         Ok(status)
     }
+
+    /// A caller whose walks run in a hook of the kernel.
+    fn by_hook<'a>(&self, hook: &str, compilation: &'a Compilation, images: &'a Images) -> Result<Caller<'a>, Failure> {
+        if self.engine != Engine::Kernel {
+            return Err(Failure::call("--hook is for --engine kernel"));
+        }
+        let [image] = &self.images[..] else {
+            return Err(Failure::call("a hook reads one image: --image FILE"));
+        };
+        let path = PathBuf::from(split_image(image).1);
+        let mut options = Options { direct: self.direct, ..Options::default() };
+        if hook != AUTO {
+            options.profiles = vec![hooks::profile(hook)?];
+            options.fall_back = false;
+        }
+        let trace = self.trace;
+        let attach = move |traversal: &Verified| {
+            let attached = Hook::attach(traversal, &path, &options)?;
+            if trace {
+                crate::failure::tell(&format!("{}: {}\n", traversal.name, attached.choice()));
+            }
+            Ok(Box::new(attached) as Box<_>)
+        };
+        Ok(Caller::by(Box::new(attach), &compilation.traversals, images))
+    }
 }
+
+/// The hook that stands for the best.
+const AUTO: &str = "auto";
 
 /// The calls of one command line.
 struct Walks<'a> {
@@ -121,16 +163,21 @@ impl<'a> Walks<'a> {
 }
 
 /// Opens `--image FILE` and `--image SOURCE=FILE`.
-fn open_images(given: &[String]) -> Result<Images, Failure> {
+pub(super) fn open_images(given: &[String]) -> Result<Images, Failure> {
     let mut images = Images::new();
     for text in given {
-        let (source, file) = text.split_once('=').filter(|(s, _)| is_source(s)).unwrap_or(("image", text));
+        let (source, file) = split_image(text);
         let image = image::open(file).map_err(|e| Failure::file("open", file, &e))?;
         if images.insert(source.into(), image).is_some() {
             return Err(Failure::call(format!("an image for `{source}` is given twice")));
         }
     }
     Ok(images)
+}
+
+/// The source and the file of `--image`.
+fn split_image(text: &str) -> (&str, &str) {
+    text.split_once('=').filter(|(source, _)| is_source(source)).unwrap_or(("image", text))
 }
 
 /// Whether the text before `=` names a source rather than being part of a path: `journal`, `device[3]`.
@@ -141,7 +188,7 @@ fn is_source(text: &str) -> bool {
 }
 
 /// An image for a source that no traversal has is a mistake in the call.
-fn check_sources(images: &Images, compilation: &Compilation) -> Result<(), Failure> {
+pub(super) fn check_sources(images: &Images, compilation: &Compilation) -> Result<(), Failure> {
     let known = |name: &String| compilation.traversals.iter().any(|t| t.sources.contains(name));
     match images.keys().find(|name| name.as_str() != "image" && !known(name)) {
         Some(name) => Err(Failure::call(format!("the spec has no source `{name}`"))),
@@ -150,7 +197,7 @@ fn check_sources(images: &Images, compilation: &Compilation) -> Result<(), Failu
 }
 
 /// What a call that could not be made means for the command.
-fn failure(error: CallError) -> Failure {
+pub(super) fn failure(error: CallError) -> Failure {
     match error {
         CallError::UnknownTraversal(name) => Failure::call(format!("there is no traversal `{name}`")),
         CallError::Argument(message) => Failure::Call(message),

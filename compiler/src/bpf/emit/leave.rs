@@ -68,6 +68,18 @@ pub(super) enum Source {
 
 /// Where the context's address is kept.
 const CONTEXT_SLOT: i16 = -8;
+/// Where the areas' addresses are kept that a step was called with.
+const STATE_SLOT: i16 = -8;
+const BLOCK_SLOT: i16 = -16;
+
+/// Stack slots for the addresses.
+pub(super) fn reserved_slots(areas: &Areas) -> u32 {
+    match areas {
+        Areas::Maps => 0,
+        Areas::Context(_) => 1,
+        Areas::Arguments => 2,
+    }
+}
 
 /// The context, and a register to compute with, in the tails.
 const CONTEXT: Reg = 1;
@@ -79,8 +91,16 @@ impl Emitter {
     /// Begins the program.
     pub(super) fn start(&mut self) {
         self.asm.at(self.span);
-        if let Areas::Context(_) = self.areas {
-            self.asm.store(Width::B8, FRAME, CONTEXT_SLOT, Rhs::Reg(CONTEXT));
+        match self.areas {
+            Areas::Maps => {}
+            Areas::Context(_) => self.asm.store(Width::B8, FRAME, CONTEXT_SLOT, Rhs::Reg(CONTEXT)),
+            // The verifier checks a global function by itself, and lets its pointers be none.
+            Areas::Arguments => {
+                for (register, slot) in [(1, STATE_SLOT), (2, BLOCK_SLOT)] {
+                    self.asm.branch(Cond::Eq, register, Rhs::Imm(0), self.unusable);
+                    self.asm.store(Width::B8, FRAME, slot, Rhs::Reg(register));
+                }
+            }
         }
     }
 
@@ -88,11 +108,21 @@ impl Emitter {
     pub(super) fn address(&mut self, dst: Reg, symbol: Symbol, addend: u32) {
         let pointer = match (&self.areas, symbol) {
             (Areas::Maps, _) | (_, Symbol::Constants) => return self.asm.symbol(dst, symbol, addend),
-            (Areas::Context(context), Symbol::State) => context.scratch,
-            (Areas::Context(context), Symbol::Block) => context.data,
+            (Areas::Context(context), Symbol::State) => Some(context.scratch),
+            (Areas::Context(context), Symbol::Block) => Some(context.data),
+            (Areas::Arguments, Symbol::State) => {
+                self.asm.load(Width::B8, dst, FRAME, STATE_SLOT);
+                None
+            }
+            (Areas::Arguments, Symbol::Block) => {
+                self.asm.load(Width::B8, dst, FRAME, BLOCK_SLOT);
+                None
+            }
         };
-        self.asm.load(Width::B8, dst, FRAME, CONTEXT_SLOT);
-        self.asm.load(Width::B8, dst, dst, pointer);
+        if let Some(pointer) = pointer {
+            self.asm.load(Width::B8, dst, FRAME, CONTEXT_SLOT);
+            self.asm.load(Width::B8, dst, dst, pointer);
+        }
         if addend > 0 {
             self.asm.alu(AluOp::Add, dst, Rhs::Imm(addend as i32));
         }
@@ -101,7 +131,7 @@ impl Emitter {
     /// Ends the step; the status stands in the state already.
     pub(super) fn finish(&mut self, status: u64) {
         match &self.areas {
-            Areas::Maps => {
+            Areas::Maps | Areas::Arguments => {
                 self.asm.imm(R0, status);
                 self.asm.push(Insn::exit());
             }
@@ -114,6 +144,11 @@ impl Emitter {
 
     /// What all steps end in that the context is told of.
     pub(super) fn tails(&mut self) {
+        if let Areas::Arguments = self.areas {
+            self.asm.bind(self.unusable);
+            self.asm.imm(R0, Status::Fault as u64);
+            self.asm.push(Insn::exit());
+        }
         let Areas::Context(context) = self.areas.clone() else { return };
         self.asm.bind(self.ask);
         self.asm.load(Width::B8, CONTEXT, FRAME, CONTEXT_SLOT);
@@ -139,6 +174,10 @@ impl Emitter {
             self.asm.branch(Cond::Ne, LOW, Rhs::Imm(0), misaligned);
         }
         self.asm.store(Width::B8, CONTEXT, context.next, Rhs::Reg(WORD));
+        if let Some((file, files)) = context.files {
+            self.asm.load(Width::B4, LOW, CONTEXT, file);
+            self.asm.store(Width::B4, CONTEXT, files, Rhs::Reg(LOW));
+        }
         self.asm.load(Width::B8, WORD, STATE_IN_TAIL, header(word::LEN));
         if below > 0 {
             self.asm.alu(AluOp::Add, WORD, Rhs::Imm(below));

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The value of a one-element array map with `BPF_F_MMAPABLE`.
 #[derive(Debug)]
-pub(super) struct Area {
+pub(crate) struct Area {
     map: MmapRaw,
 }
 

@@ -7,16 +7,15 @@
 //! A program that the kernel's verifier rejects is a bug of trav; the error says so and has the end of the verifier's log, which
 //! names the lines of the spec.
 
-mod area;
+pub(crate) mod area;
+pub mod load;
 
 use super::steps::{self, Machine, broken};
 use super::{ExecError, Executor, Trace};
 use crate::image::Sources;
 use area::Area;
-use libbpf_rs::{ErrorKind, Map, MapCore, Object, ObjectBuilder, PrintLevel, ProgramInput, ProgramType};
-use std::cell::RefCell;
-use std::os::fd::AsFd;
-use std::sync::Once;
+use libbpf_rs::{Object, ProgramInput, ProgramType};
+use load::{capture_log, map_area};
 use trav_compiler::bpf::abi::{self, StateLayout};
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::ir::Function;
@@ -30,8 +29,6 @@ const SECTION: &str = "classifier";
 /// An Ethernet header, the least that a `classifier` program can be run on. The program does not look at it.
 const PACKET: [u8; 14] = [0; 14];
 const RIGHTS: &str = "the kernel executor needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN";
-/// Lines of the verifier's log that an error shows.
-const LOG_LINES: usize = 20;
 
 /// Whether this machine's kernel takes BPF programs from this process; otherwise why not.
 pub fn available() -> Result<(), String> {
@@ -82,11 +79,7 @@ impl Kernel {
         available().map_err(ExecError::Refused)?;
         let layout =
             StateLayout::of(f).ok_or_else(|| ExecError::Refused("the state area is larger than 2 GiB".into()))?;
-        LOG.with_borrow_mut(String::clear);
-        let mut builder = ObjectBuilder::default();
-        let open = builder.name("trav").and_then(|b| b.open_memory(elf));
-        let open = open.map_err(|e| broken(format!("the object cannot be read ({e}):\n{}", log_tail())))?;
-        let object = open.load().map_err(rejected)?;
+        let object = load::load(load::open(elf)?)?;
         let state = map_area(&object, abi::STATE_SECTION, layout.size.into())?;
         let block = map_area(&object, abi::BLOCK_SECTION, abi::block_capacity(f))?;
         Ok(Kernel { function: f.clone(), layout, parts: Parts { object, state, block } })
@@ -100,7 +93,9 @@ impl Executor for Kernel {
 
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
         super::args::check(&self.function, args)?;
-        steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)
+        let trace = steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)?;
+        sources.check().map_err(ExecError::Io)?;
+        Ok(trace)
     }
 }
 
@@ -131,46 +126,4 @@ impl Machine for Parts {
     fn write_block(&mut self, bytes: &[u8]) {
         self.block.write(0, bytes);
     }
-}
-
-/// The value of the map that a section became. The loader puts the object's name before some sections' names.
-fn map_area(object: &Object, section: &str, len: u64) -> Result<Area, ExecError> {
-    let named = |map: &Map<'_>| map.name().to_str().is_some_and(|name| name.ends_with(section));
-    let map = object.maps().find(named);
-    let map = map.ok_or_else(|| broken(format!("no section `{section}`")))?;
-    // A mapping is never empty.
-    Area::map(map.as_fd(), len.max(1) as usize).map_err(ExecError::Io)
-}
-
-/// Why the kernel did not take an object.
-fn rejected(e: libbpf_rs::Error) -> ExecError {
-    if e.kind() == ErrorKind::PermissionDenied {
-        let log = log_tail();
-        // EACCES with a log is the verifier's verdict, EPERM without one a lack of rights.
-        if log.is_empty() {
-            return ExecError::Refused(format!("the kernel does not load programs for this process; {RIGHTS}"));
-        }
-    }
-    broken(format!("the kernel's verifier rejected the program ({e}):\n{}", log_tail()))
-}
-
-thread_local! {
-    /// What libbpf said on this thread since the last load; it prints the verifier's log as a warning.
-    static LOG: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Makes libbpf talk to [`LOG`] and not to the standard error.
-fn capture_log() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let keep = |_: PrintLevel, text: String| LOG.with_borrow_mut(|log| log.push_str(&text));
-        libbpf_rs::set_print(Some((PrintLevel::Warn, keep)));
-    });
-}
-
-fn log_tail() -> String {
-    LOG.with_borrow(|log| {
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
-    })
 }

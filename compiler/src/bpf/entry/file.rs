@@ -1,0 +1,91 @@
+//! The file of a walk as a dynptr, found by a mapping of the task that runs the program.
+//!
+//! A `struct file` must be a pointer that the verifier trusts; `vm_file` of a mapping that the iterator over mappings gave is one. What
+//! has been taken is given back on every way out, dynptrs even when they could not be made.
+
+use crate::bpf::asm::{Assembler, Label};
+use crate::bpf::insn::{AluOp, Cond, FRAME, Insn, R0, Reg, Rhs, Width};
+use crate::bpf::kernel::{DYNPTR_READ, Function, GET_CURRENT_TASK_BTF, Member};
+
+/// In `f_mode`: the file is open for reading (include/linux/fs.h). Reading another is a kernel warning.
+const FMODE_READ: i32 = 1;
+
+/// Places on the stack, below [`FRAME`].
+#[derive(Clone, Copy)]
+pub struct Places {
+    /// The iterator, 8 bytes.
+    pub iterator: i16,
+    /// The file's size, 8 bytes.
+    pub size: i16,
+    /// The dynptr that reads only what is in the page cache, 16 bytes.
+    pub cached: Option<i16>,
+    /// The dynptr that waits for the disk, 16 bytes.
+    pub waiting: Option<i16>,
+}
+
+impl Places {
+    fn dynptrs(&self) -> impl Iterator<Item = i16> {
+        self.cached.into_iter().chain(self.waiting)
+    }
+
+    /// Takes the file whose mapping has the address in the word at `header` of where `area` points. Goes to `none` without it, with only the
+    /// iterator to give back. Changes registers 0 to 5 and `file`.
+    pub fn take(&self, asm: &mut Assembler, (area, header): (Reg, usize), file: Reg, none: Label) {
+        asm.push(Insn::helper(GET_CURRENT_TASK_BTF));
+        asm.mov(2, R0);
+        super::load_word(asm, 3, area, header);
+        stack_address(asm, 1, self.iterator);
+        asm.kernel(Function::VmaNew);
+        stack_address(asm, 1, self.iterator);
+        asm.kernel(Function::VmaNext);
+        asm.branch(Cond::Eq, R0, Rhs::Imm(0), none);
+        asm.load_member(file, R0, Member::VmaFile);
+        asm.branch(Cond::Eq, file, Rhs::Imm(0), none);
+        asm.load_member(1, file, Member::FileMode);
+        asm.alu(AluOp::And, 1, Rhs::Imm(FMODE_READ));
+        asm.branch(Cond::Eq, 1, Rhs::Imm(0), none);
+        asm.load_member(1, file, Member::FileMapping);
+        asm.load_member(1, 1, Member::MappingHost);
+        asm.load_member(1, 1, Member::InodeSize);
+        asm.store(Width::B8, FRAME, self.size, Rhs::Reg(1));
+        if let Some(waiting) = self.waiting {
+            from_file(asm, file, waiting);
+        }
+        if let Some(cached) = self.cached {
+            // Where the call stands decides: under the lock it makes a dynptr that never waits.
+            asm.kernel(Function::RcuLock);
+            from_file(asm, file, cached);
+            asm.kernel(Function::RcuUnlock);
+        }
+    }
+
+    /// Gives it back; `none` is where to go on without dynptrs.
+    pub fn give_back(&self, asm: &mut Assembler, none: Label) {
+        for dynptr in self.dynptrs() {
+            stack_address(asm, 1, dynptr);
+            asm.kernel(Function::Discard);
+        }
+        asm.bind(none);
+        stack_address(asm, 1, self.iterator);
+        asm.kernel(Function::VmaDestroy);
+    }
+}
+
+fn from_file(asm: &mut Assembler, file: Reg, dynptr: i16) {
+    asm.mov(1, file);
+    asm.imm(2, 0);
+    stack_address(asm, 3, dynptr);
+    asm.kernel(Function::FromFile);
+}
+
+/// Reads register 2's number of bytes at the offset in register 4 to where register 1 points; 0 in [`R0`] when it could.
+pub fn read(asm: &mut Assembler, dynptr: i16) {
+    stack_address(asm, 3, dynptr);
+    asm.imm(5, 0);
+    asm.push(Insn::helper(DYNPTR_READ));
+}
+
+fn stack_address(asm: &mut Assembler, dst: Reg, place: i16) {
+    asm.mov(dst, FRAME);
+    asm.alu(AluOp::Add, dst, Rhs::Imm(place.into()));
+}

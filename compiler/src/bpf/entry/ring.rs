@@ -1,0 +1,407 @@
+//! Many walks at once: completions are reaped, the steps of their walks run, the next reads submitted.
+//!
+//! The program is io_uring's `loop_step` (io_uring/loop.c): the kernel calls it again and again while it returns [`CONTINUE`], and sleeps in
+//! between until the completions are there that it asked for. What lies where in the memory is [`ring`](crate::bpf::ring)'s.
+
+use super::file::{self, Places};
+use super::{load_word, store_word};
+use crate::bpf::abi::{self, Status};
+use crate::bpf::asm::{Assembler, Label};
+use crate::bpf::insn::{AluOp, Cond, FRAME, Insn, R0, Reg, Rhs, Width};
+use crate::bpf::kernel::{Function, Member};
+use crate::bpf::program::Callee;
+use crate::bpf::ring::{CONTINUE, RingLayout, STOP, TAG, word};
+use crate::ir;
+
+/// `EINVAL`: no file has this offset.
+const BAD_OFFSET: i32 = -22;
+/// `EFAULT`: what user space wrote into the region makes no sense.
+const BAD_REGION: i32 = -14;
+
+/// `ENODATA`: the read gave fewer bytes than were asked for.
+const SHORT: i32 = -61;
+/// `EBADF`: no file is mapped at the address.
+const NO_FILE: i32 = -9;
+
+/// Region numbers (io_uring/bpf-ops.h).
+const REGION_MEMORY: u64 = 0;
+const REGION_COMPLETIONS: u64 = 1;
+const REGION_SUBMISSIONS: u64 = 2;
+
+/// Bytes of a submission entry, as a shift; a completion's.
+const SQE_SHIFT: i32 = 6;
+const CQE_SHIFT: i32 = 4;
+/// Above the offset of the first completion in the completion region, on any kernel.
+const CQES_AT_MOST: u64 = 256;
+/// A submission entry's first four bytes: `IORING_OP_READ_FIXED`, `IOSQE_FIXED_FILE`, no priority.
+const READ_FIXED: i32 = 4 | 1 << 8;
+
+/// The context of the call, opaque.
+const CONTEXT: Reg = 6;
+const REGION: Reg = 7;
+const COMPLETIONS: Reg = 8;
+const SUBMISSIONS: Reg = 9;
+
+/// Places on the stack.
+const PARAMS: i16 = -8;
+const STATE: i16 = -16;
+const BLOCK: i16 = -24;
+const WALK: i16 = -32;
+const OFFSET: i16 = -40;
+const LEN: i16 = -48;
+const PLACES: Places = Places { iterator: -56, size: -64, cached: Some(-80), waiting: None };
+
+/// Writes the entry.
+pub fn write(asm: &mut Assembler, ring: &RingLayout, f: &ir::Function, cached: bool, sources: u32) {
+    let [reap, run, launch, submit, none, stop, corrupt] = [(); 7].map(|()| asm.label());
+    let capacity = abi::block_capacity(f).min(i32::MAX as u64) as i32;
+    let mut entry = RingEntry { asm, ring, cached, sources, capacity, reap, run, launch, submit, none, stop, corrupt };
+    entry.regions();
+    entry.interrupted();
+    entry.reap();
+    entry.start();
+    entry.run();
+    entry.launch();
+    entry.submit();
+    entry.ends();
+}
+
+struct RingEntry<'a> {
+    asm: &'a mut Assembler,
+    ring: &'a RingLayout,
+    cached: bool,
+    sources: u32,
+    capacity: i32,
+    /// Takes the next completion.
+    reap: Label,
+    /// Runs the walk whose places are on the stack.
+    run: Label,
+    /// Gives the walk a call.
+    launch: Label,
+    /// Submits what is queued and waits.
+    submit: Label,
+    /// Behind the file, without dynptrs.
+    none: Label,
+    /// Returns to user space.
+    stop: Label,
+    /// What was read from the region makes no sense.
+    corrupt: Label,
+}
+
+impl RingEntry<'_> {
+    /// Finds the memory. Without it nothing can be told but that.
+    fn regions(&mut self) {
+        let quit = self.asm.label();
+        let walks = u64::from(self.ring.walks);
+        self.asm.load(Width::B8, CONTEXT, 1, 0);
+        self.asm.load(Width::B8, 1, 1, 8);
+        self.asm.store(Width::B8, FRAME, PARAMS, Rhs::Reg(1));
+        self.region(REGION, REGION_MEMORY, u64::from(self.ring.size), quit);
+        self.region(COMPLETIONS, REGION_COMPLETIONS, CQES_AT_MOST + ((2 * walks) << CQE_SHIFT), quit);
+        let on = self.asm.label();
+        self.asm.jump(on);
+        self.asm.bind(quit);
+        self.asm.imm(R0, STOP as u64);
+        self.asm.push(Insn::exit());
+        self.asm.bind(on);
+        if self.cached {
+            store_word(self.asm, REGION, word::ERROR, Rhs::Imm(NO_FILE));
+            // The file stands in the register only until there is a dynptr.
+            PLACES.take(self.asm, (REGION, word::MAPPING), SUBMISSIONS, self.none);
+            store_word(self.asm, REGION, word::ERROR, Rhs::Imm(0));
+        }
+        self.region(SUBMISSIONS, REGION_SUBMISSIONS, walks << SQE_SHIFT, self.stop);
+    }
+
+    /// `dst` points to so many bytes of a region.
+    fn region(&mut self, dst: Reg, id: u64, size: u64, missing: Label) {
+        self.asm.mov(1, CONTEXT);
+        self.asm.imm(2, id);
+        self.asm.imm(3, size);
+        self.asm.kernel(Function::Region);
+        self.asm.branch(Cond::Eq, R0, Rhs::Imm(0), missing);
+        self.asm.mov(dst, R0);
+    }
+
+    /// Goes on with the walk that was at work when the time was over.
+    fn interrupted(&mut self) {
+        load_word(self.asm, 1, REGION, word::RUNNING);
+        self.asm.branch(Cond::Eq, 1, Rhs::Imm(0), self.reap);
+        store_word(self.asm, REGION, word::RUNNING, Rhs::Imm(0));
+        self.asm.alu(AluOp::Sub, 1, Rhs::Imm(1));
+        self.walk_of(1);
+        self.asm.jump(self.run);
+    }
+
+    /// Puts the places of the walk in a register on the stack; it is not trusted. Changes registers 1 to 3.
+    fn walk_of(&mut self, walk: Reg) {
+        self.asm.branch(Cond::Gt, walk, Rhs::Imm(self.ring.walks as i32 - 1), self.corrupt);
+        self.asm.store(Width::B8, FRAME, WALK, Rhs::Reg(walk));
+        self.block_of(walk);
+        let entry = self.element(2, walk, self.ring.table, 8);
+        self.asm.load(Width::B8, 1, entry, 0);
+        self.asm.branch(Cond::Gt, 1, Rhs::Imm(self.ring.calls as i32 - 1), self.corrupt);
+        self.state_of(1);
+    }
+
+    /// The state of a call that has been checked. Changes register 2 and `call`.
+    fn state_of(&mut self, call: Reg) {
+        let state = self.element(2, call, self.ring.states, self.ring.state_stride);
+        self.asm.store(Width::B8, FRAME, STATE, Rhs::Reg(state));
+    }
+
+    /// The block area of a walk that has been checked. Changes register 2.
+    fn block_of(&mut self, walk: Reg) {
+        let block = self.element(2, walk, self.ring.blocks, self.ring.block_stride);
+        self.asm.store(Width::B8, FRAME, BLOCK, Rhs::Reg(block));
+    }
+
+    /// `dst` points to an element of a table in the region.
+    fn element(&mut self, dst: Reg, index: Reg, start: u32, stride: u32) -> Reg {
+        self.asm.mov(dst, index);
+        self.asm.alu(AluOp::Mul, dst, Rhs::Imm(stride as i32));
+        self.asm.alu(AluOp::Add, dst, Rhs::Reg(REGION));
+        self.asm.alu(AluOp::Add, dst, Rhs::Imm(start as i32));
+        dst
+    }
+
+    /// Adds to a word of the header. Changes register 1.
+    fn count(&mut self, position: usize, by: i32) {
+        load_word(self.asm, 1, REGION, position);
+        self.asm.alu(AluOp::Add, 1, Rhs::Imm(by));
+        store_word(self.asm, REGION, position, Rhs::Reg(1));
+    }
+
+    /// Takes a completion and hands its block to the walk.
+    fn reap(&mut self) {
+        let [start, short] = [(); 2].map(|()| self.asm.label());
+        let asm = &mut *self.asm;
+        asm.bind(self.reap);
+        asm.may_goto(self.submit);
+        asm.load_member(1, COMPLETIONS, Member::CqHead);
+        asm.load_member(2, COMPLETIONS, Member::CqTail);
+        asm.branch(Cond::Eq, 1, Rhs::Reg(2), start);
+        asm.mov(3, 1);
+        asm.alu(AluOp::And, 3, Rhs::Imm(2 * self.ring.walks as i32 - 1));
+        asm.alu(AluOp::Lsh, 3, Rhs::Imm(CQE_SHIFT));
+        asm.alu(AluOp::Add, 3, Rhs::Reg(COMPLETIONS));
+        asm.load_member(4, 3, Member::CqeUserData);
+        asm.load_member(5, 3, Member::CqeResult);
+        let foreign = asm.label();
+        asm.mov(3, 4);
+        asm.alu(AluOp::Rsh, 3, Rhs::Imm(32));
+        asm.branch(Cond::Ne, 3, Rhs::Imm(TAG as i32), foreign);
+        asm.alu(AluOp::Lsh, 4, Rhs::Imm(32));
+        asm.alu(AluOp::Rsh, 4, Rhs::Imm(32));
+        asm.alu(AluOp::Add, 1, Rhs::Imm(1));
+        asm.store_member(COMPLETIONS, Member::CqHead, 1);
+        self.count(word::FLYING, -1);
+        self.walk_of(4);
+        let asm = &mut *self.asm;
+        // The result has 32 bits and a sign.
+        asm.alu(AluOp::Lsh, 5, Rhs::Imm(32));
+        asm.alu(AluOp::Arsh, 5, Rhs::Imm(32));
+        asm.load(Width::B8, 1, FRAME, STATE);
+        load_word(asm, 2, 1, abi::word::LEN);
+        asm.branch(Cond::Eq, 5, Rhs::Reg(2), self.run);
+        asm.branch(Cond::Slt, 5, Rhs::Imm(0), short);
+        asm.imm(5, i64::from(SHORT) as u64);
+        asm.bind(short);
+        store_word(asm, 1, abi::word::ERROR, Rhs::Reg(5));
+        asm.jump(self.launch);
+        asm.bind(foreign);
+        store_word(asm, REGION, word::FOREIGN, Rhs::Imm(1));
+        asm.jump(self.stop);
+        asm.bind(start);
+    }
+
+    /// With no completion left: gives the walks that have none their first call.
+    fn start(&mut self) {
+        load_word(self.asm, 1, REGION, word::NEXT);
+        load_word(self.asm, 2, REGION, word::COUNT);
+        self.asm.branch(Cond::Ge, 1, Rhs::Reg(2), self.submit);
+        load_word(self.asm, 1, REGION, word::STARTED);
+        self.asm.branch(Cond::Gt, 1, Rhs::Imm(self.ring.walks as i32 - 1), self.submit);
+        self.asm.store(Width::B8, FRAME, WALK, Rhs::Reg(1));
+        self.block_of(1);
+        self.asm.alu(AluOp::Add, 1, Rhs::Imm(1));
+        store_word(self.asm, REGION, word::STARTED, Rhs::Reg(1));
+        self.asm.jump(self.launch);
+    }
+
+    /// Runs the walk until it waits for a block that is not there, or has ended.
+    fn run(&mut self) {
+        let [late, bad] = [(); 2].map(|()| self.asm.label());
+        let asm = &mut *self.asm;
+        asm.bind(self.run);
+        asm.may_goto(late);
+        asm.load(Width::B8, 1, FRAME, STATE);
+        asm.load(Width::B8, 2, FRAME, BLOCK);
+        asm.call(Callee::Step);
+        asm.branch(Cond::Eq, R0, Rhs::Imm(Status::Again as i32), self.run);
+        asm.branch(Cond::Ne, R0, Rhs::Imm(Status::Hop as i32), self.launch);
+        asm.load(Width::B8, 1, FRAME, STATE);
+        load_word(asm, 4, 1, abi::word::OFFSET);
+        load_word(asm, 2, 1, abi::word::LEN);
+        load_word(asm, 3, 1, abi::word::HOPS);
+        asm.alu(AluOp::Add, 3, Rhs::Imm(1));
+        store_word(asm, 1, abi::word::HOPS, Rhs::Reg(3));
+        asm.branch(Cond::Gt, 2, Rhs::Imm(self.capacity), bad);
+        if self.cached {
+            self.look(bad);
+        }
+        self.ask(bad);
+        let asm = &mut *self.asm;
+        asm.bind(bad);
+        asm.load(Width::B8, 1, FRAME, STATE);
+        store_word(asm, 1, abi::word::ERROR, Rhs::Imm(BAD_OFFSET));
+        asm.jump(self.launch);
+        asm.bind(late);
+        asm.load(Width::B8, 1, FRAME, WALK);
+        asm.alu(AluOp::Add, 1, Rhs::Imm(1));
+        store_word(asm, REGION, word::RUNNING, Rhs::Reg(1));
+        asm.jump(self.submit);
+    }
+
+    /// Looks for the block in the page cache. Keeps offset and length in registers 4 and 2.
+    fn look(&mut self, bad: Label) {
+        let asm = &mut *self.asm;
+        // In the last page the cache goes on behind the file's end.
+        asm.load(Width::B8, 3, FRAME, PLACES.size);
+        asm.branch(Cond::Gt, 4, Rhs::Reg(3), bad);
+        asm.alu(AluOp::Sub, 3, Rhs::Reg(4));
+        asm.branch(Cond::Gt, 2, Rhs::Reg(3), bad);
+        asm.store(Width::B8, FRAME, OFFSET, Rhs::Reg(4));
+        asm.store(Width::B8, FRAME, LEN, Rhs::Reg(2));
+        asm.load(Width::B8, 1, FRAME, BLOCK);
+        file::read(asm, PLACES.cached.expect("there is a dynptr for it"));
+        asm.branch(Cond::Eq, R0, Rhs::Imm(0), self.run);
+        asm.load(Width::B8, 1, FRAME, STATE);
+        asm.load(Width::B8, 4, FRAME, OFFSET);
+        asm.load(Width::B8, 2, FRAME, LEN);
+    }
+
+    /// Fills a submission entry for length and offset in registers 2 and 4; the state is in 1.
+    fn ask(&mut self, bad: Label) {
+        let asm = &mut *self.asm;
+        // -1 would be the file's own position.
+        asm.branch(Cond::Slt, 4, Rhs::Imm(0), bad);
+        load_word(asm, 5, REGION, word::QUEUED);
+        asm.branch(Cond::Gt, 5, Rhs::Imm(self.ring.walks as i32 - 1), self.corrupt);
+        asm.mov(3, 5);
+        asm.alu(AluOp::Lsh, 3, Rhs::Imm(SQE_SHIFT));
+        asm.alu(AluOp::Add, 3, Rhs::Reg(SUBMISSIONS));
+        asm.alu(AluOp::Add, 5, Rhs::Imm(1));
+        store_word(asm, REGION, word::QUEUED, Rhs::Reg(5));
+        asm.store(Width::B4, 3, 0, Rhs::Imm(READ_FIXED));
+        match self.sources {
+            0 | 1 => asm.store(Width::B4, 3, 4, Rhs::Imm(0)),
+            _ => {
+                load_word(asm, 5, 1, abi::word::SOURCE);
+                asm.store(Width::B4, 3, 4, Rhs::Reg(5));
+            }
+        }
+        asm.store(Width::B8, 3, 8, Rhs::Reg(4));
+        // The length, and no flags: it has been compared.
+        asm.store(Width::B8, 3, 24, Rhs::Reg(2));
+        asm.load(Width::B8, 1, FRAME, WALK);
+        asm.mov(2, 1);
+        asm.alu(AluOp::Mul, 2, Rhs::Imm(self.ring.block_stride as i32));
+        load_word(asm, 5, REGION, word::BLOCKS);
+        asm.alu(AluOp::Add, 2, Rhs::Reg(5));
+        asm.store(Width::B8, 3, 16, Rhs::Reg(2));
+        asm.store(Width::B4, 3, 32, Rhs::Reg(1));
+        asm.store(Width::B4, 3, 36, Rhs::Imm(TAG as i32));
+        for rest in [40, 48, 56] {
+            asm.store(Width::B8, 3, rest, Rhs::Imm(0));
+        }
+        self.count(word::FLYING, 1);
+        self.asm.jump(self.reap);
+    }
+
+    /// Gives the walk on the stack the next call that has not ended.
+    fn launch(&mut self) {
+        let asm = &mut *self.asm;
+        asm.bind(self.launch);
+        asm.may_goto(self.submit);
+        load_word(asm, 1, REGION, word::NEXT);
+        load_word(asm, 2, REGION, word::COUNT);
+        asm.branch(Cond::Ge, 1, Rhs::Reg(2), self.reap);
+        asm.branch(Cond::Gt, 1, Rhs::Imm(self.ring.calls as i32 - 1), self.reap);
+        asm.mov(2, 1);
+        asm.alu(AluOp::Add, 2, Rhs::Imm(1));
+        store_word(asm, REGION, word::NEXT, Rhs::Reg(2));
+        asm.load(Width::B8, 4, FRAME, WALK);
+        let entry = self.element(3, 4, self.ring.table, 8);
+        self.asm.store(Width::B8, entry, 0, Rhs::Reg(1));
+        self.state_of(1);
+        let asm = &mut *self.asm;
+        load_word(asm, 3, 2, abi::word::STATUS);
+        asm.branch(Cond::Eq, 3, Rhs::Imm(Status::Done as i32), self.launch);
+        asm.branch(Cond::Eq, 3, Rhs::Imm(Status::Fault as i32), self.launch);
+        asm.jump(self.run);
+    }
+
+    /// Submits; then waits for a completion, or ends when none will come. What is done at once is left to the next call: a way back from
+    /// here would make a loop of the ways that are taken when the time is over, which the verifier takes for an endless one.
+    fn submit(&mut self) {
+        let [idle, refused, unused] = [(); 3].map(|()| self.asm.label());
+        self.asm.bind(self.submit);
+        if self.cached {
+            // A request may want the lock that the iterator holds.
+            PLACES.give_back(self.asm, unused);
+        }
+        let asm = &mut *self.asm;
+        load_word(asm, 2, REGION, word::QUEUED);
+        asm.branch(Cond::Eq, 2, Rhs::Imm(0), idle);
+        store_word(asm, REGION, word::QUEUED, Rhs::Imm(0));
+        asm.store(Width::B8, FRAME, LEN, Rhs::Reg(2));
+        asm.mov(1, CONTEXT);
+        asm.kernel(Function::Submit);
+        asm.load(Width::B8, 2, FRAME, LEN);
+        asm.alu(AluOp::Sub, 2, Rhs::Reg(R0));
+        asm.alu(AluOp::Lsh, 2, Rhs::Imm(32));
+        asm.branch(Cond::Ne, 2, Rhs::Imm(0), refused);
+        asm.bind(idle);
+        self.wait(refused);
+    }
+
+    fn wait(&mut self, refused: Label) {
+        let [sleep, back] = [(); 2].map(|()| self.asm.label());
+        let asm = &mut *self.asm;
+        asm.load(Width::B8, 3, FRAME, PARAMS);
+        asm.load_member(2, COMPLETIONS, Member::CqTail);
+        load_word(asm, 1, REGION, word::RUNNING);
+        asm.branch(Cond::Ne, 1, Rhs::Imm(0), back);
+        asm.load_member(1, COMPLETIONS, Member::CqHead);
+        asm.branch(Cond::Ne, 1, Rhs::Reg(2), back);
+        load_word(asm, 1, REGION, word::FLYING);
+        asm.branch(Cond::Ne, 1, Rhs::Imm(0), sleep);
+        asm.imm(R0, STOP as u64);
+        asm.push(Insn::exit());
+        asm.bind(sleep);
+        asm.alu(AluOp::Add, 2, Rhs::Imm(1));
+        // Without a sleep the kernel calls again at once.
+        asm.bind(back);
+        asm.store_member(3, Member::WaitIndex, 2);
+        asm.imm(R0, CONTINUE as u64);
+        asm.push(Insn::exit());
+        asm.bind(refused);
+        store_word(asm, REGION, word::ERROR, Rhs::Reg(R0));
+        asm.imm(R0, STOP as u64);
+        asm.push(Insn::exit());
+    }
+
+    /// The other ways out.
+    fn ends(&mut self) {
+        let asm = &mut *self.asm;
+        asm.bind(self.corrupt);
+        store_word(asm, REGION, word::ERROR, Rhs::Imm(BAD_REGION));
+        asm.bind(self.stop);
+        if self.cached {
+            PLACES.give_back(asm, self.none);
+        }
+        asm.imm(R0, STOP as u64);
+        asm.push(Insn::exit());
+    }
+}

@@ -1,0 +1,163 @@
+//! An io_uring instance for a program that submits its reads itself: set-up, memory, entering.
+//! The `unsafe` of the hooks is here.
+//!
+//! The program reaches submission entries, completions and memory through the kernel's own mappings, so none is made here but that of
+//! the memory region. Numbers and layouts are those of include/uapi/linux/io_uring.h; the `io-uring` crate has no memory regions.
+
+#![allow(unsafe_code, reason = "system calls of io_uring, and memory that is shared with the kernel")]
+
+use crate::exec::ExecError;
+use memmap2::{MmapMut, MmapOptions, MmapRaw};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+const SETUP_CQSIZE: u32 = 1 << 3;
+const SETUP_SINGLE_ISSUER: u32 = 1 << 12;
+const SETUP_DEFER_TASKRUN: u32 = 1 << 13;
+const SETUP_NO_SQARRAY: u32 = 1 << 16;
+const SETUP_SQ_REWIND: u32 = 1 << 20;
+const REGISTER_BUFFERS: u32 = 0;
+const REGISTER_FILES: u32 = 2;
+const REGISTER_RING_FDS: u32 = 20;
+const UNREGISTER_RING_FDS: u32 = 21;
+const REGISTER_MEM_REGION: u32 = 34;
+const MEM_REGION_TYPE_USER: u32 = 1;
+const ENTER_REGISTERED_RING: u32 = 1 << 4;
+/// Bytes of `struct io_uring_params`.
+const PARAMS_SIZE: usize = 120;
+
+/// Opens a file for reading.
+pub fn open(path: &Path, direct: bool) -> Result<File, ExecError> {
+    let flags = if direct { libc::O_DIRECT } else { 0 };
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    file.map_err(|e| ExecError::Io(io::Error::new(e.kind(), format!("{}: {e}", path.display()))))
+}
+
+/// Maps a page of a file, by whose address programs find the file.
+pub fn map_file(file: &File) -> Result<MmapRaw, ExecError> {
+    MmapOptions::new().len(1).map_raw_read_only(file).map_err(ExecError::Io)
+}
+
+/// A ring with its memory region, file and buffer registered.
+pub struct Uring {
+    fd: OwnedFd,
+    memory: Memory,
+    /// The ring's number among this task's registered rings, which are few.
+    registered: Option<u32>,
+}
+
+/// Memory shared with the kernel, page aligned.
+struct Memory(MmapMut);
+
+impl Uring {
+    /// Makes a ring for so many submissions at once, with twice as many completions and `size` bytes of memory. The file stands for all sources.
+    pub fn new(entries: u32, size: u32, file: &File, sources: usize) -> io::Result<Uring> {
+        let mut params = [0u32; PARAMS_SIZE / 4];
+        params[1] = 2 * entries;
+        params[2] = SETUP_CQSIZE | SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_NO_SQARRAY | SETUP_SQ_REWIND;
+        // SAFETY: the kernel reads and writes the structure of 120 bytes, which lives through the call.
+        let fd = check(unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, params.as_mut_ptr()) })?;
+        // SAFETY: the kernel has just made this descriptor, and nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let memory = Memory(MmapMut::map_anon(size as usize)?);
+        let mut ring = Uring { fd, memory, registered: None };
+        ring.register_memory()?;
+        let files = vec![file.as_raw_fd(); sources.max(1)];
+        ring.register(REGISTER_FILES, files.as_ptr().cast(), files.len() as u32)?;
+        let buffer = libc::iovec { iov_base: ring.memory.0.as_mut_ptr().cast(), iov_len: size as usize };
+        ring.register(REGISTER_BUFFERS, (&raw const buffer).cast(), 1)?;
+        // struct io_uring_rsrc_update: offset (-1: any), reserved, data (the ring).
+        let mut update = [u64::from(u32::MAX), ring.fd.as_raw_fd() as u64];
+        // Entering is a little quicker then; without it all is as good.
+        let registered = ring.register(REGISTER_RING_FDS, update.as_mut_ptr().cast_const().cast(), 1);
+        ring.registered = registered.ok().map(|_| update[0] as u32);
+        Ok(ring)
+    }
+
+    fn register_memory(&mut self) -> io::Result<()> {
+        // struct io_uring_region_desc: address, size, flags and id, mmap offset, reserved.
+        let mut region = [0u64; 8];
+        region[0] = self.memory.0.as_ptr() as u64;
+        region[1] = self.memory.0.len() as u64;
+        region[2] = u64::from(MEM_REGION_TYPE_USER);
+        // struct io_uring_mem_region_reg: the region's address, flags, reserved.
+        let mut registration = [0u64; 4];
+        registration[0] = region.as_mut_ptr() as u64;
+        self.register(REGISTER_MEM_REGION, registration.as_ptr().cast(), 1)
+    }
+
+    fn register(&self, what: u32, arg: *const libc::c_void, count: u32) -> io::Result<()> {
+        // SAFETY: `arg` points to what the operation reads and writes, which lives through the call; memory that the kernel keeps (region and buffer) it
+        // pins, and `self` owns it.
+        let done = unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd.as_raw_fd(), what, arg, count) };
+        check(done).map(|_| ())
+    }
+
+    /// Enters the ring: its program runs until it returns, or a signal comes ([`io::ErrorKind::Interrupted`]).
+    pub fn enter(&self) -> io::Result<()> {
+        let (ring, flags) = match self.registered {
+            Some(number) => (number, ENTER_REGISTERED_RING),
+            None => (self.fd.as_raw_fd() as u32, 0),
+        };
+        // SAFETY: no memory is passed.
+        check(unsafe { libc::syscall(libc::SYS_io_uring_enter, ring, 0, 0, flags, 0, 0) }).map(|_| ())
+    }
+
+    /// The address of the memory.
+    pub fn address(&self) -> u64 {
+        self.memory.0.as_ptr() as u64
+    }
+
+    /// The word at a byte offset.
+    pub fn word(&self, at: usize) -> u64 {
+        let mut word = [0; 8];
+        self.read(at, &mut word);
+        u64::from_ne_bytes(word)
+    }
+
+    /// Sets the word at a byte offset.
+    pub fn set_word(&mut self, at: usize, word: u64) {
+        self.write(at, &word.to_ne_bytes());
+    }
+
+    /// Copies out of the memory. The kernel may be writing elsewhere in it, and the program runs only in [`Uring::enter`].
+    pub fn read(&self, at: usize, to: &mut [u8]) {
+        to.copy_from_slice(&self.memory.0[at..][..to.len()]);
+    }
+
+    /// Copies into the memory.
+    pub fn write(&mut self, at: usize, from: &[u8]) {
+        self.memory.0[at..][..from.len()].copy_from_slice(from);
+    }
+
+    /// Zeroes a part of the memory.
+    pub fn clear(&mut self, at: usize, len: usize) {
+        self.memory.0[at..][..len].fill(0);
+    }
+}
+
+/// The task keeps a registered ring open, so it is taken out.
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if let Some(number) = self.registered {
+            let update = [u64::from(number), 0];
+            let _ = self.register(UNREGISTER_RING_FDS, update.as_ptr().cast(), 1);
+        }
+    }
+}
+
+impl AsFd for Uring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn check(returned: libc::c_long) -> io::Result<i32> {
+    match returned {
+        ..0 => Err(io::Error::last_os_error()),
+        fd => Ok(fd as i32),
+    }
+}

@@ -1,0 +1,212 @@
+//! What can go wrong under a walk: each ends in a right answer or a clear fault, and nothing is left behind.
+
+use crate::Test;
+use crate::machine;
+use crate::spec::{HOOKS, Interpreter, assert_same, attach, compile, words};
+use crate::walks::{CHAIN, chain_image};
+use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use trav_runtime::exec::{ExecError, Outcome};
+
+pub const TESTS: &[Test] = &[
+    ("signals", signals),
+    ("truncation", truncation),
+    ("bad_sectors", bad_sectors),
+    ("changed_meanwhile", changed_meanwhile),
+    ("attached_twice", attached_twice),
+    ("nothing_leaks", nothing_leaks),
+    ("killed", killed),
+];
+
+/// A storm of signals: the ring is left with reads in flight, and entered again.
+fn signals() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let handler = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    let storm = |microseconds| {
+        let every = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+        let timer = libc::itimerval { it_interval: every, it_value: every };
+        // SAFETY: the handler does nothing, and the timer lives through the call.
+        unsafe {
+            libc::signal(libc::SIGALRM, handler);
+            assert_eq!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()), 0);
+        }
+    };
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    let path = machine::file("signals", &chain_image(400));
+    let mut wanted = Interpreter::new(f, &path);
+    let wanted: Vec<_> = (0..100).map(|i| wanted.run(&words(&[512 * i]))).collect();
+    storm(300);
+    for hook in HOOKS {
+        let mut attached = attach(f, &path, hook, true);
+        for (i, wanted) in wanted.iter().enumerate() {
+            let got = attached.lookup(&words(&[512 * i as u64])).unwrap_or_else(|e| panic!("{hook}: {i}: {e}"));
+            assert_same(hook, f, &got, wanted);
+        }
+    }
+    storm(0);
+}
+
+/// A file that becomes shorter while a hook is attached to it.
+fn truncation() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    for hook in HOOKS {
+        let path = machine::file("short", &chain_image(400));
+        let mut attached = attach(f, &path, hook, false);
+        let file = std::fs::OpenOptions::new().write(true).open(&path).expect("the file is there");
+        file.set_len(512 * 10 + 7).expect("a file can be made shorter");
+        for i in [10, 11, 300] {
+            match attached.lookup(&words(&[512 * i])) {
+                Err(ExecError::Io(_)) => {}
+                other => panic!("{hook}: block {i} is gone: {other:?}"),
+            }
+        }
+        // What is left is as it was.
+        let mut wanted = Interpreter::new(f, &path);
+        let args = words(&[512 * 9]);
+        if let (Ok(got), wanted) = (attached.lookup(&args), wanted.run(&args)) {
+            assert!(matches!(wanted.outcome, Outcome::Done(_) | Outcome::Fault(_)));
+            assert_eq!(got.outcome, wanted.outcome, "{hook}");
+        }
+    }
+}
+
+/// A disk that cannot read some of its sectors.
+fn bad_sectors() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    let disk = machine::faulty_disk(1, 104..=111);
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&disk)
+        .and_then(|file| file.write_all_at(&chain_image(400)[..512 * 104], 0))
+        .expect("the first sectors are good");
+    for hook in HOOKS {
+        for direct in [false, true] {
+            let mut attached = attach(f, &disk, hook, direct);
+            match attached.lookup(&words(&[512 * 105])) {
+                Err(ExecError::Io(e)) => assert_eq!(e.raw_os_error(), Some(libc::EIO), "{hook}"),
+                other => panic!("{hook}: sector 105 cannot be read: {other:?}"),
+            }
+            // The hook goes on to be of use.
+            let got = attached.lookup(&words(&[512 * 13])).unwrap_or_else(|e| panic!("{hook}: {e}"));
+            assert!(matches!(got.outcome, Outcome::Done(_)), "{hook}: block 13 is the last of its chain");
+        }
+    }
+}
+
+/// Another thread that writes to the file during the walks: whatever a walk sees, it ends.
+fn changed_meanwhile() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    let image = chain_image(400);
+    let path = machine::file("changing", &image);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = std::fs::OpenOptions::new().write(true).open(&path).expect("the file is there");
+            let mut n = 1u64;
+            while !stop.load(Ordering::Relaxed) {
+                n = n.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                file.write_all_at(&n.to_le_bytes(), (n >> 20) % (512 * 399)).expect("the disk has room");
+            }
+        });
+        for hook in HOOKS {
+            let mut attached = attach(f, &path, hook, false);
+            for start in 0..300 {
+                let ended = attached.lookup(&words(&[512 * start]));
+                assert!(ended.is_ok(), "{hook}: {ended:?}");
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Two hooks at once, on one file.
+fn attached_twice() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    let path = machine::file("twice", &chain_image(400));
+    let mut wanted = Interpreter::new(f, &path);
+    for hook in HOOKS {
+        let mut both = [attach(f, &path, hook, false), attach(f, &path, hook, false)];
+        for start in 0..20 {
+            let args = words(&[512 * start]);
+            for attached in &mut both {
+                let got = attached.lookup(&args).unwrap_or_else(|e| panic!("{hook}: {e}"));
+                assert_same(hook, f, &got, &wanted.run(&args));
+            }
+        }
+    }
+}
+
+/// How many programs, maps and links the kernel has. What is given up goes a moment later.
+fn kept() -> [usize; 3] {
+    [ProgInfoIter::default().count(), MapInfoIter::default().count(), LinkInfoIter::default().count()]
+}
+
+/// Waits until the kernel has no more than before.
+fn assert_kept(before: [usize; 3], what: &str) {
+    let mut now = kept();
+    for _ in 0..100 {
+        // Others may still be on their way out.
+        if now.iter().zip(before).all(|(now, before)| *now <= before) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        now = kept();
+    }
+    panic!("{what}: programs, maps and links before {before:?}, after {now:?}");
+}
+
+fn nothing_leaks() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    let path = machine::file("leaks", &chain_image(400));
+    let before = kept();
+    for hook in HOOKS {
+        let mut attached = attach(f, &path, hook, true);
+        assert_ne!(kept(), before, "{hook}: an attached hook is something that the kernel has");
+        attached.lookup(&words(&[512])).unwrap_or_else(|e| panic!("{hook}: {e}"));
+        drop(attached);
+        assert_kept(before, hook);
+    }
+}
+
+/// A process that is killed in the middle of its walks.
+fn killed() {
+    let before = kept();
+    for hook in HOOKS {
+        let mut child = Command::new("/proc/self/exe")
+            .arg(hook)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program can start itself");
+        // It says so when it is at work.
+        let mut byte = [0];
+        std::io::Read::read_exact(&mut child.stdout.take().expect("it is piped"), &mut byte).expect("it gets to work");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        assert_kept(before, hook);
+    }
+}
+
+/// What that process does.
+pub fn victim(hook: &str) -> ! {
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    let path = machine::file(&format!("victim-{hook}"), &chain_image(400));
+    let mut attached = attach(f, &path, hook, true);
+    for start in (0..400).cycle() {
+        attached.lookup(&words(&[512 * start])).expect("the hook works");
+        if start == 10 {
+            let _ = std::io::stdout().write_all(b"!");
+            let _ = std::io::stdout().flush();
+        }
+    }
+    unreachable!("a cycle has no end");
+}

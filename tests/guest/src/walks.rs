@@ -1,0 +1,204 @@
+//! Walks by hooks: the answers are the interpreter's.
+
+use crate::Test;
+use crate::machine;
+use crate::spec::{HOOKS, Interpreter, NoModules, assert_same, attach, compile, profile, standard, words};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use trav_compiler::bpf::error::BpfError;
+use trav_runtime::call::{Caller, Images};
+use trav_runtime::exec::kernel::load;
+use trav_runtime::exec::{Engine, Outcome};
+use trav_runtime::hook::{Hook, Options};
+use trav_runtime::image;
+use trav_runtime::value::Given;
+
+#[path = "../../../runtime/tests/header.rs"]
+mod header;
+
+pub const TESTS: &[Test] = &[
+    ("chain", chain),
+    ("chain_cold", chain_cold),
+    ("chain_direct", chain_direct),
+    ("chain_many", chain_many),
+    ("golden", golden),
+    ("ext4_volume", ext4_volume),
+    ("standard_objects", standard_objects),
+];
+
+pub const CHAIN: &str = "\
+struct Block size 512 { next: u64, count: u16 where count <= 100, values: [u32; count] }
+record Sum { blocks: u8, sum: u64 }
+
+traversal sum(start: u64) -> Sum {
+    var at = start;
+    var sum: u64 = 0;
+    var blocks: u8 = 0;
+    loop up to 20 while at != 0 {
+        let block = read Block at at;
+        for i in 0..block.count { sum = sum +% block.values[i]; }
+        blocks += 1;
+        at = block.next;
+    }
+    return Sum { blocks: blocks, sum: sum };
+}
+";
+
+/// Chains of blocks in an order that no read-ahead guesses; block 0 is in none. Some end outside of the file, some in a block that is corrupt.
+pub fn chain_image(blocks: u64) -> Vec<u8> {
+    let mut bytes = vec![0u8; 512 * blocks as usize];
+    for i in 1..blocks {
+        let block = &mut bytes[512 * i as usize..][..512];
+        let next = match i % 13 {
+            0 => 0,
+            5 => 512 * blocks - 100,
+            _ => 512 * (1 + (i * 7919) % (blocks - 1)),
+        };
+        block[..8].copy_from_slice(&next.to_le_bytes());
+        let count = if i % 29 == 3 { 101 } else { (i % 101) as u16 };
+        block[8..10].copy_from_slice(&count.to_le_bytes());
+        for (k, value) in block[10..410].chunks_exact_mut(4).enumerate() {
+            value.copy_from_slice(&((i * 31 + k as u64) as u32).to_le_bytes());
+        }
+    }
+    bytes
+}
+
+fn each_chain(direct: bool, cold: bool) {
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    let path = machine::file("chain", &chain_image(400));
+    let mut wanted = Interpreter::new(f, &path);
+    for hook in HOOKS {
+        let mut attached = attach(f, &path, hook, direct);
+        for start in (0..400).step_by(3).chain([401, u64::MAX / 512]) {
+            if cold && start % 5 == 0 {
+                machine::drop_cache(&path);
+            }
+            let args = words(&[512 * start]);
+            let got = attached.lookup(&args).unwrap_or_else(|e| panic!("{hook}: {start}: {e}"));
+            assert_same(hook, f, &got, &wanted.run(&args));
+        }
+    }
+}
+
+fn chain() {
+    each_chain(false, false);
+}
+
+fn chain_cold() {
+    each_chain(false, true);
+}
+
+fn chain_direct() {
+    each_chain(true, false);
+}
+
+/// More walks than a ring keeps in flight, and more calls than it takes at once.
+fn chain_many() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    let path = machine::file("chain", &chain_image(3000));
+    let mut wanted = Interpreter::new(f, &path);
+    let wanted: Vec<_> = (0..3000).map(|start| wanted.run(&words(&[512 * start]))).collect();
+    for hook in HOOKS {
+        for direct in [false, true] {
+            let mut attached = attach(f, &path, hook, direct);
+            let starts: Vec<u64> = (0..3000).collect();
+            let mut seen = vec![false; starts.len()];
+            let calls = starts.iter().map(|start| words(&[512 * start]));
+            let done = attached.lookup_many(calls, |i, got| {
+                assert!(!std::mem::replace(&mut seen[i], true), "{hook}: call {i} is reported once");
+                assert_same(hook, f, &got, &wanted[i]);
+            });
+            done.unwrap_or_else(|e| panic!("{hook}: {e}"));
+            assert!(seen.iter().all(|seen| *seen), "{hook}: every call is reported");
+        }
+    }
+}
+
+/// The language's meaning, by example: what holds for every executor holds for every hook.
+fn golden() {
+    let mut count = 0;
+    for entry in std::fs::read_dir("/golden").expect("the machine has the golden files") {
+        let path = entry.expect("a readable folder").path();
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        let found = trav_compiler::compile_tests(&name, &text, &NoModules);
+        assert!(found.diagnostics.is_empty(), "{name}: {:#?}", found.diagnostics);
+        let image = machine::file("golden", &header::images(&text)[0].1);
+        for hook in HOOKS {
+            for test in &found.tests {
+                if let Err(why @ BpfError::TooManySources { .. }) = profile(hook).fit(&test.walk) {
+                    println!("{hook}: {} not run: {why}", test.name);
+                    continue;
+                }
+                let got = attach(&test.walk, &image, hook, false).lookup(&[]);
+                let got = got.unwrap_or_else(|e| panic!("{hook}: {name}: {}: {e}", test.name));
+                assert!(matches!(got.outcome, Outcome::Done(_)), "{hook}: {name}: {}: {:?}", test.name, got.outcome);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 0, "there are golden tests");
+}
+
+/// The standard library's walks on a volume, by its device; and what they find against what the kernel's file system said of its files.
+fn ext4_volume() {
+    let device = machine::disk("trav-volume");
+    let tree = Path::new("/volume/tree");
+    machine::mount(&device.to_string_lossy(), "ext4", "/volume");
+    std::fs::create_dir_all(tree).expect("the disk has room");
+    let mut inodes = Vec::new();
+    for i in 0..30 {
+        let file = tree.join(format!("file{i}"));
+        std::fs::write(&file, vec![i as u8; 100]).expect("the disk has room");
+        inodes.push(std::fs::metadata(file).expect("it was made").ino());
+    }
+    let dir = std::fs::metadata(tree).expect("it was made").ino();
+    machine::unmount("/volume");
+    let spec = standard("ext4", "lookup");
+    let images = Images::from([("image".to_owned(), image::open(&device).expect("the device can be read"))]);
+    let mut wanted = Caller::new(Engine::Interp, &spec.traversals, &images);
+    for hook in HOOKS {
+        let (device, options) = (device.clone(), only(hook));
+        let prepare = move |f: &_| Ok(Box::new(Hook::attach(f, &device, &options)?) as Box<_>);
+        let mut caller = Caller::by(Box::new(prepare), &spec.traversals, &images);
+        for i in [0, 7, 29, 30] {
+            let name = format!("file{i}");
+            let args = [("dir", dir.to_string()), ("name", name.clone())];
+            let args = args.map(|(name, text)| (name.to_owned(), Given::Text(text)));
+            let got = caller.call("lookup", &args).unwrap_or_else(|e| panic!("{hook}: {name}: {e:?}"));
+            let want = wanted.call("lookup", &args).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+            assert_same(hook, got.traversal, &got.trace, &want.trace);
+            let found = match &got.trace.outcome {
+                Outcome::Done(found) => found,
+                Outcome::Fault(report) => panic!("{hook}: {name}: {}", report.message(got.traversal, &got.trace.hops)),
+            };
+            // A record that may be none: whether it is there, then its fields, of which the first is the inode's number.
+            let ino = inodes.get(i).copied().unwrap_or(0);
+            assert_eq!(found[0], u8::from(ino != 0), "{hook}: {name}");
+            if ino != 0 {
+                assert_eq!(found[8..16], ino.to_le_bytes(), "{hook}: {name}");
+            }
+        }
+    }
+}
+
+/// Objects of the standard library, as `trav build` makes them: the kernel's verifier takes every program.
+fn standard_objects() {
+    let mut count = 0;
+    for entry in std::fs::read_dir("/objects").expect("the machine has the objects") {
+        let path = entry.expect("a readable folder").path();
+        let object = std::fs::read(&path).expect("a readable file");
+        let accounts = load::verify(&object).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let processed: u32 = accounts.iter().map(|account| account.verified).sum();
+        println!("{}: {} programs, {processed} instructions processed", path.display(), accounts.len());
+        count += accounts.len();
+    }
+    assert!(count > 0, "there are objects");
+}
+
+fn only(hook: &str) -> Options {
+    Options { profiles: vec![profile(hook)], fall_back: false, direct: false }
+}
