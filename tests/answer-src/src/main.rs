@@ -19,6 +19,7 @@ use serde_json::json;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use trav_runtime::exec::Engine;
 use worker::Pool;
 
@@ -29,13 +30,18 @@ pub struct Options {
     pub engine: Engine,
     /// A folder with specs that stand in for the built-in ones, for work on them.
     pub specs: Option<PathBuf>,
+    /// How long a query may take.
+    pub time_max: Duration,
 }
+
+/// Below the 10 s that a query may take.
+const TIME_MAX: Duration = Duration::from_millis(8500);
 
 fn main() -> ExitCode {
     let options = match options() {
         Ok(options) => options,
         Err(message) => {
-            eprintln!("answer: {message}\nusage: answer [--engine native|interp|vm|kernel] [--specs DIR] < QUERIES");
+            eprintln!("answer: {message}\nusage: answer [--engine native|interp|vm|kernel] [--specs DIR] [--seconds N] < QUERIES");
             return ExitCode::from(2);
         }
     };
@@ -50,7 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { engine: Engine::Native, specs: None };
+    let mut options = Options { engine: Engine::Native, specs: None, time_max: TIME_MAX };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("`{word}` needs a value"));
@@ -61,6 +67,10 @@ fn options() -> Result<Options, String> {
                 options.engine = found.ok_or_else(|| format!("there is no engine `{name}`"))?;
             }
             "--specs" => options.specs = Some(value()?.into()),
+            "--seconds" => {
+                let seconds = value()?.parse().map_err(|e| format!("`--seconds`: {e}"))?;
+                options.time_max = Duration::from_secs(seconds);
+            }
             _ => return Err(format!("unknown option `{word}`")),
         }
     }

@@ -1,28 +1,39 @@
 //! Walks of the standard formats on the images of a query.
 //!
-//! A [`Library`] compiles each format once; a [`Session`] keeps the executors and the results of default walks (`open()`) of one
+//! A [`Library`] compiles each walk of a format once; a [`Session`] keeps the executors and the results of default walks (`open()`) of one
 //! set of images.
 
 use crate::Options;
 use crate::query::Failure;
 use serde_json::Value as Json;
 use std::cell::OnceCell;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use trav_compiler::{Compilation, Loader, texts};
 use trav_runtime::call::{Answer, CallError, Caller, Images};
-use trav_runtime::exec::{Engine, FaultReport, Outcome};
+use trav_runtime::exec::{FaultReport, Outcome};
 use trav_runtime::image::Image;
 use trav_runtime::value::{Given, Value, decode};
 
 /// The most bytes that one plain read gives: answers have a limit of memory.
 const READ_BYTES_MAX: u64 = 1 << 30;
 
-/// The standard formats, each compiled when it is first needed.
+/// The standard formats; each of their walks is compiled when it is first needed.
 pub struct Library {
     options: Options,
-    modules: BTreeMap<String, OnceCell<Result<Compilation, String>>>,
+    modules: BTreeMap<String, Next>,
+}
+
+/// The walks of a format in the order in which they were needed: a list that only grows, so that what it gives stays.
+type Next = OnceCell<Box<Walk>>;
+
+/// A walk, compiled with those that fill its parameters.
+struct Walk {
+    name: String,
+    compiled: Result<Compilation, String>,
+    next: Next,
 }
 
 /// Standard modules use standard modules only.
@@ -42,11 +53,19 @@ impl Library {
         Library { options: options.clone(), modules: modules.map(|name| (name, OnceCell::new())).collect() }
     }
 
-    /// A format, as `std.NAME`.
-    fn module(&self, name: &str) -> Result<&Compilation, Failure> {
-        let cell = self.modules.get(name).ok_or(Failure::Unsupported)?;
-        let compiled = cell.get_or_init(|| compile(name, self.text(name)?));
-        compiled.as_ref().map_err(|message| Failure::error(message.clone()))
+    /// A walk of a format, which is given as `std.NAME`.
+    fn walk(&self, module: &str, name: &str) -> Result<&Compilation, Failure> {
+        let mut cell = self.modules.get(module).ok_or(Failure::Unsupported)?;
+        loop {
+            let walk = cell.get_or_init(|| {
+                let compiled = self.text(module).and_then(|text| compile(module, text, name));
+                Box::new(Walk { name: name.into(), compiled, next: OnceCell::new() })
+            });
+            if walk.name == name {
+                return walk.compiled.as_ref().map_err(|message| Failure::error(message.clone()));
+            }
+            cell = &walk.next;
+        }
     }
 
     fn text(&self, name: &str) -> Result<String, String> {
@@ -66,8 +85,8 @@ fn specs_in(folder: &Path) -> Vec<String> {
     entries.filter_map(|e| Some(format!("std.{}", e.file_name().to_str()?.strip_suffix(".trav")?))).collect()
 }
 
-fn compile(name: &str, text: String) -> Result<Compilation, String> {
-    let compilation = trav_compiler::compile(name, &text, &NoFiles);
+fn compile(name: &str, text: String, walk: &str) -> Result<Compilation, String> {
+    let compilation = trav_compiler::compile_some(name, &text, &NoFiles, Some(walk));
     match compilation.diagnostics.first() {
         None => Ok(compilation),
         Some(d) => Err(format!("{name} does not compile: {} {}", d.code, d.message)),
@@ -78,7 +97,8 @@ fn compile(name: &str, text: String) -> Result<Compilation, String> {
 pub struct Session<'a> {
     library: &'a Library,
     images: &'a Images,
-    callers: HashMap<&'static str, Caller<'a>>,
+    /// By format and walk.
+    callers: HashMap<(&'static str, String), Caller<'a>>,
     starts: Vec<u64>,
     given: Vec<(&'static str, Json)>,
 }
@@ -116,11 +136,6 @@ impl<'a> Session<'a> {
         'a: 'b,
     {
         Session::new(self.library, images)
-    }
-
-    /// The executor of all walks.
-    pub fn engine(&self) -> Engine {
-        self.library.options.engine
     }
 
     /// The main image.
@@ -165,11 +180,13 @@ impl<'a> Session<'a> {
     }
 
     fn run(&mut self, module: &'static str, walk: &str, args: &[(&str, Json)]) -> Result<Answer<'a>, Failure> {
-        if !self.callers.contains_key(module) {
-            let compilation = self.library.module(module)?;
-            self.callers.insert(module, Caller::new(self.engine(), &compilation.traversals, self.images));
-        }
-        let caller = self.callers.get_mut(module).expect("it was put there above");
+        let caller = match self.callers.entry((module, walk.to_string())) {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(place) => {
+                let traversals = &self.library.walk(module, walk)?.traversals;
+                place.insert(Caller::new(self.library.options.engine, traversals, self.images))
+            }
+        };
         let taken = caller.traversal(walk).map(|t| t.params.as_slice()).unwrap_or_default();
         let takes = |name: &str| taken.iter().any(|p| p.name == name) && args.iter().all(|(n, _)| *n != name);
         let more = self.given.iter().filter(|(n, _)| takes(n));

@@ -12,12 +12,8 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
 use trav_runtime::call::Images;
 use trav_runtime::image::{self, Image};
-
-/// Below the 10 s that a query may take.
-const TIME_MAX: Duration = Duration::from_millis(8500);
 
 /// Deep enough for the compiler on any standard format.
 const STACK_BYTES: usize = 64 << 20;
@@ -39,7 +35,7 @@ impl Pool {
         let id = query.id.clone();
         let (queries, answers) = self.worker.get_or_insert_with(|| start(self.options.clone()));
         let sent = queries.send(query);
-        let answer = if sent.is_ok() { answers.recv_timeout(TIME_MAX) } else { Err(RecvTimeoutError::Disconnected) };
+        let answer = if sent.is_ok() { answers.recv_timeout(self.options.time_max) } else { Err(RecvTimeoutError::Disconnected) };
         answer.unwrap_or_else(|error| {
             self.worker = None;
             match error {

@@ -29,7 +29,7 @@ fn python(script: &str, args: &[&str]) -> Option<(bool, String)> {
 /// Scores the program on a folder with images and queries.
 fn score(folder: &str, options: &str) {
     // Debug builds compile the specs slowly, on machines that are busy with other tests.
-    let program = format!("{} {options}", env!("CARGO_BIN_EXE_answer"));
+    let program = format!("{} --seconds 110 {options}", env!("CARGO_BIN_EXE_answer"));
     let Some((is_right, text)) = python("score.py", &[folder, &program, "--seconds", "120"]) else { return };
     assert!(is_right, "{text}");
     let all = text.lines().find_map(|l| l.strip_prefix("all ")).expect("score.py counts all queries");
@@ -95,6 +95,46 @@ fn iso() {
 #[test]
 fn swap() {
     family("swap.py", &[]);
+}
+
+#[test]
+fn xfs() {
+    family("xfs.py", &["v4_512"]);
+}
+
+#[test]
+fn btrfs() {
+    family("btrfs.py", &["unmounted_mixed"]);
+}
+
+#[test]
+fn sqlite() {
+    family("sqlite.py", &["page_1024", "damaged"]);
+}
+
+#[test]
+fn lmdb() {
+    family("lmdb_environments.py", &["empty", "several"]);
+}
+
+#[test]
+fn tables() {
+    family("tables.py", &["level_versions", "level_empty_key"]);
+}
+
+#[test]
+fn squashfs() {
+    family("squashfs.py", &["plain", "gzip"]);
+}
+
+#[test]
+fn erofs() {
+    family("erofs.py", &["chunks", "lz4"]);
+}
+
+#[test]
+fn volumes() {
+    family("volumes.py", &[]);
 }
 
 /// The samples that came with the task: `TRAV_SAMPLES` names the folder where they are unpacked.
