@@ -70,6 +70,10 @@ pub fn to_json(sources: &SourceMap, diagnostic: &Diagnostic) -> Json {
         "others": diagnostic.others.iter().map(label).collect::<Vec<_>>(),
         "notes": diagnostic.notes,
         "help": diagnostic.help,
+        "fix": diagnostic.fix.as_ref().map(|fix| {
+            let place = sources.place(fix.before);
+            json!({ "file": place.file, "line": place.line, "insert": fix.line })
+        }),
     })
 }
 

@@ -136,3 +136,18 @@ fn instructions_are_counted_for_the_hook_that_is_named() {
     assert_ne!(test["insns_max"], xrp["insns_max"], "another program");
     assert_eq!(trav(&["check", BPFKV, "--hook", "nowhere"]).status, Some(2));
 }
+
+#[test]
+fn a_fix_can_be_applied_by_a_program() {
+    let text = "struct Node size 512 { entries: u16, @8 keys: [u64; 31] }\ntraversal third(at: u64) -> u64 {\n    \
+        let node = read Node at at;\n    return node.keys[node.entries];\n}\n";
+    let spec = file("fix", "index.trav", text);
+    let json: Json = serde_json::from_str(&trav(&["check", &spec, "--json"]).out).expect("one object");
+    let fix = &json["diagnostics"][0]["fix"];
+    let line = fix["line"].as_u64().unwrap_or_else(|| panic!("{json}")) as usize;
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.insert(line - 1, fix["insert"].as_str().expect("a line"));
+    let fixed = file("fix", "fixed.trav", lines.join("\n") + "\n");
+    let ran = trav(&["check", &fixed]);
+    assert_eq!((ran.status, ran.err.as_str()), (Some(0), ""));
+}

@@ -1,6 +1,7 @@
 //! The command as its users call it: exit statuses, output to the letter, and wrong calls of each kind.
 
 mod batch;
+mod bench;
 mod build;
 mod check;
 mod examples;

@@ -35,6 +35,36 @@ fn a_new_project_passes_its_test() {
 }
 
 #[test]
+fn pages_about_specs() {
+    let pages = folder("pages");
+    let pages = pages.to_str().expect("the target folder's path is UTF-8");
+    let specs = ["std.fat", "std.gpt", "examples/bpfkv/bpfkv.trav"];
+    let made = trav(&[&["doc"], &specs[..], &["-o", pages]].concat());
+    assert_eq!((made.status, made.err.as_str()), (Some(0), ""), "{}", made.out);
+    let read = |name: &str| fs::read_to_string(format!("{pages}/{name}")).expect("the page was written");
+    let index = read("index.html");
+    for (name, summary) in [("std.fat", "FAT"), ("std.gpt", "GPT"), ("bpfkv", "BPF-KV")] {
+        assert!(index.contains(&format!("<a href=\"{name}.html\">{name}</a>")) && index.contains(summary), "{index}");
+        let page = read(&format!("{name}.html"));
+        for wanted in ["<svg", "hops at most", "</html>"] {
+            assert!(page.contains(wanted), "no {wanted} in the page of {name}");
+        }
+        // A page needs nothing beside it, and what is opened is closed.
+        assert!(!page.contains("http") && !page.contains("src=") && !page.contains("<script"));
+        for tag in ["table", "tr", "td", "svg", "g", "details", "ul", "pre", "code"] {
+            let count = |what: &str| page.matches(what).count();
+            let opened = count(&format!("<{tag}>")) + count(&format!("<{tag} "));
+            assert_eq!(opened, count(&format!("</{tag}>")), "{tag} in the page of {name}");
+        }
+    }
+    // The node of bpfkv: 512 bytes, of which keys and pointers take most.
+    let page = read("bpfkv.html");
+    assert!(page.contains(">0x0<") && page.contains("keys (") && page.contains("struct Node size 512"));
+    let wrong = trav(&["doc", "tests/golden/reject/E0404_order.trav", "-o", pages]);
+    assert!(wrong.status == Some(1) && wrong.err.contains("E0404"), "{wrong:?}");
+}
+
+#[test]
 fn completions_for_each_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = trav(&["completions", shell]);

@@ -41,6 +41,17 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// What can be typed in to make it right.
     pub help: Option<String>,
+    /// The same for a program that edits the text.
+    pub fix: Option<Fix>,
+}
+
+/// A line that would make it right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// It goes before the line in which this begins.
+    pub before: Span,
+    /// The line, without indentation.
+    pub line: String,
 }
 
 impl Diagnostic {
@@ -54,6 +65,7 @@ impl Diagnostic {
             others: Vec::new(),
             notes: Vec::new(),
             help: None,
+            fix: None,
         }
     }
 

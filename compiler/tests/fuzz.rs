@@ -177,7 +177,9 @@ fn damaged_specs_are_compiled_or_refused() {
     let folder = std::env::var_os("TRAV_FUZZ_KEEP").map(PathBuf::from);
     // In a short run small files: they are damaged more often.
     let largest = if number("TRAV_FUZZ_SECONDS").is_some() { usize::MAX } else { 6000 };
-    let texts: Vec<String> = all_specs().iter().map(|p| std::fs::read_to_string(p).expect("a readable file")).collect();
+    // One golden file is as large as a traversal may be when all is in its place: it takes the time of a hundred others.
+    let specs = all_specs().into_iter().filter(|p| !p.ends_with("E0603_large.trav"));
+    let texts: Vec<String> = specs.map(|p| std::fs::read_to_string(p).expect("a readable file")).collect();
     let texts: Vec<String> = texts.into_iter().filter(|t| t.len() <= largest).collect();
     let work = move || {
         let (started, mut seed) = (Instant::now(), number("TRAV_FUZZ_SEED").unwrap_or(1) << 32);

@@ -5,6 +5,7 @@ mod bpf;
 mod census;
 mod cost;
 mod fuzz;
+mod hostile;
 mod ir;
 mod reach;
 mod reject;

@@ -182,7 +182,8 @@ module.exports = grammar({
     // Further replacements behind commas are read as arguments of the call around them.
     self: ($) => prec.right(seq("self", optional(seq("with", $.replacement)))),
     replacement: ($) => prec.right(seq($._name, "=", $._expression)),
-    record_literal: ($) => prec.dynamic(-1, prec(PREC.record, seq($.path, "{", list($.field_init), "}"))),
+    record_rest: ($) => seq("..", $._expression),
+    record_literal: ($) => prec.dynamic(-1, prec(PREC.record, seq($.path, "{", list(choice($.field_init, $.record_rest)), "}"))),
     field_init: ($) => seq($._name, optional(seq(":", $._value))),
     read: ($) =>
       prec.right(PREC.compare, seq("read", $._base_type, "at", $._expression, optional(seq("from", $._expression)))),

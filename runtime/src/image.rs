@@ -3,14 +3,15 @@
 //! Three kinds: [`MappedFile`] (the default of [`open`]), [`FileImage`] (positioned reads) and [`MemoryImage`]. An image has the length
 //! that its file had when it was opened.
 //!
-//! The bytes of a mapped file may change while a walk runs; executors read a byte that steers an access once. A mapped file that
-//! is *truncated* meanwhile kills the process (`SIGBUS`, mmap(2)): where others may truncate, take a [`FileImage`], for which
-//! this is an I/O error.
+//! The bytes of a mapped file may change while a walk runs; executors read a byte that steers an access once. Where a file is
+//! truncated meanwhile, or its device fails, the walk ends in an I/O error with either kind ([`Image::check`]).
 
 mod file;
+mod lost;
 mod mapped;
 
 pub use file::FileImage;
+pub(crate) use lost::any as any_lost;
 pub use mapped::MappedFile;
 
 use std::fs::{File, FileType};
@@ -31,6 +32,10 @@ pub trait Image: Send + Sync {
     fn bytes(&self) -> Option<&[u8]>;
     /// Fills `buf` from `offset`; the caller has checked that it lies inside.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+    /// Whether all of [`bytes`](Self::bytes) has been there so far. Executors ask when a walk has ended, before they give its answer.
+    fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The images of one call, by [`SourceId`](trav_compiler::ir::SourceId).
@@ -44,6 +49,11 @@ impl Sources {
     /// One image only.
     pub fn one(image: Arc<dyn Image>) -> Self {
         Sources { images: vec![image] }
+    }
+
+    /// Asks each image whether its bytes have been there.
+    pub fn check(&self) -> io::Result<()> {
+        self.images.iter().try_for_each(|image| image.check())
     }
 }
 

@@ -2,7 +2,13 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use trav_runtime::image::{FileImage, Image, MappedFile, MemoryImage, open};
+use std::sync::Arc;
+use trav_compiler::ir::build::FunctionBuilder;
+use trav_compiler::ir::schema::{Display, Schema};
+use trav_compiler::ir::verify::{Verified, verify};
+use trav_compiler::ir::*;
+use trav_runtime::exec::{Engine, ExecError, native};
+use trav_runtime::image::{FileImage, Image, MappedFile, MemoryImage, Sources, open};
 
 fn file(name: &str, bytes: &[u8]) -> PathBuf {
     let path = std::env::temp_dir().join(format!("trav-{}-{name}", std::process::id()));
@@ -57,5 +63,96 @@ fn a_file_truncated_after_opening_is_an_error_by_positioned_reads() {
     let image = FileImage::open(&path).unwrap();
     file("short", &[1; 100]);
     assert!(image.read_at(4000, &mut [0; 10]).is_err());
+    std::fs::remove_file(path).unwrap();
+}
+
+/// The word at an offset.
+fn word_at() -> Verified {
+    let word = Schema::Int { bits: 64, signed: false, display: Display::Plain };
+    let mut b = FunctionBuilder::new("word_at");
+    let at = b.param("at", word.clone(), None).start;
+    b.set_result(word, false);
+    let outside = b.fault(FaultKind::OutOfDevice, "outside", FoundAs::Unsigned);
+    let (at, size) = (b.arg(at), b.iconst(Ty::U64, 8));
+    let (block, _) = b.hop_block(Range::just(8));
+    b.hop(SourceId(0), at, size, Target { block, args: Vec::new() }, outside);
+    b.switch_to(block);
+    let value = b.load(Addr::new(Region::Disk), 8, Endian::Little, Ty::U64);
+    b.store(Addr::new(Region::Out), 8, Endian::Little, value);
+    b.ret();
+    verify(b.finish()).unwrap_or_else(|e| panic!("{e:#?}"))
+}
+
+#[test]
+fn a_mapped_file_that_is_truncated_is_an_error_on_every_engine() {
+    const LEN: usize = 1 << 20;
+    for kept in [0, 4096, 5000] {
+        let path = file("lost", &[7; LEN]);
+        let image = open(&path).unwrap();
+        let sources = Sources::one(image.clone());
+        let f = word_at();
+        let native = native::prepare(&f).unwrap();
+        let bound = native.bind(&sources).unwrap();
+        let mut walker = bound.walker();
+        let mut batch = bound.batch(4).unwrap();
+        let last = (LEN as u64 - 8).to_le_bytes();
+        walker.call(&last, &mut |_| {}).unwrap();
+        assert_eq!(walker.result(), [7; 8]);
+        let truncated = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        truncated.set_len(kept).unwrap();
+        for engine in Engine::ALL {
+            let mut executor = match engine.prepare(&f) {
+                Ok(executor) => executor,
+                Err(ExecError::Refused(why)) => {
+                    println!("{} skipped, because {why}", engine.name());
+                    continue;
+                }
+                Err(e) => panic!("{e:?}"),
+            };
+            let ran = executor.run(&last, &sources);
+            assert!(matches!(ran, Err(ExecError::Io(_))), "{} on {kept} bytes: {ran:?}", engine.name());
+        }
+        assert!(matches!(walker.call(&last, &mut |_| {}), Err(ExecError::Io(_))), "{kept}");
+        assert!(matches!(batch.call_many(&last, &mut |_, _| {}), Err(ExecError::Io(_))), "{kept}");
+        // Another image is not concerned.
+        let other = file("not-lost", &[9; 4096]);
+        let other_sources = Sources::one(open(&other).unwrap());
+        let bound = native.bind(&other_sources).unwrap();
+        let mut walker = bound.walker();
+        walker.call(&[0; 8], &mut |_| {}).unwrap();
+        assert_eq!(walker.result(), [9; 8]);
+        std::fs::remove_file(path).unwrap();
+        std::fs::remove_file(other).unwrap();
+    }
+}
+
+#[test]
+fn a_file_may_be_truncated_while_threads_walk_it() {
+    const LEN: u64 = 4 << 20;
+    let path = file("shrinks", &[1; LEN as usize]);
+    let sources = Sources::one(open(&path).unwrap());
+    let native = Arc::new(native::prepare(&word_at()).unwrap());
+    let walking = std::sync::Barrier::new(3);
+    std::thread::scope(|scope| {
+        for thread in 0..2u64 {
+            let (native, sources, walking) = (native.clone(), &sources, &walking);
+            scope.spawn(move || {
+                let bound = native.bind(sources).unwrap();
+                let mut walker = bound.walker();
+                walking.wait();
+                // Every answer is the right one until there is none any more.
+                for turn in 0.. {
+                    let at = (turn * 4096 + thread * 8) % (LEN - 8);
+                    match walker.call(&at.to_le_bytes(), &mut |_| {}) {
+                        Ok(()) => assert_eq!(walker.result(), [1; 8]),
+                        Err(ExecError::Io(_)) => break,
+                        Err(e) => panic!("{e:?}"),
+                    }
+                }
+            });
+        }
+        walking.wait();
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+    });
     std::fs::remove_file(path).unwrap();
 }

@@ -9,6 +9,8 @@ mod images;
 mod interp;
 #[cfg(feature = "kernel")]
 mod kernel;
+#[cfg(feature = "kernel")]
+mod loaders;
 mod native;
 mod random;
 mod vm;

@@ -192,6 +192,12 @@ def damage(corpus, image, name, put, boot, chains):
         at = next(i for i in range(1, len(chain)) if chain[i] != chain[i - 1] + 1) - 1
         for what, value in (("self", chain[at]), ("back", chain[0]), ("free", 0), ("one", 1), ("bad", 0xfffffff7), ("oob", boot["cluster_count"] + 2), ("short", 0xffffffff)):
             query("chain_" + what, [(fat + 4 * chain[at], struct.pack("<I", value))], victim, ("exfat.read",) if what == "short" else ("exfat.read", "exfat.chain"))
+    many = chains["/many"]
+    # Where the directory is in a row the table says nothing of it.
+    in_table = len(many) > 1 and whole[fat + 4 * many[0]:fat + 4 * many[0] + 4] == struct.pack("<I", many[1])
+    for what, at, value in (("self", many[0], many[0]), ("oob", many[0], boot["cluster_count"] + 9), ("free", many[0], 0)) if in_table else ():
+        query("dir_" + what, [(fat + 4 * at, struct.pack("<I", value))], "/many", ("exfat.readdir",))
+        query("dir_%s_path" % what, [(fat + 4 * at, struct.pack("<I", value))], "/many/none", ("exfat.path",))
     for size in (0, 1, 512, 11 * sector, fat + 1, heap - 1, heap + 5):
         query("cut%d" % size, lambda data: data[:size], "/contig.bin", ("exfat.read",), control=False)
 

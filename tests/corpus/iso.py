@@ -54,6 +54,9 @@ def tree(root):
         file("/long/%d-%s" % (n, "n" * n), pattern(n, "n"))
     for name in ("Mixed.Case", "two.dots.txt", "with space", ".hidden", "noext", "plus+minus-", "tilde~1", "UPPER.TXT"):
         file("/names/" + name, name.encode())
+    file("/two/part_0.dat", pattern(4096, "0"))
+    file("/two/part_1.dat", pattern(3000, "1"))
+    file("/two/z.dat", b"z")
     os.symlink("../hello.txt", root + "/names/link")
     os.symlink("/".join("c%d" % i for i in range(30)), root + "/names/" + "l" * 60)
     return put
@@ -148,6 +151,21 @@ def damage(corpus, image, put):
         corpus.add(other, "iso.path", {"tree": "iso", "path": "/HELLO.TXT;1"}, {"error": True}, "cut short", ["corrupt"])
 
 
+def sections(corpus, image, put):
+    """A file of two sections: tools make such for files above 4 GiB only, so that two files beside each other become one here."""
+    with open(image, "rb") as f:
+        whole = f.read()
+    first, second = whole.index(b"\x0cPART_0.DAT;1"), whole.index(b"\x0cPART_1.DAT;1")
+    other = corpus.damaged(image, "plain_sections.iso", [(first - 32 + 25, bytes([whole[first - 32 + 25] | 0x80])), (second + 1, b"PART_0.DAT;1")])
+    data = put["/two/part_0.dat"] + put["/two/part_1.dat"]
+    lba = int.from_bytes(whole[first - 32 + 2:first - 32 + 6], "little")
+    corpus.add(other, "iso.path", {"tree": "iso", "path": "/TWO/PART_0.DAT;1"}, {"lba": lba, "size": len(data), "is_dir": False}, "the files put in")
+    corpus.add(other, "iso.read", {"tree": "iso", "path": "/TWO/PART_0.DAT;1", "offset": 0, "length": 1 << 20}, content(data), "the files put in")
+    corpus.add(other, "iso.read", {"tree": "iso", "path": "/TWO/PART_0.DAT;1", "offset": 4090, "length": 12}, {"hex": data[4090:4102].hex()}, "the files put in")
+    corpus.add(other, "iso.path", {"tree": "iso", "path": "/TWO/PART_1.DAT;1"}, {"found": False}, "the files put in")
+    corpus.add(other, "iso.read", {"tree": "iso", "path": "/TWO/Z.DAT;1", "offset": 0, "length": 100}, content(b"z"), "the files put in")
+
+
 def main():
     folder, wanted = variants(VARIANTS, sys.argv)
     if not have("genisoimage", "isoinfo", "xorriso"):
@@ -165,6 +183,7 @@ def main():
         ask(corpus, image, trees, put)
         if name == "plain":
             damage(corpus, image, put)
+            sections(corpus, image, put)
         print("%s: %d queries so far" % (name, corpus.count), file=sys.stderr)
 
 

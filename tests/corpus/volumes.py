@@ -72,7 +72,7 @@ def romfs(folder):
                         data = open(full, "rb").read()
                         c.add(image, "romfs.path", words(inside), {"size": len(data), "is_dir": False}, "the folder put in")
                         c.add(image, "romfs.read", words(inside), content(data), "the folder put in")
-                for n in dirs:
+                for n in (n for n in dirs if not os.path.islink(folder_ + b"/" + n)):
                     c.add(image, "romfs.path", words(path.rstrip(b"/") + b"/" + n), {"is_dir": True}, "the folder put in")
             c.add(image, "romfs.path", {"path": "/none"}, {"found": False}, "the folder put in")
             bad = c.damaged(image, name + "_sum.img", lambda data: data.__setitem__(100, data[100] ^ 1))
@@ -120,7 +120,7 @@ def lvm(folder):
             offset = starts[device] + (extent << 20) + row * stripe_size + along
             c.add(images[0], "lvm.map", {"lv": lv, "offset": start + inside}, {"pv_offset": offset}, "lvs --segments, pvs")
     c.add(images[0], "lvm.map", {"lv": "none", "offset": 0}, {"error": True}, "no such volume", ["bad_arg"])
-    bad = c.damaged(images[0], "text.img", lambda data: data.__setitem__(data.index(b"extent_count"), 0x58))
+    bad = c.damaged(images[0], "text.img", lambda data: data.__setitem__(data.rindex(b"extent_count"), 0x58))
     c.add(bad, "lvm.map", {"lv": "linear", "offset": 0}, {"error": True}, "damaged on purpose", ["corrupt"])
     print("lvm2: %d queries" % c.count)
 

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod bench;
 mod build;
 mod check;
 mod completions;
@@ -39,6 +40,7 @@ pub enum Command {
     Check(check::Check),
     Build(build::Build),
     Run(run::Run),
+    Bench(bench::Bench),
     Dump(dump::Dump),
     Test(test::Test),
     Fmt(fmt::Fmt),
@@ -57,6 +59,7 @@ impl Command {
             Command::Check(command) => command.run(out),
             Command::Build(command) => command.run(out),
             Command::Run(command) => command.run(out),
+            Command::Bench(command) => command.run(out),
             Command::Dump(command) => command.run(out),
             Command::Test(command) => command.run(out),
             Command::Fmt(command) => command.run(out),

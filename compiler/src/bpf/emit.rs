@@ -185,9 +185,24 @@ impl Emitter {
             }
             VInsn::Neg { .. } => self.asm.push(Insn::neg(reg())),
             VInsn::Swap { width, .. } => self.asm.push(Insn::to_big_endian(reg(), *width)),
-            VInsn::Load { off, width, .. } => {
+            VInsn::Low { .. } => {
+                let (dst, a) = (reg(), reg());
+                self.asm.push(Insn::low(dst, a));
+            }
+            VInsn::SignExtend { bits, .. } => {
+                let (dst, a) = (reg(), reg());
+                self.asm.push(Insn::sign_extend(dst, a, *bits));
+            }
+            VInsn::DivideSigned { op, .. } => {
+                let (dst, _, b) = (reg(), reg(), reg());
+                self.asm.push(Insn::signed_alu(*op, dst, b));
+            }
+            VInsn::Load { off, width, signed, .. } => {
                 let (dst, base) = (reg(), reg());
-                self.asm.load(*width, dst, base, *off);
+                match signed {
+                    true => self.asm.push(Insn::load_signed(*width, dst, base, *off)),
+                    false => self.asm.load(*width, dst, base, *off),
+                }
             }
             VInsn::Store { off, value, width, .. } => {
                 let (base, value) = (reg(), rhs(value, &mut reg));

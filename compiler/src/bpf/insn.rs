@@ -50,6 +50,8 @@ pub mod class {
 pub const SRC_REG: u8 = 0x08;
 /// In an opcode of a load or store: address is register plus displacement.
 pub const MODE_MEM: u8 = 0x60;
+/// Its mode with sign extension.
+const MODE_MEM_SIGNED: u8 = 0x80;
 /// The first half of a 64-bit immediate.
 pub const LD_IMM64: u8 = 0x18;
 /// A call; `src` says of what.
@@ -250,6 +252,21 @@ impl Insn {
         Insn::alu(AluOp::Mov, dst, Rhs::Reg(src))
     }
 
+    /// `dst = src`'s low 32 bits: a 32-bit move clears the rest.
+    pub fn low(dst: Reg, src: Reg) -> Insn {
+        Insn { op: class::ALU32 | AluOp::Mov as u8 | SRC_REG, dst, src, ..Insn::default() }
+    }
+
+    /// `dst = src`'s low 8, 16 or 32 bits with their sign.
+    pub fn sign_extend(dst: Reg, src: Reg, bits: u8) -> Insn {
+        Insn { off: bits.into(), ..Insn::mov(dst, src) }
+    }
+
+    /// `dst s/= src` or `dst s%= src`.
+    pub fn signed_alu(op: AluOp, dst: Reg, src: Reg) -> Insn {
+        Insn { off: 1, ..Insn::alu(op, dst, Rhs::Reg(src)) }
+    }
+
     /// `dst = -dst`.
     pub fn neg(dst: Reg) -> Insn {
         Insn { op: NEG, dst, ..Insn::default() }
@@ -263,6 +280,11 @@ impl Insn {
     /// `dst = *(width *)(base + off)`, zero-extended.
     pub fn load(width: Width, dst: Reg, base: Reg, off: i16) -> Insn {
         Insn { op: class::LDX | MODE_MEM | width.bits(), dst, src: base, off, imm: 0 }
+    }
+
+    /// `dst = *(width *)(base + off)`, sign-extended.
+    pub fn load_signed(width: Width, dst: Reg, base: Reg, off: i16) -> Insn {
+        Insn { op: class::LDX | MODE_MEM_SIGNED | width.bits(), dst, src: base, off, imm: 0 }
     }
 
     /// `*(width *)(base + off) = value`.

@@ -44,7 +44,7 @@ pub fn compile(f: &Verified, profile: &Profile) -> Result<Program, BpfError> {
     let target = Target::of(f, profile)?;
     let mut constants = Vec::new();
     let starts: Vec<u32> = f.data.iter().map(|data| append_aligned(&mut constants, &data.bytes)).collect();
-    let code = select::select(f, &layout, &starts, target.block_size);
+    let code = select::select(f, &layout, &starts, target.block_size, profile.program.isa);
     let homes = regalloc::allocate(&code)?;
     let (done, flow) = emit::emit(&code, &homes, &target)?;
     if done.insns.len() as u64 > profile.limits.insns {

@@ -26,6 +26,26 @@ pub struct Relocation {
     pub addend: u32,
 }
 
+/// How often a place may be reached between two ways into the loop that begins there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turns {
+    /// In one run of the program.
+    pub run: u64,
+    /// In a walk: all runs of a call.
+    pub walk: u64,
+}
+
+/// What is known of the ways through a program, so that their length can be bounded ([`cost`](super::cost)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// The first instructions of loops; outer loops before those inside.
+    pub loops: Vec<(u32, Turns)>,
+    /// Where a walk goes on after it was suspended.
+    pub resumes: Vec<u32>,
+    /// Instructions from which a run only comes to its end, and where in `resumes` the walk then goes on.
+    pub suspends: Vec<(u32, u32)>,
+}
+
 /// What a call calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Callee {
@@ -66,26 +86,6 @@ pub struct Entry {
     pub accesses: Vec<Access>,
 }
 
-/// How often a place may be reached between two ways into the loop that begins there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turns {
-    /// In one run of the program.
-    pub run: u64,
-    /// In a walk: all runs of a call.
-    pub walk: u64,
-}
-
-/// What is known of the ways through a program, so that their length can be bounded ([`cost`](super::cost)).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Flow {
-    /// The first instructions of loops; outer loops before those inside.
-    pub loops: Vec<(u32, Turns)>,
-    /// Where a walk goes on after it was suspended.
-    pub resumes: Vec<u32>,
-    /// Instructions from which a run only comes to its end, and where in `resumes` the walk then goes on.
-    pub suspends: Vec<(u32, u32)>,
-}
-
 /// A program for one traversal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
@@ -99,12 +99,12 @@ pub struct Program {
     pub lines: Vec<(u32, Span)>,
     /// The constant tables, each at a multiple of 8.
     pub constants: Vec<u8>,
+    /// Its loops, and how its runs follow each other.
+    pub flow: Flow,
     /// Bytes of the block area that the program may touch.
     pub block_size: u32,
     /// What the hook enters, where it is not this.
     pub entry: Option<Entry>,
-    /// Its loops, and how its runs follow each other.
-    pub flow: Flow,
 }
 
 impl Program {

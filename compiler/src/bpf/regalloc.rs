@@ -104,6 +104,15 @@ fn operands(insn: &VInsn, mut f: impl FnMut(Operand)) {
             f(Operand::reg_use(v(*a)));
             reads(b, &mut f);
         }
+        VInsn::DivideSigned { dst, a, b, .. } => {
+            f(Operand::reg_reuse_def(v(*dst), 1));
+            f(Operand::reg_use(v(*a)));
+            f(Operand::reg_use(v(*b)));
+        }
+        VInsn::Low { dst, a } | VInsn::SignExtend { dst, a, .. } => {
+            f(Operand::reg_def(v(*dst)));
+            f(Operand::reg_use(v(*a)));
+        }
         VInsn::Neg { dst, a } | VInsn::Swap { dst, a, .. } => {
             f(Operand::reg_reuse_def(v(*dst), 1));
             f(Operand::reg_use(v(*a)));

@@ -71,8 +71,14 @@ pub enum VInsn {
     Neg { dst: VReg, a: VReg },
     /// `dst = be a`.
     Swap { dst: VReg, a: VReg, width: Width },
-    /// `dst = *(base + off)`.
-    Load { dst: VReg, base: VReg, off: i16, width: Width },
+    /// `dst = a`'s low 32 bits; from ISA level 3 on.
+    Low { dst: VReg, a: VReg },
+    /// `dst = a`'s low 8, 16 or 32 bits with their sign; from ISA level 4 on.
+    SignExtend { dst: VReg, a: VReg, bits: u8 },
+    /// `dst = a / b`, or the remainder, of signed numbers; from ISA level 4 on.
+    DivideSigned { op: AluOp, dst: VReg, a: VReg, b: VReg },
+    /// `dst = *(base + off)`; with its sign, if it is less than a word, from ISA level 4 on only.
+    Load { dst: VReg, base: VReg, off: i16, width: Width, signed: bool },
     /// `*(base + off) = value`.
     Store { base: VReg, off: i16, value: Rhs<VReg>, width: Width },
     /// `if var > limit goto exit; dst = base + var`: the pointer to a variable place, in the one way that every kernel's verifier accepts (the

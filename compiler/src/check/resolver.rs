@@ -63,6 +63,14 @@ impl Resolver<'_> {
         }
     }
 
+    /// How many of something are stored: any number at run time, but no constant that no structure has room for.
+    fn stored_count(&mut self, module: ModuleId, e: &ast::Expr) -> ast::Expr {
+        if self.program.const_int(module, e).is_ok_and(|n| !(0..=i128::from(SIZE_MAX)).contains(&n)) {
+            self.const_size(module, e);
+        }
+        e.clone()
+    }
+
     /// The type of a value.
     pub fn resolve_type(&mut self, module: ModuleId, ty: &ast::Type) -> Ty {
         match &ty.kind {
@@ -129,10 +137,10 @@ impl Resolver<'_> {
         let order_or = order.unwrap_or(Endian::Little);
         match &ty.kind {
             TypeKind::Named { path, args } => self.resolve_named(module, ty, path, args, order_or),
-            TypeKind::Bytes(n) => FieldTy::Bytes((**n).clone(), Display::Plain),
+            TypeKind::Bytes(n) => FieldTy::Bytes(self.stored_count(module, n), Display::Plain),
             TypeKind::BytesToEnd => FieldTy::BytesToEnd,
-            TypeKind::CStr(n) => FieldTy::CStr((**n).clone()),
-            TypeKind::Utf16(n) => FieldTy::Utf16((**n).clone(), order_or),
+            TypeKind::CStr(n) => FieldTy::CStr(self.stored_count(module, n)),
+            TypeKind::Utf16(n) => FieldTy::Utf16(self.stored_count(module, n), order_or),
             TypeKind::Varint(kind) => match kind.name.as_str() {
                 "leb128" => FieldTy::Varint(VarintKind::Leb128),
                 "zigzag" => FieldTy::Varint(VarintKind::Zigzag),
@@ -145,7 +153,8 @@ impl Resolver<'_> {
                 }
             },
             TypeKind::Array(element, n) => {
-                FieldTy::Array(Box::new(self.resolve_field_type(module, element, order)), (**n).clone())
+                let n = self.stored_count(module, n);
+                FieldTy::Array(Box::new(self.resolve_field_type(module, element, order)), n)
             }
             TypeKind::ArrayToEnd(element) => {
                 FieldTy::ArrayToEnd(Box::new(self.resolve_field_type(module, element, order)))

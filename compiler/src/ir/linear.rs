@@ -62,6 +62,11 @@ impl Form {
         &self.terms
     }
 
+    /// The values that it speaks of.
+    pub fn values(&self) -> impl Iterator<Item = Value> {
+        self.terms.iter().flat_map(|t| t.0.values())
+    }
+
     /// The factor of an atom.
     pub fn factor(&self, atom: Atom) -> i128 {
         self.terms.binary_search_by_key(&atom, |t| t.0).map_or(0, |i| self.terms[i].1)
@@ -83,7 +88,8 @@ impl Form {
             let (atom, factor) = match (a.peek(), b.peek()) {
                 (Some((x, n)), Some((y, m))) if x == y => {
                     let both = (*x, n.checked_add(k.checked_mul(*m)?)?);
-                    (a.next(), b.next());
+                    a.next();
+                    b.next();
                     both
                 }
                 (Some((x, n)), other) if other.is_none_or(|(y, _)| x < y) => {

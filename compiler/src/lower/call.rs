@@ -460,7 +460,15 @@ impl Lowerer<'_> {
                 (&t.params, Some(&t.defaults))
             }
         };
-        let values = self.arguments(params, defaults.map(Vec::as_slice), args, callee, span)?;
+        let evaluate = |l: &mut Self| l.arguments(params, defaults.map(Vec::as_slice), args, callee, span);
+        // An argument may read; the receiver lives through that like anything else.
+        let (target, values) = match target {
+            Target::Fn(id, Some(this)) => {
+                let (this, values) = self.holding(this, evaluate);
+                (Target::Fn(id, Some(this)), values?)
+            }
+            target => (target, evaluate(self)?),
+        };
         let frame = self.body_of(target, values, None);
         self.span = span;
         Some((frame.returns, frame.nones))

@@ -50,9 +50,9 @@ use value::*;
 /// Inlining deeper than this is refused: a circle of calls, or nearly one.
 const CALLS_DEEP_MAX: usize = 48;
 /// A traversal that grows past this many IR values is refused rather than compiled for minutes.
-const VALUES_MAX: usize = 400_000;
+const VALUES_MAX: usize = 200_000;
 /// So many expressions are lowered for one traversal at most, each time that they are put somewhere: what has errors makes no values.
-const EXPRESSIONS_MAX: u32 = 2_000_000;
+const EXPRESSIONS_MAX: u32 = 200_000;
 
 /// A traversal being lowered.
 pub struct Lowerer<'a> {

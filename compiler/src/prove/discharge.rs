@@ -1,7 +1,7 @@
 //! What the claims decide: checks that cannot fail are removed, constants folded, obligations answered.
 
 use super::evidence::Search;
-use crate::diag::{Diagnostic, Label};
+use crate::diag::{Diagnostic, Fix, Label};
 use crate::ir::defs::Defs;
 use crate::ir::eval::range;
 use crate::ir::graph::Graph;
@@ -233,6 +233,9 @@ fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> 
     diagnostics
 }
 
+/// What a value without a name goes by.
+const UNNAMED: &str = "the length";
+
 /// The error of an obligation that does not hold: what is known of each operand, where that comes from, a value that breaks it, and
 /// the smallest thing to add.
 fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> Diagnostic {
@@ -248,7 +251,7 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
             _ if i == 0 && o.kind != ObligationKind::ReadSize => sources.text(o.span).to_string(),
             (Some(n), _) => n.clone(),
             (None, Some(n)) => n.to_string(),
-            (None, None) => "the length".into(),
+            (None, None) => UNNAMED.into(),
         }
     };
     let (a, b) = (operands[0], operands.get(1).copied().unwrap_or(operands[0]));
@@ -309,10 +312,20 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
         _ => format!("{na} < {nb}"),
     };
     // A `where` stands at a field, under the field's own name.
-    let field = f.value(a).name.clone().unwrap_or(na.clone());
-    d.help = Some(format!(
-        "say what the data promises: `where {}` at the field, or `require {bound} else fail \"…\";` before this",
-        bound.replacen(&na, &field, 1)
-    ));
+    let is_field = matches!(defs.op(f, defs.root(f, a)), Some(Op::Load { .. }));
+    let field = f.value(a).name.clone().filter(|_| is_field);
+    let promise = field.map_or(String::new(), |field| {
+        format!("say what the data promises, `where {}` at the field, or ", bound.replacen(&na, &field, 1))
+    });
+    let wrong = match o.kind {
+        ObligationKind::Divisor => "is 0",
+        ObligationKind::Shift => "is too far a shift",
+        ObligationKind::ReadSize => "is too long",
+        ObligationKind::Index | ObligationKind::LoopBound => "is out of bounds",
+    };
+    let line = format!("require {bound} else fail \"{} {wrong}\";", na.replace('"', "'"));
+    d.help = Some(format!("{promise}write `{line}` before this"));
+    // What has no name cannot be written.
+    d.fix = (![&na, &nb].contains(&&UNNAMED.to_string())).then_some(Fix { before: o.span, line });
     d
 }

@@ -79,6 +79,93 @@ fn tree_sitter_has_the_words() {
     assert_eq!(quoted_words(&code), expected);
 }
 
+/// The signs in double quotes in a text: no letters, no blanks.
+fn quoted_signs(text: &str) -> BTreeSet<String> {
+    let parts = text.split('"').skip(1).step_by(2);
+    parts
+        .filter(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_punctuation() && b != b'_') && *s != "([^")
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The signs of the parser's grammar, without those that it only looks ahead for.
+fn signs() -> BTreeSet<String> {
+    let pest = grammar("trav.pest");
+    let rules = pest.lines().filter(|line| !line.starts_with("//"));
+    let rules = rules.skip_while(|line| !line.starts_with("module = ")).filter(|line| !is_literal(line));
+    let mut text = String::new();
+    for line in rules {
+        // `!"="` and `!("|" | "=")`: everything behind is of the next alternative.
+        let mut parts = line.split('!');
+        text += parts.next().unwrap_or("");
+        for part in parts {
+            let skipped = match part.strip_prefix('(') {
+                Some(rest) => rest.find(')').map_or("", |end| &rest[end + 1..]),
+                None if part.starts_with("=\"") => {
+                    // The sign `!=` itself.
+                    text += "!";
+                    part
+                }
+                None if part.starts_with("\" ") => {
+                    text += "!";
+                    part
+                }
+                None => part.strip_prefix('"').and_then(|rest| rest.split_once('"')).map_or(part, |(_, rest)| rest),
+            };
+            text += skipped;
+        }
+        text.push('\n');
+    }
+    quoted_signs(&text)
+}
+
+/// Whether a line is about blanks, comments or literals.
+fn is_literal(line: &str) -> bool {
+    ["WHITESPACE", "comment", "module_doc", "doc", "string", "char", "byte_string", "word_start", "more", "ident"]
+        .iter()
+        .any(|name| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" = ")))
+}
+
+#[test]
+fn tree_sitter_has_the_signs() {
+    let script = grammar("tree-sitter/grammar.js");
+    let code: String = script.lines().filter(|l| !l.trim_start().starts_with(['*', '/'])).collect();
+    // Texts and characters are patterns there, in slashes.
+    let code: String = code.split_inclusive(',').filter(|part| !part.contains("/\\")).collect();
+    assert_eq!(quoted_signs(&code), signs());
+}
+
+/// The signs of the TextMate grammar are those of the parser's that are no brackets and no punctuation.
+#[test]
+fn textmate_has_the_operators() {
+    let textmate: serde_json::Value =
+        serde_json::from_str(&grammar("trav.tmLanguage.json")).expect("the TextMate grammar is JSON");
+    let pattern = textmate["repository"]["operators"]["match"].as_str().expect("a pattern");
+    let mut found = BTreeSet::new();
+    let (mut open, mut heads) = (Vec::new(), vec![String::new()]);
+    let mut chars = pattern.chars();
+    // Escapes, alternatives and classes of characters are all that it is made of.
+    while let Some(c) = chars.next() {
+        match c {
+            '|' => found.extend(std::mem::replace(&mut heads, vec![String::new()])),
+            '[' => {
+                open.extend(chars.by_ref().take_while(|c| *c != ']'));
+                let with = |h: &String| open.iter().map(|c| format!("{h}{c}")).collect::<Vec<_>>();
+                heads = heads.iter().flat_map(with).collect();
+                open.clear();
+            }
+            c => {
+                let c = if c == '\\' { chars.next().expect("something is escaped") } else { c };
+                heads.iter_mut().for_each(|h| h.push(c));
+            }
+        }
+    }
+    found.extend(heads);
+    let punctuation = ["(", ")", "[", "]", "{", "}", ",", ";", ":", "."];
+    let expected: BTreeSet<String> = signs().into_iter().filter(|s| !punctuation.contains(&s.as_str())).collect();
+    assert_eq!(found, expected);
+}
+
 /// Every word that the parser refuses as a name is one that the grammar reserves.
 #[test]
 fn reserved_words_are_no_names() {

@@ -1,7 +1,7 @@
 //! The native executor against C and against what people use, in one process, round-robin.
 //!
 //! `cargo bench -p trav-runtime --bench native -- [SECTION]… [WALK]…`. Sections: `cache` (the image in the second-level cache, one lookup
-//! after another and in batches), `large` (images of 1 GiB). Walks: `A` to `E`. Without any, all run. Results are compared before
+//! after another and in batches), `large` (images of 1 GiB), `libraries` (what people use), `compile` (from text to code). Walks: `A` to `E`. Without any, all run. Results are compared before
 //! anything is timed.
 
 mod contest;
@@ -10,9 +10,10 @@ mod rival;
 
 use contest::{Contest, Contestant};
 use images::Case;
-use rival::Library;
+use rival::{Library, Sqlite};
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Instant;
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::{Loader, compile};
 use trav_runtime::exec::native::{self, End, Native};
@@ -92,7 +93,7 @@ fn main() {
     let is_chosen = |name: &str, among: &[&str]| {
         chosen.iter().any(|c| c == name) || !chosen.iter().any(|c| among.contains(&c.as_str()))
     };
-    let (letters, sections) = (WALKS.map(|w| w.letter), ["cache", "large"]);
+    let (letters, sections) = (WALKS.map(|w| w.letter), ["cache", "large", "libraries", "compile"]);
     let traversals = traversals();
     let libraries = Library::all("walks.c");
     for section in sections.into_iter().filter(|s| is_chosen(s, &sections)) {
@@ -101,7 +102,9 @@ fn main() {
             let native = native::prepare(traversal).expect("this machine has a backend");
             match (section, walk.large) {
                 ("cache", _) => in_cache(walk, &native, &libraries),
-                (_, Some(image)) => large(walk, &native, image, &libraries),
+                ("large", Some(image)) => large(walk, &native, image, &libraries),
+                ("libraries", _) if walk.name == "row" => against_sqlite(walk, &native),
+                ("compile", _) => compilation(walk),
                 _ => {}
             }
         }
@@ -136,6 +139,61 @@ fn large(walk: &Walk, native: &Native, image: fn() -> Case, libraries: &[Library
     let case = image();
     let title = format!("{}: {}, {} MiB", walk.letter, walk.name, case.image.len() >> 20);
     contest(walk, native, libraries, case, Some(64), &Contest { title, rounds: 12, wanted: &[1.0, walk.wanted[2]] });
+}
+
+/// Walk C against libsqlite3 on the same file.
+fn against_sqlite(walk: &Walk, native: &Native) {
+    let Case { image, args, words } = (walk.small)();
+    let path = std::env::temp_dir().join(format!("trav-{}.sqlite", std::process::id()));
+    std::fs::write(&path, image).expect("there is room for temporary files");
+    let sources = Sources::one(trav_runtime::image::open(&path).expect("it was just written"));
+    let bound = native.bind(&sources).expect("the image is in memory");
+    let mut walker = bound.walker();
+    if let Some(sqlite) = Sqlite::open(&path) {
+        let value = sqlite.value();
+        for args in args.chunks_exact(words) {
+            walker.call(&as_bytes(args), &mut |_| {}).expect("the arguments are good");
+            // A row that is there, and 96 bytes of value in it.
+            assert_eq!((walker.result()[0], value(args[1] as i64)), (1, 96), "{args:?}");
+        }
+        let bytes = as_bytes(&args);
+        let ours = Contestant::ours("trav", || {
+            for args in bytes.chunks_exact(words * 8) {
+                walker.call(args, &mut |_| {}).expect("the arguments are good");
+                black_box(walker.result());
+            }
+        });
+        let theirs = Contestant::rival("libsqlite3, prepared statement", || {
+            for args in args.chunks_exact(words) {
+                black_box(value(args[1] as i64));
+            }
+        });
+        let title = "C: a row by its rowid, against libsqlite3".into();
+        Contest { title, rounds: 20, wanted: &[1.0 / 5.0] }.run(args.len() / words, vec![ours, theirs]);
+    }
+    std::fs::remove_file(&path).expect("it is there");
+}
+
+/// From source text to a callable function.
+fn compilation(walk: &Walk) {
+    let text = include_str!("walks.trav");
+    let (mut front, mut back) = (Vec::new(), Vec::new());
+    for _ in 0..50 {
+        let start = Instant::now();
+        let compilation = trav_compiler::compile_some("walks.trav", text, &Alone, Some(walk.name));
+        front.push(start.elapsed().as_nanos() as f64 / 1e3);
+        let start = Instant::now();
+        black_box(native::prepare(&compilation.traversals[0]).expect("this machine has a backend"));
+        back.push(start.elapsed().as_nanos() as f64 / 1e3);
+    }
+    println!("{}: {}, from text to code, microseconds", walk.letter, walk.name);
+    println!("  {:<34} {:>9} {:>9}", "", "best", "median");
+    for (name, samples) in [("to verified IR", &mut front), ("to machine code", &mut back)] {
+        samples.sort_by(f64::total_cmp);
+        println!("  {name:<34} {:>9.0} {:>9.0}", samples[0], samples[samples.len() / 2]);
+    }
+    println!("  {:<34} {:>9.0} {:>9.0}   wanted: at most 500", "both", front[0] + back[0], front[25] + back[25]);
+    println!();
 }
 
 /// All sides on one image; ours one lookup after another and, if wanted, in a batch of so many lanes.

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "calls C")]
 
+use std::ffi::{CString, c_char, c_int};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -65,5 +66,42 @@ impl Library {
         let image = Image { bytes: image.as_ptr(), len: image.len() as u64 };
         // SAFETY: the arguments and the result area have the sizes of the traversal's layout, which `walks.c` follows.
         move |args, out| unsafe { walk(&image, args.as_ptr(), out.as_mut_ptr()) }
+    }
+}
+
+/// libsqlite3 with a database open.
+pub struct Sqlite(Library);
+
+impl Sqlite {
+    /// None, with the reason printed, where the library is not there.
+    pub fn open(path: &Path) -> Option<Sqlite> {
+        let library = Library::compile("gcc", "sqlite.c", &["-lsqlite3"])?;
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path of ours has no zero byte");
+        // SAFETY: this is the signature in `sqlite.c`, and the path lives as long as the call.
+        let status = unsafe {
+            let open = library.library.get::<unsafe extern "C" fn(*const c_char) -> c_int>(b"sqlite_open");
+            open.expect("`sqlite.c` has it")(path.as_ptr())
+        };
+        assert_eq!(status, 0, "libsqlite3 opens the image");
+        Some(Sqlite(library))
+    }
+
+    /// The bytes of a row's value; -1 for no row.
+    pub fn value(&self) -> impl Fn(i64) -> i64 + '_ {
+        // SAFETY: this is the signature in `sqlite.c`.
+        let value = unsafe { self.0.library.get::<unsafe extern "C" fn(i64) -> i64>(b"sqlite_value") };
+        let value = value.expect("`sqlite.c` has it");
+        // SAFETY: the database is open as long as `self` lives.
+        move |id| unsafe { value(id) }
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        // SAFETY: this is the signature in `sqlite.c`; nothing is called afterwards.
+        unsafe {
+            let close = self.0.library.get::<unsafe extern "C" fn()>(b"sqlite_close_all");
+            close.expect("`sqlite.c` has it")();
+        }
     }
 }

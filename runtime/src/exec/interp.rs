@@ -62,6 +62,7 @@ impl Executor for Interp {
         };
         let Machine { hops, rows, step_insts, .. } = machine;
         self.step_insts = step_insts;
+        sources.check().map_err(ExecError::Io)?;
         Ok(Trace { hops, rows, outcome })
     }
 }

@@ -120,7 +120,9 @@ impl Executor for Vm {
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
         super::args::check(&self.function, args)?;
         self.parts.insns = InsnBounds { run: 0, walk: 0 };
-        steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)
+        let trace = steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)?;
+        sources.check().map_err(ExecError::Io)?;
+        Ok(trace)
     }
 
     fn insns(&self) -> Option<InsnBounds> {

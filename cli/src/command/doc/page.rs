@@ -153,8 +153,7 @@ impl Maker<'_> {
         let mut out = comment(&t.doc);
         let _ = writeln!(out, "<pre>{}</pre>", self.head(t.span, t.body.span));
         let Some(verified) = self.traversals.iter().find(|v| v.name == t.name.name) else { return out };
-        let harness = Profile::named("test").expect("the harness's profile is built in");
-        let c = certificate(verified, &harness);
+        let c = certificate(verified, &Profile::named("test").expect("the profile of the hook `test` is built in"));
         let mut rows = vec![
             ("hops at most", c.hops_max),
             ("bytes read at most", c.bytes_max),
@@ -164,6 +163,10 @@ impl Maker<'_> {
             ("bytes of scratch memory", c.scratch_bytes),
             ("checks that remain", c.checks.len() as u64),
         ];
+        if let Ok(insns) = &c.insns {
+            rows.insert(3, ("BPF instructions at most", insns.walk));
+            rows.insert(3, ("BPF instructions of a hop at most", insns.run));
+        }
         if verified.stream {
             rows.insert(0, ("rows at most", c.rows_max));
         }

@@ -12,12 +12,8 @@ impl Walks<'_> {
     /// Runs the calls of a file in order and prints one JSON line each. A line that is no right call gives a line with `error`, and
     /// the others are run all the same. The status is the worst of all.
     pub fn batch(&mut self, file: &str, given: &Pairs, out: &mut dyn Write) -> Result<Status, Failure> {
-        let lines: Box<dyn BufRead> = match file {
-            "-" => Box::new(io::stdin().lock()),
-            path => Box::new(BufReader::new(File::open(path).map_err(|e| Failure::file("open", path, &e))?)),
-        };
         let mut worst = Status::Good;
-        for (index, line) in lines.lines().enumerate() {
+        for (index, line) in open(file)?.lines().enumerate() {
             let line = line.map_err(|e| Failure::file("read", file, &e))?;
             if line.trim().is_empty() {
                 continue;
@@ -50,6 +46,29 @@ impl Walks<'_> {
         view.json(out)?;
         Ok(view.status())
     }
+}
+
+fn open(file: &str) -> Result<Box<dyn BufRead>, Failure> {
+    Ok(match file {
+        "-" => Box::new(io::stdin().lock()),
+        path => Box::new(BufReader::new(File::open(path).map_err(|e| Failure::file("open", path, &e))?)),
+    })
+}
+
+/// All calls of a file, which must all be right.
+pub fn calls_of(file: &str) -> Result<Vec<Pairs>, Failure> {
+    let mut calls = Vec::new();
+    for (index, line) in open(file)?.lines().enumerate() {
+        let line = line.map_err(|e| Failure::file("read", file, &e))?;
+        if !line.trim().is_empty() {
+            let at_line = |failure| match failure {
+                Failure::Call(message) => Failure::Call(format!("{file}:{}: {message}", index + 1)),
+                other => other,
+            };
+            calls.push(parse(&line).map_err(at_line)?);
+        }
+    }
+    Ok(calls)
 }
 
 /// `NAME=VALUE …`, or a JSON object.

@@ -3,6 +3,8 @@
 mod answer;
 mod batch;
 
+pub(super) use batch::calls_of;
+
 use super::{hooks, pairs};
 use crate::failure::{Failure, Status};
 use crate::load;
@@ -161,7 +163,7 @@ impl<'a> Walks<'a> {
 }
 
 /// Opens `--image FILE` and `--image SOURCE=FILE`.
-fn open_images(given: &[String]) -> Result<Images, Failure> {
+pub(super) fn open_images(given: &[String]) -> Result<Images, Failure> {
     let mut images = Images::new();
     for text in given {
         let (source, file) = split_image(text);
@@ -186,7 +188,7 @@ fn is_source(text: &str) -> bool {
 }
 
 /// An image for a source that no traversal has is a mistake in the call.
-fn check_sources(images: &Images, compilation: &Compilation) -> Result<(), Failure> {
+pub(super) fn check_sources(images: &Images, compilation: &Compilation) -> Result<(), Failure> {
     let known = |name: &String| compilation.traversals.iter().any(|t| t.sources.contains(name));
     match images.keys().find(|name| name.as_str() != "image" && !known(name)) {
         Some(name) => Err(Failure::call(format!("the spec has no source `{name}`"))),
@@ -195,7 +197,7 @@ fn check_sources(images: &Images, compilation: &Compilation) -> Result<(), Failu
 }
 
 /// What a call that could not be made means for the command.
-fn failure(error: CallError) -> Failure {
+pub(super) fn failure(error: CallError) -> Failure {
     match error {
         CallError::UnknownTraversal(name) => Failure::call(format!("there is no traversal `{name}`")),
         CallError::Argument(message) => Failure::Call(message),

@@ -3,7 +3,8 @@
 use super::Selector;
 use super::cond::Test;
 use crate::bpf::insn::{AluOp, Cond, Rhs};
-use crate::bpf::vcode::VReg;
+use crate::bpf::profile::Isa;
+use crate::bpf::vcode::{VInsn, VReg};
 use crate::ir::{BinOp, FaultRef, Mode, Range, Ty, Value};
 
 impl Selector<'_> {
@@ -117,6 +118,11 @@ impl Selector<'_> {
     /// On magnitudes: the quotient is negative when one of the signs is, the remainder when the dividend is.
     fn signed_division(&mut self, op: BinOp, a: Value, b: Value) -> VReg {
         let (a, b) = (self.reg(a), self.reg(b));
+        if self.isa >= Isa::V4 {
+            let (op, dst) = (if op == BinOp::Div { AluOp::Div } else { AluOp::Mod }, self.code.vreg());
+            self.push(VInsn::DivideSigned { op, dst, a, b });
+            return dst;
+        }
         let (sign_a, sign_b) = (self.alu(AluOp::Arsh, a, 63), self.alu(AluOp::Arsh, b, 63));
         let (abs_a, abs_b) = (self.negated_if(a, sign_a), self.negated_if(b, sign_b));
         let (op, sign) = match op {
@@ -138,17 +144,32 @@ impl Selector<'_> {
         let (range, spare) = (self.range(a), i32::from(64 - bits));
         let a = self.reg(a);
         match ty {
-            Ty::I64 => {
-                let high = self.alu(AluOp::Lsh, a, spare);
-                self.alu(AluOp::Arsh, high, spare)
-            }
+            Ty::I64 => self.signed_low(a, bits),
             Ty::U64 | Ty::Bool if Range::new(0, (1 << bits) - 1).contains(range) => a,
             Ty::U64 | Ty::Bool if bits <= 31 => self.alu(AluOp::And, a, ((1u32 << bits) - 1) as i32),
+            // The 32-bit arithmetic of user-space machines is not Linux's; their level is none of these.
+            Ty::U64 | Ty::Bool if bits == 32 && self.isa >= Isa::V3 => {
+                let dst = self.code.vreg();
+                self.push(VInsn::Low { dst, a });
+                dst
+            }
             Ty::U64 | Ty::Bool => {
                 let high = self.alu(AluOp::Lsh, a, spare);
                 self.alu(AluOp::Rsh, high, spare)
             }
         }
+    }
+
+    /// The low bits with their sign.
+    pub(super) fn signed_low(&mut self, a: VReg, bits: u8) -> VReg {
+        if matches!(bits, 8 | 16 | 32) && self.isa >= Isa::V4 {
+            let dst = self.code.vreg();
+            self.push(VInsn::SignExtend { dst, a, bits });
+            return dst;
+        }
+        let spare = i32::from(64 - bits);
+        let high = self.alu(AluOp::Lsh, a, spare);
+        self.alu(AluOp::Arsh, high, spare)
     }
 
     fn checked(&mut self, op: BinOp, a: Value, b: Value, fault: &FaultRef) -> VReg {

@@ -7,6 +7,7 @@ use super::cond::Test;
 use super::uses::known_size;
 use super::{AddrKey, Selector};
 use crate::bpf::insn::{AluOp, Cond, Rhs, Width};
+use crate::bpf::profile::Isa;
 use crate::bpf::program::Symbol;
 use crate::bpf::vcode::{Exit, Place, VInsn, VReg};
 use crate::ir::defs::Def;
@@ -26,7 +27,7 @@ impl Selector<'_> {
     pub(super) fn load_state(&mut self, off: u32) -> VReg {
         let Pointer { base, off } = self.known_pointer(Symbol::State, off);
         let dst = self.code.vreg();
-        self.push(VInsn::Load { dst, base, off: off as i16, width: Width::B8 });
+        self.push(VInsn::Load { dst, base, off: off as i16, width: Width::B8, signed: false });
         dst
     }
 
@@ -157,11 +158,24 @@ impl Selector<'_> {
 
     pub(super) fn load(&mut self, ty: Ty, addr: &Addr, width: u8, endian: Endian) -> VReg {
         let pointer = self.pointer(addr, width.into());
+        let plain = matches!(width, 1 | 2 | 4) && (endian == Endian::Little || width == 1);
+        if ty == Ty::I64 && plain && self.isa >= Isa::V4 {
+            let (dst, off) = (self.code.vreg(), pointer.off as i16);
+            let width = Width::within(width.into());
+            self.push(VInsn::Load { dst, base: pointer.base, off, width, signed: true });
+            return dst;
+        }
         let mut word: Option<VReg> = None;
         let mut shift = 0;
         for (at, part) in chunks(width, endian) {
             let dst = self.code.vreg();
-            self.push(VInsn::Load { dst, base: pointer.base, off: (pointer.off + at) as i16, width: part });
+            self.push(VInsn::Load {
+                dst,
+                base: pointer.base,
+                off: (pointer.off + at) as i16,
+                width: part,
+                signed: false,
+            });
             let bits = 8 * part.bytes() as i32;
             let chunk = self.in_order(dst, part, endian);
             word = Some(match (word, endian) {
@@ -178,12 +192,7 @@ impl Selector<'_> {
             shift += bits;
         }
         let word = word.expect("a load has at least one byte");
-        let spare = 64 - 8 * i32::from(width);
-        if ty != Ty::I64 || spare == 0 {
-            return word;
-        }
-        let high = self.alu(AluOp::Lsh, word, spare);
-        self.alu(AluOp::Arsh, high, spare)
+        if ty == Ty::I64 && width < 8 { self.signed_low(word, 8 * width) } else { word }
     }
 
     fn in_order(&mut self, a: VReg, width: Width, endian: Endian) -> VReg {

@@ -13,6 +13,7 @@ mod widen;
 
 use super::abi::StateLayout;
 use super::insn::{AluOp, Cond, Rhs};
+use super::profile::Isa;
 use super::program::Symbol;
 use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
 use crate::ir::defs::{Def, Defs};
@@ -26,7 +27,7 @@ use widen::Widening;
 
 /// Selects the instructions of a function. `constants` says where each constant table begins, `block_size` how many bytes of the block area
 /// the program may touch.
-pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size: u32) -> VCode {
+pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size: u32, isa: Isa) -> VCode {
     let defs = Defs::of(f);
     let graph = Graph::of(f);
     let widening = Widening::of(f, &graph, &defs);
@@ -41,6 +42,7 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size:
         graph,
         widening,
         block_size,
+        isa,
         code: VCode::default(),
         registers: vec![None; f.values.len()],
         shared: HashMap::new(),
@@ -102,6 +104,8 @@ struct Selector<'a> {
     widening: Widening,
     /// Bytes of the block area that this program may touch.
     block_size: u32,
+    /// The instructions that it may use.
+    isa: Isa,
     code: VCode,
     registers: Vec<Option<VReg>>,
     /// Pointers that hold wherever their place in [`Uses::place`] dominates.

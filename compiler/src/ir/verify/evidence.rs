@@ -15,6 +15,16 @@ pub fn check(f: &Facts<'_>, settled: &Settled, errors: &mut Errors) {
     if evidence.proofs.is_empty() && evidence.invariants.is_empty() {
         return;
     }
+    for (i, invariant) in evidence.invariants.iter().enumerate() {
+        let in_table =
+            invariant.block.index() < f.blocks.len() && invariant.form.values().all(|v| f.defs.get(v).is_some());
+        errors.want(in_table, 25, format_args!("invariant {i}"), || {
+            "expected a block and values that are there, found others".into()
+        });
+        if !in_table {
+            return;
+        }
+    }
     let scope = Scope { f, settled, forms: Forms::of(f.f, &f.graph) };
     for (v, sums) in &evidence.proofs {
         let Some(Def::Inst(block, i)) = f.defs.get(*v) else {
@@ -33,8 +43,7 @@ pub fn check(f: &Facts<'_>, settled: &Settled, errors: &mut Errors) {
     }
     for (i, invariant) in evidence.invariants.iter().enumerate() {
         let place = invariant.block;
-        let atoms = invariant.form.terms().iter().flat_map(|t| t.0.values());
-        let mut defs = atoms.map(|v| f.defs.get(v));
+        let mut defs = invariant.form.values().map(|v| f.defs.get(v));
         let known = defs.all(|def| match def {
             Some(Def::Param(at, _)) if at == place => true,
             Some(def) => def.block() != place && f.graph.dominates(def.block(), place),
@@ -81,7 +90,7 @@ impl Scope<'_> {
     /// Whether a sum shows that a form is at most 0.
     fn shows(&self, sum: &Sum, goal: &Form, at: &Point, depth: u32) -> bool {
         let rest = || {
-            let mut rest = Form::number(0).plus(-sum.scale, goal)?;
+            let mut rest = Form::number(0).plus(sum.scale.checked_neg()?, goal)?;
             for (factor, fact) in &sum.parts {
                 let form = self.form(fact, at, depth).filter(|_| *factor > 0)?;
                 rest = rest.plus(*factor, &form)?;
@@ -122,6 +131,7 @@ impl Scope<'_> {
             }
             Fact::Split(split) if depth < DEPTH_MAX => {
                 let Some(Op::Select { cond, a, b }) = f.defs.op(f.f, split.value) else { return None };
+                split.form.values().all(|v| f.defs.get(v).is_some()).then_some(())?;
                 let arms = [(*a, true), (*b, false)].into_iter().zip(&split.arms);
                 let shown = |((v, sense), sum): ((Value, bool), &Sum)| {
                     let form = split.form.replaced(|x| self.forms.get(if x == split.value { v } else { x }).clone())?;

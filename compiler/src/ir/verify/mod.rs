@@ -59,7 +59,7 @@
 //!     0..=`most`; the argument for it is 0 on each edge into the loop and one more than it on each back edge. As a
 //!     claim holds on every run, the header is reached at most `most` + 1 times from outside.
 //!
-//! Evidence (`evidence.rs`): inequalities between values, as linear forms ([`linear`](super::linear)).
+//! Evidence (`evidence.rs`; it assumes the claims): inequalities between values, as linear forms ([`linear`](super::linear)).
 //!
 //! 24. A proof of an operation's result is a sum of facts known in front of it, with factors above 0, that shows what the operation needs:
 //!     that a check cannot fail, that `Exact` arithmetic has a result. Facts are claims, settled conditions, what follows from one
@@ -139,9 +139,10 @@ pub fn verify(function: Function) -> Result<Verified, Vec<VerifyError>> {
     errors.stop()?;
     let settled = Settled::of(&function, &f.graph, &f.defs);
     claims::check(&f, &settled, &mut errors);
-    evidence::check(&f, &settled, &mut errors);
     memory::check(&f, &mut errors);
     loops::check(&f, &mut errors);
+    errors.stop()?;
+    evidence::check(&f, &settled, &mut errors);
     errors.stop()?;
     Ok(Verified(function))
 }

@@ -93,7 +93,9 @@ impl Executor for Kernel {
 
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
         super::args::check(&self.function, args)?;
-        steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)
+        let trace = steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)?;
+        sources.check().map_err(ExecError::Io)?;
+        Ok(trace)
     }
 }
 

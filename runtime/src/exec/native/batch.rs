@@ -6,6 +6,7 @@
 use super::code::{Code, Lane, Row};
 use super::status::Status;
 use super::{Bound, ExecError, FaultReport, bad_arguments, fault};
+use crate::image::any_lost;
 
 /// Runs batches of walks of one bound traversal. One for each thread.
 pub struct Batch<'b> {
@@ -50,6 +51,9 @@ impl<'b> Batch<'b> {
         let lanes = self.row.len();
         for (group, args) in args.chunks(lanes * size).enumerate() {
             self.code.run(&mut self.row, &self.bound.views, args);
+            if any_lost() {
+                self.bound.images.check().map_err(ExecError::Io)?;
+            }
             for (i, args) in args.chunks_exact(size).enumerate() {
                 let Lane { context, status, .. } = self.row.lane(i);
                 let (hops, bytes, status) = (context.hops, context.bytes, *status);

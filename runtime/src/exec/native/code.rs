@@ -17,6 +17,7 @@ use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, default_libcall_names};
 use std::ffi::c_void;
+use std::ops::Range;
 use std::sync::{Mutex, OnceLock};
 use trav_compiler::ir::SourceId;
 use trav_compiler::ir::verify::Verified;
@@ -280,21 +281,33 @@ impl Code {
             *lane =
                 Lane { context: Context::new(), resume: 0, status: 0, args, out, disk: 0, wanted: 0, wanted_bytes: 0 };
         }
-        loop {
-            // The walk that is least far is the one for which the others wait, so that they meet again behind a loop.
-            let point = (0..count).map(|i| row.lane(i).resume).min().unwrap_or(Lane::RESTING);
-            if point == Lane::RESTING {
-                return;
-            }
-            let lanes = row.words[..count * self.lane_words].as_mut_ptr_range();
-            // SAFETY: see the file's head: the function is verified; each lane has its own regions, which live as long as this call, and
-            // its head says where; points and carried values are the code's own, and nobody else uses the lanes during a turn.
-            unsafe { turn(lanes.start, views.as_ptr(), lanes.end, point) };
-            for i in 0..count {
-                let lane = row.lane(i);
-                prefetch(lane.wanted, std::mem::take(&mut lane.wanted_bytes));
+        // Two halves take turns: what one has asked for arrives while the other one runs.
+        let halves = [0..count / 2, count / 2..count];
+        let mut resting = [false; 2];
+        while resting != [true; 2] {
+            for (half, resting) in halves.iter().zip(&mut resting) {
+                *resting = *resting || !self.turn(turn, row, views, half.clone());
             }
         }
+    }
+
+    /// Runs the lanes of a range that are least far up to their next point, and asks for what they will look at there; false if all rest.
+    /// The least far are those for which the others wait, so that walks meet again behind a loop.
+    #[inline]
+    fn turn(&self, turn: Turn, row: &mut Row, views: &[View], range: Range<usize>) -> bool {
+        let point = range.clone().map(|i| row.lane(i).resume).min().unwrap_or(Lane::RESTING);
+        if point == Lane::RESTING {
+            return false;
+        }
+        let lanes = row.words[range.start * self.lane_words..range.end * self.lane_words].as_mut_ptr_range();
+        // SAFETY: see the file's head: the function is verified; each lane has its own regions, which live as long as the call of `run`,
+        // and its head says where; points and carried values are the code's own, and nobody else uses the lanes during a turn.
+        unsafe { turn(lanes.start, views.as_ptr(), lanes.end, point) };
+        for i in range {
+            let lane = row.lane(i);
+            prefetch(lane.wanted, std::mem::take(&mut lane.wanted_bytes));
+        }
+        true
     }
 }
 

@@ -19,7 +19,7 @@ mod status;
 pub use batch::{Batch, End};
 
 use super::{ExecError, Executor, FaultReport, Outcome, Trace};
-use crate::image::Sources;
+use crate::image::{Sources, any_lost};
 use code::{Call, Code, Context, Reads, View};
 use status::{Status, Variant};
 use std::hint::black_box;
@@ -134,6 +134,9 @@ impl Walker<'_> {
         self.context = Context::new();
         let call = Call { args, out: &mut self.out, views: &bound.views, row, reads: None };
         self.status = bound.code.call(call, &mut self.context);
+        if any_lost() {
+            bound.images.check().map_err(ExecError::Io)?;
+        }
         if self.status == Status::ARGUMENTS { Err(bad_arguments(&bound.native.function, args)) } else { Ok(()) }
     }
 
@@ -191,6 +194,7 @@ impl Executor for Native {
         let mut context = Context::new();
         let call = Call { args, out: &mut out, views: &views, row: &mut row, reads: Some(&mut reads) };
         let status = code.call(call, &mut context);
+        sources.check().map_err(ExecError::Io)?;
         let outcome = match end(f, args, status, &context, reads.error)? {
             Some(report) => Outcome::Fault(report),
             None if f.stream => Outcome::Done(Vec::new()),

@@ -333,16 +333,29 @@ fn pieces(session: &mut Session<'_>, address: u64, start: u64, length: u64) -> R
 /// What a compressed extent holds.
 fn unpacked(session: &mut Session<'_>, row: &Value) -> Result<Vec<u8>, Failure> {
     let (address, stored) = (row.u64("address"), row.u64("disk_bytes"));
-    let bytes = if row.u64("kind") == 0 {
-        session.read(address, stored)?
-    } else {
-        let parts = pieces(session, address, 0, stored)?;
-        parts::read(session, &parts, (0, stored))?
+    let parts = match row.u64("kind") {
+        0 => vec![Part { logical: 0, length: stored, physical: Some(address) }],
+        _ => pieces(session, address, 0, stored)?,
     };
+    let most = row.u64("ram_bytes").min(UNPACKED_BYTES_MAX) as usize;
     let method = match row.u64("compression") {
         1 => Method::Zlib,
+        2 => return unpacked_lzo(session, &parts, most),
         3 => Method::Zstd,
-        other => return Err(Failure::error(format!("compression {other} is not unpacked"))),
+        other => return Err(Failure::error(format!("compression {other} is not known"))),
     };
-    inflate(method, &bytes, row.u64("ram_bytes").min(UNPACKED_BYTES_MAX) as usize)
+    inflate(method, &parts::read(session, &parts, (0, stored))?, most)
+}
+
+/// An LZO extent is unpacked stretch by stretch.
+fn unpacked_lzo(session: &mut Session<'_>, parts: &[Part], most: usize) -> Result<Vec<u8>, Failure> {
+    let [Part { physical: Some(at), length, .. }] = *parts else {
+        return Err(Failure::error("an LZO extent in several pieces is not unpacked"));
+    };
+    let mut out = Vec::new();
+    for part in session.rows(BTRFS, "lzo_parts", &[("at", at.into()), ("size", length.into())])? {
+        let stretch = session.read(part.u64("offset"), part.u64("length"))?;
+        out.extend(inflate(Method::Lzo, &stretch, most.saturating_sub(out.len()))?);
+    }
+    Ok(out)
 }

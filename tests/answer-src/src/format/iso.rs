@@ -64,8 +64,12 @@ fn read(session: &mut Session<'_>, query: &Query) -> Reply {
     if node.bool("is_dir") {
         return Err(Failure::error("the path names a directory"));
     }
-    let size = node.u64("size");
-    let window = parts::window(query, size)?;
-    let physical = Some(node.u64("lba") * volume.u64("block_size"));
-    Ok(content(&parts::read(session, &[Part { logical: 0, length: size, physical }], window)?))
+    let window = parts::window(query, node.u64("size"))?;
+    let mut parts: Vec<Part> = Vec::new();
+    for section in session.rows(ISO, "sections", &[("vol", volume.to_json()), ("node", node.to_json())])? {
+        let logical = parts.last().map_or(0, |p| p.logical + p.length);
+        let physical = Some(section.u64("lba") * volume.u64("block_size"));
+        parts.push(Part { logical, length: section.u64("size"), physical });
+    }
+    Ok(content(&parts::read(session, &parts, window)?))
 }

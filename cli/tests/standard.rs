@@ -1,0 +1,39 @@
+//! Standard formats through the command: their test items, and how much a walk reads.
+
+use super::{folder, trav};
+use serde_json::Value as Json;
+use std::process::Command;
+
+#[test]
+fn test_items_hold_on_the_images_beside_them() {
+    for name in ["ext4", "fat", "exfat", "mbr", "gpt", "qcow2", "iso9660", "swap"] {
+        let ran = trav(&["test", &format!("stdlib/{name}.trav")]);
+        assert_eq!(ran.status, Some(0), "{name}: {}{}", ran.out, ran.err);
+        assert!(ran.out.contains("1 passed, 0 failed"), "{name}: {}", ran.out);
+    }
+}
+
+/// `open` keeps what superblock and descriptors say, so that a path costs the inode and the block of each directory on it, and nothing
+/// for the file at its end, whose number stands in its entry.
+#[test]
+fn a_path_five_directories_deep_reads_what_the_file_system_needs() {
+    let folder = folder("deep-path");
+    let (source, image) = (folder.join("source"), folder.join("deep.img"));
+    std::fs::create_dir_all(source.join("a/b/c/d/e")).expect("folders can be made");
+    std::fs::write(source.join("a/b/c/d/e/file"), "deep").expect("a file can be written");
+    let mut mke2fs = Command::new("mke2fs");
+    mke2fs.args(["-q", "-F", "-t", "ext4", "-b", "4096", "-d"]).args([&source, &image]).arg("8M");
+    match mke2fs.env("PATH", format!("{}:/sbin:/usr/sbin", std::env::var("PATH").unwrap_or_default())).status() {
+        Ok(status) => assert!(status.success(), "mke2fs: {status}"),
+        Err(error) => {
+            println!("skipped, because mke2fs does not start: {error}");
+            return;
+        }
+    }
+    let image = image.to_str().expect("the target folder's name is text");
+    let ran = trav(&["run", "std.ext4", "resolve", "path=/a/b/c/d/e/file", "--image", image, "--json", "--trace"]);
+    let json: Json = serde_json::from_str(&ran.out).expect("one object");
+    let lengths: Vec<u64> =
+        json["trace"].as_array().expect("a list").iter().filter_map(|hop| hop["len"].as_u64()).collect();
+    assert_eq!(lengths, [256, 4096].repeat(6), "an inode and a block for `/` and each of the five");
+}
