@@ -117,7 +117,7 @@ pub fn arguments(f: &Verified, seed: u64) -> Vec<u8> {
                 args.extend(word.to_le_bytes());
             }
             LeafKind::Bytes { max, fixed } => {
-                let len = if fixed || random % 3 == 0 { u64::from(max) } else { random >> 8 & 15 };
+                let len = if fixed || random.is_multiple_of(3) { u64::from(max) } else { random >> 8 & 15 };
                 let len = len.min(max.into());
                 args.extend(len.to_le_bytes());
                 let start = args.len();

@@ -75,7 +75,7 @@ fn every_level_of_instructions_means_the_same() {
     let f = &done.traversals[0];
     let mut disk = Vec::new();
     for i in 0..32u64 {
-        let mut page: Vec<u8> = (0..64).map(|j| (i * 7919 + j * 104_729 >> 3) as u8).collect();
+        let mut page: Vec<u8> = (0..64).map(|j| ((i * 7919 + j * 104_729) >> 3) as u8).collect();
         page[1..3].copy_from_slice(&(if i % 2 == 0 { 7 + i as i16 } else { -9 - i as i16 }).to_le_bytes());
         disk.extend(page);
     }

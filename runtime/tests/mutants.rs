@@ -162,10 +162,10 @@ fn mutate(f: &mut Function, kind: Kind, r: &mut Random) -> Option<()> {
             let sums: Vec<&mut Sum> = f.evidence.proofs.values_mut().flatten().chain(edges).collect();
             let sum = r.one(sums)?;
             tamper(sum, r);
-            if r.next() % 4 == 0 && !f.evidence.invariants.is_empty() {
+            if r.next().is_multiple_of(4) && !f.evidence.invariants.is_empty() {
                 let i = r.next() as usize % f.evidence.invariants.len();
                 let form = &mut f.evidence.invariants[i].form;
-                *form = form.plus(1, &Form::number(if r.next() % 2 == 0 { 1 } else { -1 }))?;
+                *form = form.plus(1, &Form::number(if r.next().is_multiple_of(2) { 1 } else { -1 }))?;
             }
         }
         Kind::Sense => {

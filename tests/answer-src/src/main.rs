@@ -41,7 +41,9 @@ fn main() -> ExitCode {
     let options = match options() {
         Ok(options) => options,
         Err(message) => {
-            eprintln!("answer: {message}\nusage: answer [--engine native|interp|vm|kernel] [--specs DIR] [--seconds N] < QUERIES");
+            eprintln!(
+                "answer: {message}\nusage: answer [--engine native|interp|vm|kernel] [--specs DIR] [--seconds N] < QUERIES"
+            );
             return ExitCode::from(2);
         }
     };

@@ -35,7 +35,11 @@ impl Pool {
         let id = query.id.clone();
         let (queries, answers) = self.worker.get_or_insert_with(|| start(self.options.clone()));
         let sent = queries.send(query);
-        let answer = if sent.is_ok() { answers.recv_timeout(self.options.time_max) } else { Err(RecvTimeoutError::Disconnected) };
+        let answer = if sent.is_ok() {
+            answers.recv_timeout(self.options.time_max)
+        } else {
+            Err(RecvTimeoutError::Disconnected)
+        };
         answer.unwrap_or_else(|error| {
             self.worker = None;
             match error {

@@ -40,7 +40,7 @@ fn image() -> Vec<u8> {
 /// The level of a node is its number modulo 16; level 0 ends a chain.
 fn next(i: u64) -> Option<u64> {
     let group = (i / 16 * 37 + 11) % (NODES / 16);
-    (i % 16 > 0).then(|| group * 16 + i % 16 - 1)
+    (!i.is_multiple_of(16)).then(|| group * 16 + i % 16 - 1)
 }
 
 fn value(i: u64) -> u64 {
