@@ -54,6 +54,47 @@ fn ext() {
     family("ext.py", &["rev0", "1k"]);
 }
 
+/// Linux makes the first block of a list the root of a hash tree when the list grows, and leaves what it does not need.
+#[test]
+fn ext_directory_that_linux_made() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("linux");
+    let (image, mounted) = (folder.join("disk.img"), folder.join("mounted"));
+    std::fs::create_dir_all(&mounted).expect("a folder can be made");
+    let run = |program: &str, args: &[&std::ffi::OsStr]| match Command::new(program).args(args).output() {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            println!("skipped, because {program} says {}", String::from_utf8_lossy(&output.stderr));
+            false
+        }
+        Err(error) => {
+            println!("skipped, because {program} does not start: {error}");
+            false
+        }
+    };
+    std::fs::write(&image, vec![0; 8 << 20]).expect("an image can be made");
+    let made = run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), "-b".as_ref(), "1024".as_ref(), image.as_ref()])
+        && run("mount", &["-o".as_ref(), "loop".as_ref(), image.as_ref(), mounted.as_ref()]);
+    if !made {
+        return;
+    }
+    let names: Vec<String> = (0..300).map(|i| format!("file{i}")).collect();
+    std::fs::create_dir(mounted.join("many")).expect("a directory can be made");
+    let mut queries = String::new();
+    for name in &names {
+        let file = mounted.join("many").join(name);
+        std::fs::write(&file, name).expect("a file can be made");
+        let inode = std::fs::metadata(&file).expect("the file is there").ino();
+        queries += &format!(
+            "{{\"id\":\"{name}\",\"image\":\"disk.img\",\"format\":\"ext4\",\"traversal\":\"ext.path\",\
+             \"args\":{{\"path\":\"/many/{name}\"}},\"expect\":{{\"inode\":{inode}}}}}\n"
+        );
+    }
+    assert!(run("umount", &[mounted.as_ref()]), "what was mounted can be unmounted");
+    std::fs::write(folder.join("queries.jsonl"), queries).expect("the queries can be written");
+    score(folder.to_str().expect("the target folder's name is text"), "");
+}
+
 #[test]
 fn fat() {
     family("fat.py", &["12_360", "16"]);
@@ -137,7 +178,7 @@ fn volumes() {
     family("volumes.py", &[]);
 }
 
-/// The samples that came with the task: `TRAV_SAMPLES` names the folder where they are unpacked.
+/// A folder of images and queries from elsewhere, which `TRAV_SAMPLES` names.
 #[test]
 fn samples() {
     match std::env::var("TRAV_SAMPLES") {

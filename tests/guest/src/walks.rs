@@ -129,6 +129,13 @@ fn golden() {
         let image = machine::file("golden", &header::images(&text)[0].1);
         for hook in HOOKS {
             for test in &found.tests {
+                if test.walk.sources.len() > 1 {
+                    println!(
+                        "{hook}: {} not run: it reads from several images, and one file is attached here",
+                        test.name
+                    );
+                    continue;
+                }
                 if let Err(why @ BpfError::TooManySources { .. }) = profile(hook).fit(&test.walk) {
                     println!("{hook}: {} not run: {why}", test.name);
                     continue;
