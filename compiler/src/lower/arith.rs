@@ -174,11 +174,16 @@ impl Lowerer<'_> {
         let ty = if signed { ir::Ty::I64 } else { ir::Ty::U64 };
         let a = self.fit(a, ty, span);
         let b = self.fit(b, ty, span);
-        let claim = self.claim(b);
-        if claim.lo <= 0 && claim.hi >= 0 {
+        let (claim, least) = (self.claim(b), self.claim(a).lo == i128::from(i64::MIN));
+        let overflows = ty == ir::Ty::I64 && least && claim.lo <= -1 && claim.hi >= -1;
+        if overflows || claim.lo <= 0 && claim.hi >= 0 {
             let zero = self.number_as(0, ty);
-            let cond = self.compare(CmpOp::Ne, b, zero);
-            let text = format!("{} != 0", self.text(b_span));
+            // An interval cannot leave out a number in its middle: a divisor that may be negative has to be shown above 0.
+            let (cond, sign) = match ty {
+                ir::Ty::I64 => (self.compare(CmpOp::Lt, zero, b), ">"),
+                _ => (self.compare(CmpOp::Ne, b, zero), "!="),
+            };
+            let text = format!("{} {sign} 0", self.text(b_span));
             self.span = b_span;
             self.prove(ir::ObligationKind::Divisor, cond, text, vec![b]);
             self.span = span;

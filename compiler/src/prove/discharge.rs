@@ -242,7 +242,7 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
     let o = &f.obligations[obligation as usize];
     let defs = Defs::of(f);
     let operands = match defs.op(f, cond) {
-        Some(Op::Compare { a, b, .. }) => vec![*a, *b],
+        Some(Op::Compare { a, b, .. }) if o.kind != ObligationKind::Divisor => vec![*a, *b],
         _ => o.operands.clone(),
     };
     let name = |v: Value, i: usize| -> String {
@@ -263,6 +263,11 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
             format!("expected an index below {nb}, found `{na}`, which may be {}", ra.hi),
             "may lie outside the array".to_string(),
         ),
+        ObligationKind::Divisor if ra.lo < 0 => (
+            "E0502",
+            format!("expected a divisor above 0, found `{na}`, which may be {}", ra.lo),
+            "may be 0 or negative".into(),
+        ),
         ObligationKind::Divisor => {
             ("E0502", format!("expected a divisor that is not 0, found `{na}`, which may be 0"), "may be 0".into())
         }
@@ -281,9 +286,9 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
         }
     };
     let mut d = Diagnostic::error(code, o.span, message, label);
-    for (v, n) in [(a, &na), (b, &nb)] {
+    for (v, n) in [(a, &na), (b, &nb)].into_iter().take(operands.len()) {
         let data = f.value(v);
-        if data.range.as_const().is_some() || o.kind == ObligationKind::Divisor && v == b {
+        if data.range.as_const().is_some() {
             continue;
         }
         d.notes.push(format!("`{n}` is {}..={} here", data.range.lo, data.range.hi));
@@ -307,6 +312,7 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
         d.notes.push(format!("it would break with {na} = {w}{against}"));
     }
     let bound = match o.kind {
+        ObligationKind::Divisor if ra.lo < 0 => format!("{na} > 0"),
         ObligationKind::Divisor => format!("{na} != 0"),
         ObligationKind::ReadSize => format!("{na} <= {}", rb.hi),
         _ => format!("{na} < {nb}"),
@@ -318,6 +324,7 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
         format!("say what the data promises, `where {}` at the field, or ", bound.replacen(&na, &field, 1))
     });
     let wrong = match o.kind {
+        ObligationKind::Divisor if ra.lo < 0 => "is not above 0",
         ObligationKind::Divisor => "is 0",
         ObligationKind::Shift => "is too far a shift",
         ObligationKind::ReadSize => "is too long",
