@@ -9,9 +9,11 @@ use crate::suggest::did_you_mean;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use trav_compiler::diag::{Diagnostic, Severity};
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::{Compilation, Declarations, Loader, texts};
+use trav_runtime::image::{self, Image};
 
 /// The longest text that is read: far above any spec, far below the machine's memory.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
@@ -92,6 +94,11 @@ pub fn compile(file: &str) -> Result<Compilation, Failure> {
     let compilation = Spec::read(file)?.compile();
     render::tell(&compilation.sources, &compilation.diagnostics);
     if has_error(&compilation.diagnostics) { Err(Failure::Spec) } else { Ok(compilation) }
+}
+
+/// Opens an image. The error of [`image::open`] names the path.
+pub fn image(path: impl AsRef<Path>) -> Result<Arc<dyn Image>, Failure> {
+    image::open(path).map_err(|e| Failure::Call(format!("cannot open {e}")))
 }
 
 /// Compiles what one traversal of `file` needs, as [`compile`] does for all.

@@ -36,6 +36,8 @@ fn files() {
     refused(&["run", LIST, "total", "--image", "examples"], 2, &["examples", "directory"]);
     refused(&["run", LIST, "total"], 2, &["--image"]);
     refused(&["run", BPFKV, "get", "--batch", "no/such", "--image", LIST], 2, &["no/such"]);
+    let twice = trav(&["run", LIST, "total", "--image", "no/such.img"]);
+    assert_eq!(twice.err.matches("no/such.img").count(), 1, "{}", twice.err);
     let binary = file("binary", "binary.trav", [0x7f, 0xff, 0x00]);
     refused(&["check", &binary], 1, &["not UTF-8", "offset 1"]);
 }
@@ -58,6 +60,19 @@ fn arguments() {
     refused(&["run", BPFKV, "get", "key=3", "--image", &image, "--image", &image], 2, &["given twice"]);
     let journal = format!("journal={image}");
     refused(&["run", BPFKV, "get", "key=3", "--image", &image, "--image", &journal], 2, &["no source `journal`"]);
+}
+
+/// What is given is looked at before a default walk runs, which ends in a fault here.
+#[test]
+fn arguments_beside_a_default_that_fails() {
+    let image = file("noise", "noise.img", [7; 100]);
+    let map = |argument: &str, status: i32, parts: &[&str]| {
+        refused(&["run", "std.ext4", "map", "ino=2", argument, "--image", &image], status, parts);
+    };
+    map("block=zz", 2, &["`block`", "found `zz`"]);
+    map("blok=0", 2, &["no argument `blok`"]);
+    map("block=0", 3, &["out of device"]);
+    refused(&["run", "std.ext4", "map", "ino=2", "--image", &image], 2, &["`block` is missing"]);
 }
 
 #[test]

@@ -133,21 +133,17 @@ impl<'a> Caller<'a> {
         within: &mut Vec<&'a str>,
     ) -> Result<Arguments<'a>, CallError> {
         check_names(of, given)?;
+        // What is given is looked at before any default walk runs: a wrong call is told whatever the image holds.
+        let given = of.params.iter().map(|param| encoded(of, param, given)).collect::<Result<Vec<_>, _>>()?;
         let mut laid_out = Vec::new();
-        for param in &of.params {
-            match (given.iter().find(|(name, _)| *name == param.name), &param.default) {
-                (Some((_, value)), _) => {
-                    let wrong = |e| CallError::Argument(format!("argument `{}` {e}", param.name));
-                    laid_out.extend(encode(&param.schema, value).map_err(wrong)?);
-                }
+        for (param, given) in of.params.iter().zip(given) {
+            match (given, &param.default) {
+                (Some(bytes), _) => laid_out.extend(bytes),
                 (None, Some(default)) => match self.default(param, default, within)? {
                     Answer { trace: Trace { outcome: Outcome::Done(value), .. }, .. } => laid_out.extend(value),
                     fault => return Ok(Arguments::Fault(fault)),
                 },
-                (None, None) => {
-                    let message = format!("argument `{}` is missing: {}", param.name, signature(of));
-                    return Err(CallError::Argument(message));
-                }
+                (None, None) => unreachable!("`encoded` refuses a call without an argument that has no default"),
             }
         }
         Ok(Arguments::Ready(laid_out))
@@ -171,6 +167,18 @@ impl<'a> Caller<'a> {
         within.pop();
         self.defaults.insert(name, answer.clone());
         Ok(answer)
+    }
+}
+
+/// A parameter's argument, laid out; none where its default has to make it.
+fn encoded(of: &Verified, param: &Param, given: &[(String, Given)]) -> Result<Option<Vec<u8>>, CallError> {
+    match given.iter().find(|(name, _)| *name == param.name) {
+        Some((_, value)) => {
+            let wrong = |e| CallError::Argument(format!("argument `{}` {e}", param.name));
+            encode(&param.schema, value).map(Some).map_err(wrong)
+        }
+        None if param.default.is_some() => Ok(None),
+        None => Err(CallError::Argument(format!("argument `{}` is missing: {}", param.name, signature(of)))),
     }
 }
 

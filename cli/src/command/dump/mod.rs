@@ -4,7 +4,7 @@ mod row;
 
 use super::pairs;
 use crate::failure::{self, Failure, Status};
-use crate::load::{Spec, has_error};
+use crate::load::{self, Spec, has_error};
 use crate::render;
 use crate::suggest::did_you_mean;
 use clap::Args;
@@ -15,7 +15,7 @@ use trav_compiler::compile_dump;
 use trav_compiler::ir::schema::{Display, Schema};
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::exec::{Engine, Outcome};
-use trav_runtime::image::{self, Sources};
+use trav_runtime::image::Sources;
 use trav_runtime::value::{Given, encode};
 
 /// As far as a structure is read whose size only its bytes tell.
@@ -55,7 +55,7 @@ impl Dump {
             let near = did_you_mean(&self.structure, dump.structures.iter().map(String::as_str));
             return Err(Failure::call(format!("there is no structure `{}`{near}", self.structure)));
         };
-        let image = image::open(&self.image).map_err(|e| Failure::file("open", &self.image, &e))?;
+        let image = load::image(&self.image)?;
         let at = number(&self.at)?;
         let args = self.arguments(&walk, at, image.len().saturating_sub(at).min(ROOM_MAX))?;
         let sources = Sources { images: walk.sources.iter().map(|_| image.clone()).collect() };
