@@ -5,6 +5,7 @@ mod emitted;
 mod examples;
 mod golden;
 mod header;
+mod hook;
 mod hostile;
 mod images;
 mod interp;

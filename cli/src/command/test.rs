@@ -1,7 +1,7 @@
 //! `trav test`.
 
 use crate::failure::{self, Failure, Status};
-use crate::load::{Spec, has_error};
+use crate::load::{self, Spec, has_error};
 use crate::render;
 use clap::Args;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use trav_compiler::source::SourceMap;
 use trav_compiler::{TestWalk, compile_tests};
 use trav_runtime::exec::{Engine, Outcome};
-use trav_runtime::image::{self, Sources};
+use trav_runtime::image::Sources;
 
 /// Run the test items of specs
 #[derive(Debug, Args)]
@@ -56,8 +56,11 @@ impl Test {
 
 /// Runs one test; why it failed.
 fn one(test: &TestWalk, folder: &Path, sources: &SourceMap) -> Result<Option<String>, Failure> {
+    if let Some(further) = test.walk.sources[..test.walk.sources_read()].get(1) {
+        return Ok(Some(format!("  it reads from `{further}` as well, and a test has one image\n")));
+    }
     let path = folder.join(&test.image);
-    let image = image::open(&path).map_err(|e| Failure::file("open", path.display(), &e))?;
+    let image = load::image(&path)?;
     let mut executor = Engine::Native.prepare(&test.walk)?;
     let images = Sources { images: test.walk.sources.iter().map(|_| image.clone()).collect() };
     let trace = executor.run(&[], &images)?;

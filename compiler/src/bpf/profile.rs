@@ -228,7 +228,7 @@ impl Profile {
         if let Some(limit) = reads.filter(|limit| needed > *limit) {
             return Err(BpfError::ReadTooLarge { needed, limit });
         }
-        let sources = f.sources.len() as u32;
+        let sources = f.sources_read() as u32;
         if sources > self.read.sources {
             return Err(BpfError::TooManySources { needed: sources, limit: self.read.sources });
         }

@@ -639,6 +639,14 @@ impl Function {
     pub fn out_size(&self) -> u32 {
         self.result.size()
     }
+    /// How many sources, from the first, must be at hand: those of its module behind the last that it reads from are not.
+    pub fn sources_read(&self) -> usize {
+        let reads = self.blocks.iter().filter_map(|b| match b.term {
+            Terminator::Hop { source, .. } => Some(source.index() + 1),
+            _ => None,
+        });
+        reads.max().unwrap_or(0)
+    }
 }
 
 impl Terminator {

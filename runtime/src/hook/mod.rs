@@ -98,7 +98,12 @@ trait Walker {
 impl Hook {
     /// Attaches a traversal to a file or block device.
     pub fn attach(traversal: &Verified, file: &Path, options: &Options) -> Result<Hook, ExecError> {
+        if let Some(further) = traversal.sources[..traversal.sources_read()].get(1) {
+            let why = format!("the walk may read from `{further}`, and a hook is attached to one file");
+            return Err(ExecError::Refused(why));
+        }
         let image = Arc::new(FileImage::open(file).map_err(ExecError::Io)?);
+        // The module's other sources, from which this walk does not read, have to be something.
         let sources = Sources { images: traversal.sources.iter().map(|_| image.clone() as Arc<_>).collect() };
         let mut choice = Choice::default();
         for profile in &options.profiles {
