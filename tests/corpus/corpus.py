@@ -101,3 +101,19 @@ def variants(script_variants, argv):
         sys.exit("usage: %s DIR [VARIANT…]" % argv[0])
     wanted = argv[2:]
     return argv[1], {n: v for n, v in script_variants.items() if not wanted or n in wanted}
+
+
+def make_small(folder, makers, files):
+    """The small images of test items, one by each maker, of these files with a link to the first in a folder."""
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory() as source:
+        for name, data in files.items():
+            with open(os.path.join(source, name), "wb") as f:
+                f.write(data)
+        os.mkdir(os.path.join(source, "dir"))
+        os.symlink("../" + next(iter(files)), os.path.join(source, "dir", "link"))
+        for make in makers:
+            path = os.path.join(folder, make.__name__ + ".img")
+            if os.path.exists(path):
+                os.remove(path)
+            make(path, source)

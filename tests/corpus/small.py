@@ -51,21 +51,6 @@ def swap(path, source):
     run("mkswap", "-p", "4096", "-U", UUID, "-L", "small", path)
 
 
-def main():
-    folder, _ = variants({}, sys.argv)
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryDirectory() as source:
-        for name, data in {"hello.txt": b"hello world\n", "a longer name.bin": pattern(1500, "n")}.items():
-            with open(os.path.join(source, name), "wb") as f:
-                f.write(data)
-        os.mkdir(os.path.join(source, "dir"))
-        os.symlink("../hello.txt", os.path.join(source, "dir", "link"))
-        for make in (ext4, fat, exfat, mbr, gpt, qcow2, iso9660, swap):
-            path = os.path.join(folder, make.__name__ + ".img")
-            if os.path.exists(path):
-                os.remove(path)
-            make(path, source)
-
-
 if __name__ == "__main__":
-    main()
+    files = {"hello.txt": b"hello world\n", "a longer name.bin": pattern(1500, "n")}
+    make_small(sys.argv[1], (ext4, fat, exfat, mbr, gpt, qcow2, iso9660, swap), files)

@@ -4,8 +4,8 @@
     small_stores.py DIR      needs sqlite3, Python's lmdb and plyvel, mksquashfs, mkfs.erofs, genromfs, cryptsetup
 
 What the test items expect was put in, or was read with these tools. BPF-KV's file is written here, as its `db-bench` lays it out."""
-import glob, os, shutil, sqlite3, struct, sys, tempfile
-from corpus import pattern, run
+import glob, os, shutil, sqlite3, struct, sys
+from corpus import make_small, pattern, run
 
 
 def sqlite(path, source):
@@ -77,22 +77,6 @@ def luks(path, source):
     run("truncate", "-s", "16K", path)
 
 
-def main():
-    folder = sys.argv[1]
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryDirectory() as source:
-        with open(os.path.join(source, "hello.txt"), "wb") as f:
-            f.write(b"hello world\n")
-        with open(os.path.join(source, "longer.bin"), "wb") as f:
-            f.write(pattern(5000, "n"))
-        os.mkdir(os.path.join(source, "dir"))
-        os.symlink("../hello.txt", os.path.join(source, "dir", "link"))
-        for make in (squashfs, erofs, romfs, sqlite, lmdb, leveldb, bpfkv, luks):
-            path = os.path.join(folder, make.__name__ + ".img")
-            if os.path.exists(path):
-                os.remove(path)
-            make(path, source)
-
-
 if __name__ == "__main__":
-    main()
+    files = {"hello.txt": b"hello world\n", "longer.bin": pattern(5000, "n")}
+    make_small(sys.argv[1], (squashfs, erofs, romfs, sqlite, lmdb, leveldb, bpfkv, luks), files)

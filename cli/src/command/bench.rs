@@ -3,7 +3,7 @@
 //! Before anything is timed, every executor answers the first call, and all must agree. What an executor must keep for a trace is
 //! part of its time, but for native code, which can run without.
 
-use super::run::{calls_of, check_sources, failure, open_images};
+use super::run::{Call, calls_of, check_sources, failure, open_images};
 use super::{Pairs, pairs};
 use crate::failure::{Failure, Status};
 use crate::load;
@@ -24,16 +24,8 @@ const LANES: usize = 64;
 /// Time a traversal on every executor
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// The spec: a path, or a standard module such as std.ext4
-    file: String,
-    /// The traversal
-    traversal: String,
-    /// Arguments: 12, -1, 0x1f, 4KiB, true, text, hex:00ff10
-    #[arg(value_name = "NAME=VALUE")]
-    args: Vec<String>,
-    /// The image; SOURCE=FILE for a further source of the traversal
-    #[arg(long = "image", value_name = "[SOURCE=]FILE")]
-    images: Vec<String>,
+    #[command(flatten)]
+    call: Call,
     /// Go round the calls in FILE (- for standard input), one per line: NAME=VALUE … or a JSON object
     #[arg(long, value_name = "FILE")]
     batch: Option<String>,
@@ -64,10 +56,10 @@ struct Timed {
 
 impl Bench {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
-        let given = pairs(&self.args)?;
-        let compilation = load::compile_for(&self.file, &self.traversal)?;
-        let traversal = load::traversal(&compilation, &self.traversal)?;
-        let images = open_images(&self.images)?;
+        let given = pairs(&self.call.args)?;
+        let compilation = load::compile_for(&self.call.file, &self.call.traversal)?;
+        let traversal = load::traversal(&compilation, &self.call.traversal)?;
+        let images = open_images(&self.call.images)?;
         check_sources(&images, &compilation)?;
         let calls: Vec<Pairs> = match &self.batch {
             Some(file) => calls_of(file)?.into_iter().map(|call| [given.as_slice(), &call].concat()).collect(),

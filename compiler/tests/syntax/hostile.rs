@@ -6,23 +6,7 @@ use trav_compiler::source::FileId;
 use trav_compiler::syntax::{format, parse};
 
 use super::golden;
-
-/// Splitmix64 (Steele, Lea, Flood, OOPSLA '14): enough randomness to damage a file.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, most: usize) -> usize {
-        (self.next() % most.max(1) as u64) as usize
-    }
-}
+use crate::fuzz::Random;
 
 /// Parses, and checks that the diagnostics point into the text.
 fn survives(text: &str) -> Vec<&'static str> {

@@ -31,7 +31,7 @@ impl View<'_, '_> {
     /// One object on one line.
     pub fn json(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let trace = &self.answer.trace;
-        let mut object = json!({ "traversal": self.run.traversal, "engine": self.run.engine.name() });
+        let mut object = json!({ "traversal": self.run.call.traversal, "engine": self.run.engine.name() });
         match &trace.outcome {
             Outcome::Done(bytes) => object["result"] = self.result(bytes)?.to_json(),
             Outcome::Fault(report) => {

@@ -22,7 +22,7 @@ impl Walks<'_> {
                 Ok(status) => status,
                 Err(Failure::Call(message)) => {
                     let error = json!({
-                        "traversal": self.run.traversal, "engine": self.run.engine.name(),
+                        "traversal": self.run.call.traversal, "engine": self.run.engine.name(),
                         "error": { "message": message, "line": index + 1 },
                     });
                     writeln!(out, "{error}")?;

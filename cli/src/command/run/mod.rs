@@ -17,22 +17,28 @@ use trav_compiler::ir::verify::Verified;
 use trav_runtime::call::{Answer, Arguments, CallError, Caller, Images};
 use trav_runtime::exec::Engine;
 use trav_runtime::hook::{Hook, Options};
-use trav_runtime::image;
 use trav_runtime::value::Given;
+
+// What is called, and on what. (A `///` here would take the place of the command's own help.)
+#[derive(Debug, Args)]
+pub(super) struct Call {
+    /// The spec: a path, or a standard module such as std.ext4
+    pub file: String,
+    /// The traversal
+    pub traversal: String,
+    /// Arguments: 12, -1, 0x1f, 4KiB, true, text, hex:00ff10
+    #[arg(value_name = "NAME=VALUE")]
+    pub args: Vec<String>,
+    /// The image; SOURCE=FILE for a further source of the traversal
+    #[arg(long = "image", value_name = "[SOURCE=]FILE")]
+    pub images: Vec<String>,
+}
 
 /// Run a traversal on an image
 #[derive(Debug, Args)]
 pub struct Run {
-    /// The spec: a path, or a standard module such as std.ext4
-    file: String,
-    /// The traversal
-    traversal: String,
-    /// Arguments: 12, -1, 0x1f, 4KiB, true, text, hex:00ff10
-    #[arg(value_name = "NAME=VALUE")]
-    args: Vec<String>,
-    /// The image; SOURCE=FILE for a further source of the traversal
-    #[arg(long = "image", value_name = "[SOURCE=]FILE")]
-    images: Vec<String>,
+    #[command(flatten)]
+    call: Call,
     /// What runs it: generated machine code, the interpreter, the emitted object in a BPF machine or in this kernel
     #[arg(long, default_value = "native", value_parser = engine())]
     engine: Engine,
@@ -64,10 +70,10 @@ fn engine() -> impl TypedValueParser<Value = Engine> {
 
 impl Run {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
-        let given = pairs(&self.args)?;
-        let compilation = load::compile_for(&self.file, &self.traversal)?;
-        let traversal = load::traversal(&compilation, &self.traversal)?;
-        let images = open_images(&self.images)?;
+        let given = pairs(&self.call.args)?;
+        let compilation = load::compile_for(&self.call.file, &self.call.traversal)?;
+        let traversal = load::traversal(&compilation, &self.call.traversal)?;
+        let images = open_images(&self.call.images)?;
         check_sources(&images, &compilation)?;
         let caller = match &self.hook {
             None => Caller::new(self.engine, &compilation.traversals, &images),
@@ -89,7 +95,7 @@ impl Run {
         if self.engine != Engine::Kernel {
             return Err(Failure::call("--hook is for --engine kernel"));
         }
-        let [image] = &self.images[..] else {
+        let [image] = &self.call.images[..] else {
             return Err(Failure::call("a hook reads one image: --image FILE"));
         };
         let path = PathBuf::from(split_image(image).1);
@@ -167,7 +173,7 @@ pub(super) fn open_images(given: &[String]) -> Result<Images, Failure> {
     let mut images = Images::new();
     for text in given {
         let (source, file) = split_image(text);
-        let image = image::open(file).map_err(|e| Failure::file("open", file, &e))?;
+        let image = load::image(file)?;
         if images.insert(source.into(), image).is_some() {
             return Err(Failure::call(format!("an image for `{source}` is given twice")));
         }
