@@ -63,7 +63,7 @@ impl Loaded {
     /// The answer for some arguments.
     pub fn result(&self, block: &[u8], args: &Args) -> Answer {
         self.set_up(block, args);
-        let status = self.run(1, "step");
+        let (status, _) = self.finish();
         match &self.contract {
             Contract::C => {
                 let io = self.area(".bss");
@@ -87,13 +87,26 @@ impl Loaded {
         }
     }
 
-    /// Nanoseconds a step, the mean over all arguments.
-    pub fn nanoseconds(&self, walk: &Walk) -> f64 {
+    /// Runs a step to its end; what it returned, and how many runs it took: a long loop is cut.
+    fn finish(&self) -> (u64, u32) {
+        let mut runs = 1;
+        loop {
+            match (self.run(1, "step"), &self.contract) {
+                (status, Contract::Trav(..)) if status == Status::Again as u64 => runs += 1,
+                (status, _) => return (status, runs),
+            }
+        }
+    }
+
+    /// Nanoseconds a step, the mean over all arguments. None where a step takes several runs, which cannot be repeated in one call.
+    pub fn nanoseconds(&self, walk: &Walk) -> Option<f64> {
         let of = |args: &Args| {
             self.set_up(&walk.block, args);
-            self.time("step")
+            let (_, runs) = self.finish();
+            (runs == 1).then(|| self.time("step"))
         };
-        walk.args.iter().map(of).sum::<f64>() / walk.args.len() as f64
+        let sum = walk.args.iter().map(of).sum::<Option<f64>>()?;
+        Some(sum / walk.args.len() as f64)
     }
 
     /// Nanoseconds a run of a program without instructions.

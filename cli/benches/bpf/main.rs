@@ -18,7 +18,8 @@ use walks::Walk;
 struct Row {
     insns: usize,
     processed: u64,
-    nanoseconds: f64,
+    /// None where a step takes several runs of the program.
+    nanoseconds: Option<f64>,
     compile: Cost,
 }
 
@@ -57,7 +58,7 @@ fn compare(walk: &Walk, folder: &Path, out: &Path, trav: Cost, clang: Option<Cos
     let row = |side: &Loaded, compile: Cost| Row {
         insns: side.insns(),
         processed: side.processed(),
-        nanoseconds: side.nanoseconds(walk) - empty,
+        nanoseconds: side.nanoseconds(walk).map(|ns| ns - empty),
         compile,
     };
     let mine = row(&ours, trav);
@@ -66,11 +67,11 @@ fn compare(walk: &Walk, folder: &Path, out: &Path, trav: Cost, clang: Option<Cos
         let other = row(&c, cost);
         print(walk.name, "clang", &other);
         println!(
-            "{}    ratio {:>8.2} {:>10.3} {:>8.2} {:>11.3} {:>10.2}",
+            "{}    ratio {:>8.2} {:>10.3} {:>8} {:>11.3} {:>10.2}",
             walk.name,
             mine.insns as f64 / other.insns as f64,
             mine.processed as f64 / other.processed as f64,
-            mine.nanoseconds / other.nanoseconds,
+            shown(mine.nanoseconds.zip(other.nanoseconds).map(|(a, b)| a / b), 2),
             mine.compile.milliseconds / other.compile.milliseconds,
             mine.compile.peak_mib / other.compile.peak_mib,
         );
@@ -81,7 +82,14 @@ fn print(walk: &str, side: &str, row: &Row) {
     let Row { insns, processed, nanoseconds, compile } = row;
     let inside = compile.microseconds_inside.map_or_else(|| "-".into(), |us| format!("{us:.0}"));
     println!(
-        "{walk}    {side:<5} {insns:>8} {processed:>10} {nanoseconds:>8.1} {:>11.2} {:>10.1} {inside:>14}",
-        compile.milliseconds, compile.peak_mib
+        "{walk}    {side:<5} {insns:>8} {processed:>10} {:>8} {:>11.2} {:>10.1} {inside:>14}",
+        shown(*nanoseconds, 1),
+        compile.milliseconds,
+        compile.peak_mib
     );
+}
+
+/// A figure, if there is one.
+fn shown(figure: Option<f64>, decimals: usize) -> String {
+    figure.map_or_else(|| "-".into(), |n| format!("{n:.decimals$}"))
 }
