@@ -25,6 +25,7 @@ pub mod build;
 pub mod defs;
 pub mod eval;
 pub mod evidence;
+mod fault;
 pub mod graph;
 pub mod halving;
 pub mod linear;
@@ -34,9 +35,11 @@ pub mod parse;
 pub mod print;
 pub mod schema;
 pub mod settled;
+mod uses;
 pub mod verify;
 
 use crate::source::Span;
+pub use fault::*;
 use schema::{Leaf, Schema};
 
 macro_rules! ids {
@@ -146,69 +149,6 @@ pub struct ValueData {
     /// What the user would call it (`node.entries`), for messages and listings.
     pub name: Option<String>,
     /// Where it comes from.
-    pub span: Span,
-}
-
-/// A place in the function's fault table together with what is reported at run time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FaultRef {
-    /// The entry.
-    pub fault: FaultId,
-    /// The value that was found, for the `{}` in the entry's message.
-    pub found: Option<Value>,
-    /// The offset in the disk block to which the fault belongs.
-    pub at: Option<Value>,
-}
-
-/// The kinds of fault that a walk can end in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FaultKind {
-    /// The bytes contradict the spec.
-    Corrupt,
-    /// A loop's bound was spent.
-    Limit,
-    /// An arithmetic result does not fit.
-    Overflow,
-    /// A read that does not lie on the device.
-    OutOfDevice,
-    /// The spec said `fail`.
-    Fail,
-}
-
-impl FaultKind {
-    /// The name in results and messages: `corrupt`, `limit`, `overflow`, `out of device`, `fail`.
-    pub fn name(self) -> &'static str {
-        match self {
-            FaultKind::Corrupt => "corrupt",
-            FaultKind::Limit => "limit",
-            FaultKind::Overflow => "overflow",
-            FaultKind::OutOfDevice => "out of device",
-            FaultKind::Fail => "fail",
-        }
-    }
-}
-
-/// How the `{}` of a fault's message is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FoundAs {
-    /// Unsigned decimal.
-    Unsigned,
-    /// Signed decimal.
-    Signed,
-    /// `0x` and this many hexadecimal digits at least.
-    Hex(u8),
-}
-
-/// An entry of the fault table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Its kind.
-    pub kind: FaultKind,
-    /// The message; the first `{}` stands for the value found.
-    pub message: String,
-    /// How the value found is written.
-    pub found_as: FoundAs,
-    /// The line of the spec that it belongs to.
     pub span: Span,
 }
 
@@ -561,34 +501,6 @@ pub struct Param {
     pub default: Option<String>,
 }
 
-/// What must be proved, for messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obligation {
-    /// What kind.
-    pub kind: ObligationKind,
-    /// The expression to which it belongs.
-    pub span: Span,
-    /// Text of what must hold: `i < 31`.
-    pub text: String,
-    /// The values that it speaks of.
-    pub operands: Vec<Value>,
-}
-
-/// The kinds of obligation (language reference, chapter "What is proved").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ObligationKind {
-    /// An index is below its array's length.
-    Index,
-    /// A divisor is not zero.
-    Divisor,
-    /// A shift count is below the width.
-    Shift,
-    /// A read's size is within the most that a hook could carry.
-    ReadSize,
-    /// A loop's number of turns.
-    LoopBound,
-}
-
 /// A traversal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
@@ -659,120 +571,5 @@ impl Terminator {
             Terminator::Return | Terminator::Fault(_) => (None, None),
         };
         a.into_iter().chain(b)
-    }
-}
-
-impl Op {
-    /// Calls `f` on each value operand.
-    pub fn for_each_use(&self, mut f: impl FnMut(Value)) {
-        self.clone().map_uses(|v| {
-            f(v);
-            v
-        });
-    }
-
-    /// Replaces each value operand by what `f` makes of it.
-    pub fn map_uses(&mut self, mut f: impl FnMut(Value) -> Value) {
-        fn addr(a: &mut Addr, f: &mut impl FnMut(Value) -> Value) {
-            a.base = a.base.map(&mut *f);
-            a.index = a.index.map(&mut *f);
-        }
-        fn size(s: &mut Size, f: &mut impl FnMut(Value) -> Value) {
-            if let Size::Value(v) = s {
-                *v = f(*v);
-            }
-        }
-        let f = &mut f;
-        match self {
-            Op::Const(_) | Op::Arg(_) | Op::ArgLen(_) => {}
-            Op::Binary { mode, a, b, .. } => {
-                *a = f(*a);
-                *b = f(*b);
-                if let Mode::Checked(fault) = mode {
-                    fault.map_uses(f);
-                }
-            }
-            Op::Compare { a, b, .. } => {
-                *a = f(*a);
-                *b = f(*b);
-            }
-            Op::Select { cond, a, b } => {
-                *cond = f(*cond);
-                *a = f(*a);
-                *b = f(*b);
-            }
-            Op::Cast(a) | Op::Reinterpret(a) | Op::Extend { a, .. } => *a = f(*a),
-            Op::Refine { a, cond, .. } => {
-                *a = f(*a);
-                *cond = f(*cond);
-            }
-            Op::Load { addr: a, .. } => addr(a, f),
-            Op::Check { a, size: s, limit, fault, .. } => {
-                *a = f(*a);
-                size(s, f);
-                *limit = f(*limit);
-                fault.map_uses(f);
-            }
-            Op::Guard { cond, fault } => {
-                *cond = f(*cond);
-                fault.map_uses(f);
-            }
-            Op::Prove { cond, .. } => *cond = f(*cond),
-            Op::Store { addr: a, value, .. } => {
-                addr(a, f);
-                *value = f(*value);
-            }
-            Op::Copy { to, from, len } => {
-                addr(to, f);
-                addr(from, f);
-                size(len, f);
-            }
-        }
-    }
-}
-
-impl FaultRef {
-    /// Replaces each value operand by what `f` makes of it.
-    pub fn map_uses(&mut self, f: &mut impl FnMut(Value) -> Value) {
-        self.found = self.found.map(&mut *f);
-        self.at = self.at.map(&mut *f);
-    }
-}
-
-impl Terminator {
-    /// Calls `f` on each value operand, arguments included.
-    pub fn for_each_use(&self, mut f: impl FnMut(Value)) {
-        self.clone().map_uses(|v| {
-            f(v);
-            v
-        });
-    }
-
-    /// Replaces each value operand by what `f` makes of it.
-    pub fn map_uses(&mut self, mut f: impl FnMut(Value) -> Value) {
-        let f = &mut f;
-        match self {
-            Terminator::Jump(t) | Terminator::Emit { next: t, .. } => t.map_uses(f),
-            Terminator::Branch { cond, then, other } => {
-                *cond = f(*cond);
-                then.map_uses(f);
-                other.map_uses(f);
-            }
-            Terminator::Hop { offset, len, next, .. } => {
-                *offset = f(*offset);
-                *len = f(*len);
-                next.map_uses(f);
-            }
-            Terminator::Return => {}
-            Terminator::Fault(fault) => fault.map_uses(f),
-        }
-    }
-}
-
-impl Target {
-    fn map_uses(&mut self, f: &mut impl FnMut(Value) -> Value) {
-        for v in &mut self.args {
-            *v = f(*v);
-        }
     }
 }

@@ -530,7 +530,7 @@ impl Scan<'_> {
                 // A buffer's methods change it.
                 if let ExprKind::Field(base, method) = &*callee.kind
                     && let ExprKind::Name(n) = &*base.kind
-                    && bytes::MUTATING.contains(&method.name.as_str())
+                    && buffer::MUTATING.contains(&method.name.as_str())
                 {
                     self.assigned.insert(n.name.clone());
                 }
@@ -543,6 +543,6 @@ impl Scan<'_> {
             }
             _ => {}
         }
-        call::for_each_child(e, &mut |c| self.expr(c));
+        names::for_each_child(e, &mut |c| self.expr(c));
     }
 }

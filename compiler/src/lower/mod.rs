@@ -14,15 +14,23 @@
 //!   arithmetic. The prover removes what it can show.
 
 mod arith;
+mod array;
+mod buffer;
 mod bytes;
 mod call;
+mod choose;
 mod cond;
 pub mod dump;
 mod emit;
 mod expr;
+mod field;
 mod flow;
 mod iterate;
+mod keep;
+mod loop_stmt;
 mod loops;
+mod member;
+mod names;
 mod read;
 mod search;
 mod stmt;
@@ -146,7 +154,7 @@ pub fn lower(program: &Program, sources: &SourceMap, id: TraversalId) -> Lowered
     l.b.function_mut().result = program.schema(&def.result).unwrap_or(ir::schema::Schema::Unit);
     l.b.function_mut().stream = def.stream;
     l.b.function_mut().sources = program.sources.clone();
-    l.enter(def.module, FrameKind::Root, def.result.clone(), call::dotted_paths(&syntax.body));
+    l.enter(def.module, FrameKind::Root, def.result.clone(), names::dotted_paths(&syntax.body));
     l.take_arguments(def, &syntax);
     let value = l.block(&syntax.body);
     if l.flow.reachable {
@@ -160,7 +168,7 @@ pub fn lower_test(program: &Program, sources: &SourceMap, test: &ast::Test) -> L
     let mut l = Lowerer::new(program, sources, &test.name, Ty::Unit, false, test.span);
     l.in_test = true;
     l.b.function_mut().sources = program.sources.clone();
-    l.enter(ModuleId(0), FrameKind::Root, Ty::Unit, call::dotted_paths(&test.body));
+    l.enter(ModuleId(0), FrameKind::Root, Ty::Unit, names::dotted_paths(&test.body));
     l.block(&test.body);
     if l.flow.reachable {
         l.b.ret();

@@ -201,7 +201,7 @@ impl Lowerer<'_> {
         let program = self.program;
         let def = &program.structs[id.index()];
         if let Some(name) =
-            call::names_in(e).iter().find(|n| def.by_name.contains_key(n.split('.').next().unwrap_or(n)))
+            names::names_in(e).iter().find(|n| def.by_name.contains_key(n.split('.').next().unwrap_or(n)))
         {
             let message =
                 format!("expected a size that is known before the read, found one that needs the field `{name}`");
