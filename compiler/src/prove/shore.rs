@@ -62,12 +62,11 @@ impl Pass<'_> {
                 }
             }
             Op::Load { addr, width, .. } | Op::Store { addr, width, .. } => {
-                *addr = self.address(*addr, u32::from(*width), span)
+                *addr = self.address(*addr, Size::Const(u32::from(*width)), span)
             }
-            Op::Copy { to, from, len: Size::Const(n) } => {
-                let n = *n;
-                *to = self.address(*to, n, span);
-                *from = self.address(*from, n, span);
+            Op::Copy { to, from, len } => {
+                *to = self.address(*to, *len, span);
+                *from = self.address(*from, *len, span);
             }
             _ => {}
         }
@@ -100,10 +99,13 @@ impl Pass<'_> {
         })
     }
 
-    fn address(&mut self, addr: Addr, width: u32, span: Span) -> Addr {
+    fn address(&mut self, addr: Addr, size: Size, span: Span) -> Addr {
         let index = addr.index.map_or(Range::just(0), |i| self.f.value(i).range);
-        let end = index.hi.saturating_add(i128::from(addr.disp) + i128::from(width));
-        if index.is_empty() || end <= self.sure(&addr) {
+        let bytes = range::size_range(self.f, size);
+        let end = index.hi.saturating_add(i128::from(addr.disp)).saturating_add(bytes.hi);
+        // A base for a length that is not known was checked for that very length.
+        let is_checked = addr.base.is_some() && matches!(size, Size::Value(_));
+        if is_checked || index.is_empty() || bytes.is_empty() || end <= self.sure(&addr) {
             return addr;
         }
         let mut at = self.number(i128::from(addr.disp), span);
@@ -118,13 +120,7 @@ impl Pass<'_> {
             }
         };
         let fault = self.fault(FaultKind::Corrupt, "what is accessed lies outside its block", span);
-        let op = Op::Check {
-            region: addr.region,
-            a: at,
-            size: Size::Const(width),
-            limit,
-            fault: FaultRef::new(fault).at(at),
-        };
+        let op = Op::Check { region: addr.region, a: at, size, limit, fault: FaultRef::new(fault).at(at) };
         let base = self.make(op, span);
         Addr { region: addr.region, base: Some(base), index: None, disp: 0 }
     }

@@ -1,6 +1,7 @@
 //! The IR: scalar semantics, claims, text form and verifier.
 
 mod eval;
+mod shore;
 mod text;
 mod verify;
 

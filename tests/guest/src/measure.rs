@@ -28,13 +28,18 @@ const NODES: u64 = 2048;
 
 /// Node `i` of a chain; node `i` leads to a node 10 times scattered, and a chain of depth `d` begins at level `d`: nodes stand in 16 levels.
 fn image() -> Vec<u8> {
-    let mut bytes = vec![0; 512 * NODES as usize];
+    let mut bytes = vec![0; place(NODES) as usize];
     for i in 0..NODES {
-        let node = &mut bytes[512 * i as usize..][..512];
-        node[..8].copy_from_slice(&next(i).map_or(0, |n| 512 * n).to_le_bytes());
+        let node = &mut bytes[place(i) as usize..][..512];
+        node[..8].copy_from_slice(&next(i).map_or(0, place).to_le_bytes());
         node[8..16].copy_from_slice(&value(i).to_le_bytes());
     }
     bytes
+}
+
+/// Where a node stands: behind the first block, since 0 ends a chain.
+fn place(i: u64) -> u64 {
+    512 * (i + 1)
 }
 
 /// The level of a node is its number modulo 16; level 0 ends a chain.
@@ -54,7 +59,7 @@ fn chain(depth: u64, n: u64) -> (u64, u64) {
     while let Some(next) = next(at) {
         at = next;
     }
-    (512 * start, value(at))
+    (place(start), value(at))
 }
 
 /// The program that is replaced.
