@@ -4,7 +4,7 @@
 //! `vol: Volume = open()` that the caller leaves out is filled by running `open` once, on the same engine and images; its result
 //! is kept, and its hops are not those of the walk.
 
-use crate::exec::{Engine, ExecError, Executor, Outcome, Trace};
+use crate::exec::{Effort, Engine, ExecError, Executor, Outcome, Trace};
 use crate::image::{Image, Sources};
 use crate::value::{Given, encode};
 use std::collections::{BTreeMap, HashMap};
@@ -70,9 +70,14 @@ pub struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// Nothing is prepared before it is called.
+    /// For many calls. Nothing is prepared before it is called.
     pub fn new(engine: Engine, traversals: &'a [Verified], images: &'a Images) -> Self {
-        Caller::by(Box::new(move |traversal| engine.prepare(traversal)), traversals, images)
+        Caller::new_for(engine, Effort::Many, traversals, images)
+    }
+
+    /// The same for as many calls as `effort` says.
+    pub fn new_for(engine: Engine, effort: Effort, traversals: &'a [Verified], images: &'a Images) -> Self {
+        Caller::by(Box::new(move |traversal| engine.prepare_for(traversal, effort)), traversals, images)
     }
 
     /// The same with executors of another make.

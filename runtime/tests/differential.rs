@@ -8,7 +8,7 @@ use trav_compiler::bpf::profile::Profile;
 use trav_compiler::certificate::{Certificate, certificate};
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::exec::native::{self, Native};
-use trav_runtime::exec::{Engine, ExecError, Executor, Outcome, Trace};
+use trav_runtime::exec::{Effort, Engine, ExecError, Executor, Outcome, Trace};
 use trav_runtime::image::{Image, MemoryImage, Sources};
 
 /// Runs one call on every engine that works here and gives the trace on which they agree. The first of them is the interpreter, which
@@ -35,6 +35,10 @@ pub fn check_calls(f: &Verified, calls: &[(&[u8], &Sources)]) -> Vec<Trace> {
         }
     }
     let agreed = agreed.expect("native code runs everywhere the tests do");
+    let mut quick = Engine::Native.prepare_for(f, Effort::Once).unwrap_or_else(|e| panic!("{}: {e:?}", f.name));
+    for (want, (args, sources)) in agreed.iter().zip(calls) {
+        assert_eq!(&run(&mut *quick, args, sources, &certificate), want, "{}({args:?}), made quickly", f.name);
+    }
     let native = native::prepare(f).unwrap_or_else(|e| panic!("{}: {e:?}", f.name));
     for (trace, (args, sources)) in agreed.iter().zip(calls) {
         check_walker(&native, trace, args, sources);

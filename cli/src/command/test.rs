@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use trav_compiler::source::SourceMap;
 use trav_compiler::{TestWalk, compile_tests};
-use trav_runtime::exec::{Engine, Outcome};
+use trav_runtime::exec::{Effort, Engine, Outcome};
 use trav_runtime::image::Sources;
 
 /// Run the test items of specs
@@ -61,7 +61,7 @@ fn one(test: &TestWalk, folder: &Path, sources: &SourceMap) -> Result<Option<Str
     }
     let path = folder.join(&test.image);
     let image = load::image(&path)?;
-    let mut executor = Engine::Native.prepare(&test.walk)?;
+    let mut executor = Engine::Native.prepare_for(&test.walk, Effort::Once)?;
     let images = Sources { images: test.walk.sources.iter().map(|_| image.clone()).collect() };
     let trace = executor.run(&[], &images)?;
     let Outcome::Fault(report) = trace.outcome else { return Ok(None) };

@@ -46,10 +46,15 @@ impl Engine {
         }
     }
 
-    /// Makes a traversal ready to run.
+    /// Makes a traversal ready to run many times.
     pub fn prepare(self, traversal: &Verified) -> Result<Box<dyn Executor>, ExecError> {
+        self.prepare_for(traversal, Effort::Many)
+    }
+
+    /// Makes a traversal ready to run.
+    pub fn prepare_for(self, traversal: &Verified, effort: Effort) -> Result<Box<dyn Executor>, ExecError> {
         match self {
-            Engine::Native => Ok(Box::new(native::prepare(traversal)?)),
+            Engine::Native => Ok(Box::new(native::executor(traversal, effort)?)),
             Engine::Interp => Ok(Box::new(interp::prepare(traversal))),
             Engine::Vm => Ok(Box::new(vm::prepare(traversal)?)),
             #[cfg(feature = "kernel")]
@@ -58,6 +63,15 @@ impl Engine {
             Engine::Kernel => Err(ExecError::Refused("this trav is built without the feature `kernel`".into())),
         }
     }
+}
+
+/// How often a walk will run, and so what may be spent on making it ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Once or a few times: machine code is made quickly.
+    Once,
+    /// Many times: machine code is made to be fast.
+    Many,
 }
 
 /// One read that a walk made.

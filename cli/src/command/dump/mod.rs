@@ -14,7 +14,7 @@ use std::io::Write;
 use trav_compiler::compile_dump;
 use trav_compiler::ir::schema::{Display, Schema};
 use trav_compiler::ir::verify::Verified;
-use trav_runtime::exec::{Engine, Outcome};
+use trav_runtime::exec::{Effort, Engine, Outcome};
 use trav_runtime::image::Sources;
 use trav_runtime::value::{Given, encode};
 
@@ -59,7 +59,7 @@ impl Dump {
         let at = number(&self.at)?;
         let args = self.arguments(&walk, at, image.len().saturating_sub(at).min(ROOM_MAX))?;
         let sources = Sources { images: walk.sources.iter().map(|_| image.clone()).collect() };
-        let trace = Engine::Native.prepare(&walk)?.run(&args, &sources)?;
+        let trace = Engine::Native.prepare_for(&walk, Effort::Once)?.run(&args, &sources)?;
         let fault = match &trace.outcome {
             Outcome::Done(_) => None,
             Outcome::Fault(report) => Some((report, report.message(&walk, &trace.hops))),

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use trav_compiler::Compilation;
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::call::{Answer, Arguments, CallError, Caller, Images};
-use trav_runtime::exec::Engine;
+use trav_runtime::exec::{Effort, Engine};
 use trav_runtime::hook::{Hook, Options};
 use trav_runtime::value::Given;
 
@@ -76,7 +76,7 @@ impl Run {
         let images = open_images(&self.call.images)?;
         check_sources(&images, &compilation)?;
         let caller = match &self.hook {
-            None => Caller::new(self.engine, &compilation.traversals, &images),
+            None => Caller::new_for(self.engine, self.effort(), &compilation.traversals, &images),
             Some(hook) => self.by_hook(hook, &compilation, &images)?,
         };
         let mut walks = Walks { run: &self, compilation: &compilation, traversal, caller, timed: Vec::new() };
@@ -88,6 +88,10 @@ impl Run {
             walks.repeat(count, out)?;
         }
         Ok(status)
+    }
+
+    fn effort(&self) -> Effort {
+        if self.batch.is_some() || self.repeat.is_some() { Effort::Many } else { Effort::Once }
     }
 
     /// A caller whose walks run in a hook of the kernel.

@@ -9,10 +9,10 @@
 use super::lanes;
 use super::lower;
 use super::status::Variant;
-use crate::exec::{ExecError, Hop};
+use crate::exec::{Effort, ExecError, Hop};
 use crate::image::Sources;
 use cranelift_codegen::settings::{self, Configurable};
-use cranelift_codegen::{Context as Compilation, isa::OwnedTargetIsa};
+use cranelift_codegen::{Context as Compilation, isa::OwnedTargetIsa, isa::TargetIsa};
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, default_libcall_names};
@@ -33,6 +33,8 @@ pub(super) struct Context {
     pub found: u64,
     /// The offset in the disk block, if the status says so.
     pub at: u64,
+    /// Whether a read that lies on its image failed; the host has the reason.
+    pub unread: u64,
     /// The [`Host`]; only the callbacks look at it.
     host: *mut c_void,
 }
@@ -40,7 +42,7 @@ pub(super) struct Context {
 impl Context {
     /// For one call.
     pub fn new() -> Self {
-        Context { hops: 0, bytes: 0, found: 0, at: 0, host: std::ptr::null_mut() }
+        Context { hops: 0, bytes: 0, found: 0, at: 0, unread: 0, host: std::ptr::null_mut() }
     }
 }
 
@@ -133,7 +135,6 @@ pub(super) struct Code {
     /// Owns the memory. Behind a mutex only to be shareable: nobody locks it before drop.
     module: Mutex<Option<JITModule>>,
     entry: Entry,
-    size_bytes: usize,
     /// The constant tables: the code holds their addresses.
     _data: Vec<Box<[u8]>>,
     variant: Variant,
@@ -146,10 +147,11 @@ pub(super) struct Code {
 
 impl Code {
     /// Compiles one variant of a function.
-    pub fn compile(f: &Verified, variant: Variant) -> Result<Code, ExecError> {
+    pub fn compile(f: &Verified, variant: Variant, effort: Effort) -> Result<Code, ExecError> {
+        let isa = isa(effort)?;
         let data: Vec<Box<[u8]>> = f.data.iter().map(|d| d.bytes.clone().into()).collect();
-        let mut compilation = build(f, variant, &data)?;
-        let mut module = JITModule::new(JITBuilder::with_isa(isa()?.clone(), default_libcall_names()));
+        let mut compilation = build(f, variant, &data, &**isa)?;
+        let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         let signature = compilation.func.signature.clone();
         let id = module.declare_function("walk", Linkage::Local, &signature).map_err(refused)?;
         module.define_function(id, &mut compilation).map_err(refused)?;
@@ -164,11 +166,9 @@ impl Code {
             }
         };
         let lane_words = if variant == Variant::Batch { lanes::lane_words(f) } else { 0 };
-        let size_bytes = compilation.compiled_code().map_or(0, |code| code.code_buffer().len());
         Ok(Code {
             module: Mutex::new(Some(module)),
             entry,
-            size_bytes,
             _data: data,
             variant,
             lane_words,
@@ -176,11 +176,6 @@ impl Code {
             out_size: f.out_size() as usize,
             sources: f.sources.len(),
         })
-    }
-
-    /// Bytes of machine code.
-    pub fn size_bytes(&self) -> usize {
-        self.size_bytes
     }
 
     /// Whether the regions of a call have the sizes that the function wants.
@@ -343,11 +338,8 @@ fn args_size(f: &Verified) -> usize {
 pub(super) struct Callbacks;
 
 impl Callbacks {
-    /// `(context, source, offset, len)`: notes a hop.
-    pub fn log() -> usize {
-        log as *const () as usize
-    }
-    /// `(context, source, offset, len) -> address`: the bytes, which lie on the image; 0 if they cannot be read.
+    /// `(context, source, offset, len) -> address`: counts and notes a hop and gives its bytes; 0 if they do not lie on the
+    /// image or, if [`Context::unread`] says so, cannot be read.
     pub fn read() -> usize {
         read as *const () as usize
     }
@@ -372,19 +364,19 @@ unsafe fn host<'a>(context: *mut Context) -> &'a mut Host<'a, 'a> {
     unsafe { &mut *(*context).host.cast::<Host<'a, 'a>>() }
 }
 
-unsafe extern "C" fn log(context: *mut Context, source: u64, offset: u64, len: u64) {
-    // SAFETY: called by generated code with the context it was given.
-    let host = unsafe { host(context) };
-    if let Some(hops) = host.reads.as_mut().and_then(|reads| reads.hops.as_mut()) {
+unsafe extern "C" fn read(context: *mut Context, source: u64, offset: u64, len: u64) -> *const u8 {
+    // SAFETY: called by generated code with the context it was given, which it does not touch meanwhile; the host is no part of it.
+    let (host, context) = unsafe { (host(context), &mut *context) };
+    context.hops += 1;
+    context.bytes = context.bytes.wrapping_add(len);
+    let reads = host.reads.as_mut().expect("`Code::call` has seen that the full variant has this");
+    if let Some(hops) = &mut reads.hops {
         hops.push(Hop { source: SourceId(source as u32), offset, len });
     }
-}
-
-unsafe extern "C" fn read(context: *mut Context, source: u64, offset: u64, len: u64) -> *const u8 {
-    // SAFETY: called by generated code with the context it was given.
-    let host = unsafe { host(context) };
-    let reads = host.reads.as_mut().expect("`Code::call` has seen that the full variant has this");
     let image = &reads.images.images[source as usize];
+    if offset.checked_add(len).is_none_or(|end| end > image.len()) {
+        return std::ptr::null();
+    }
     let (start, len) = (offset as usize, len as usize);
     if let Some(bytes) = image.bytes() {
         return bytes[start..start + len].as_ptr();
@@ -401,6 +393,7 @@ unsafe extern "C" fn read(context: *mut Context, source: u64, offset: u64, len: 
         Ok(()) => reads.block.as_ptr(),
         Err(e) => {
             reads.error = Some(e);
+            context.unread = 1;
             std::ptr::null()
         }
     }
@@ -427,21 +420,31 @@ unsafe extern "C" fn clear(to: *mut u8, len: usize) {
 }
 
 /// The function in Cranelift's terms.
-pub(super) fn build(f: &Verified, variant: Variant, data: &[Box<[u8]>]) -> Result<Compilation, ExecError> {
+pub(super) fn build(
+    f: &Verified,
+    variant: Variant,
+    data: &[Box<[u8]>],
+    isa: &dyn TargetIsa,
+) -> Result<Compilation, ExecError> {
     let mut compilation = Compilation::new();
     let mut scratch = FunctionBuilderContext::new();
-    lower::lower(f, variant, data, &**isa()?, &mut compilation.func, &mut scratch)?;
+    lower::lower(f, variant, data, isa, &mut compilation.func, &mut scratch)?;
     Ok(compilation)
 }
 
 /// What this machine runs; found once.
-pub(super) fn isa() -> Result<&'static OwnedTargetIsa, ExecError> {
-    static ISA: OnceLock<Result<OwnedTargetIsa, String>> = OnceLock::new();
-    ISA.get_or_init(|| {
+pub(super) fn isa(effort: Effort) -> Result<&'static OwnedTargetIsa, ExecError> {
+    static ISAS: [OnceLock<Result<OwnedTargetIsa, String>>; 2] = [const { OnceLock::new() }; 2];
+    let (isa, opt_level, regalloc) = match effort {
+        Effort::Once => (&ISAS[0], "none", "single_pass"),
+        Effort::Many => (&ISAS[1], "speed", "backtracking"),
+    };
+    isa.get_or_init(|| {
         let mut flags = settings::builder();
         let verifier = if cfg!(debug_assertions) { "true" } else { "false" };
         for (name, value) in [
-            ("opt_level", "speed"),
+            ("opt_level", opt_level),
+            ("regalloc_algorithm", regalloc),
             ("enable_verifier", verifier),
             ("use_colocated_libcalls", "false"),
             ("is_pic", "false"),

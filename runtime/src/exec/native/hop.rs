@@ -13,29 +13,32 @@ impl Lower<'_> {
     /// Counts a hop, tests that it lies on its source, and makes its bytes the current block.
     pub fn hop(&mut self, source: SourceId, offset: Value, len: Value, fault: FaultId) {
         let (start, size) = (self.get(offset), self.get(len));
+        if self.variant == Variant::Full {
+            return self.hop_by_callback(source, start, size, fault);
+        }
         let one = self.const_word(1);
         self.count(offset_of!(Context, hops), one);
         self.count(offset_of!(Context, bytes), size);
-        let id = self.const_word(source.0.into());
-        if self.variant == Variant::Full {
-            self.call(Callbacks::log(), &[self.context, id, start, size], false);
-        }
         let outside = self.outside(source, offset, len);
-        let status = Status::Fault { fault: fault.0, found: false, at: false };
-        self.exit_if(outside, status, None, None);
-        self.disk = Some(match self.variant {
-            Variant::Fast | Variant::Batch => {
-                let base = self.view(source, offset_of!(View, base));
-                self.b.ins().iadd(base, start)
-            }
-            Variant::Full => {
-                let args = [self.context, id, start, size];
-                let address = self.call(Callbacks::read(), &args, true);
-                let failed = self.b.ins().icmp_imm_u(IntCC::Equal, address, 0);
-                self.exit_if(failed, Status::Io, None, None);
-                address
-            }
+        self.bare_fault_if(outside, fault);
+        let base = self.view(source, offset_of!(View, base));
+        self.disk = Some(self.b.ins().iadd(base, start));
+    }
+
+    /// The same by the callback, which does all of it and says why it failed.
+    fn hop_by_callback(&mut self, source: SourceId, start: ir::Value, size: ir::Value, fault: FaultId) {
+        let id = self.const_word(source.0.into());
+        let address = self.call(Callbacks::read(), &[self.context, id, start, size], true);
+        let failed = self.b.ins().icmp_imm_u(IntCC::Equal, address, 0);
+        self.leave_to(failed, true, |lower| {
+            let flags = lower.regions.context;
+            let unread = lower.b.ins().load(I64, flags, lower.context, offset_of!(Context, unread) as i32);
+            let [io, outside] = [Status::Io, Status::Fault { fault: fault.0, found: false, at: false }]
+                .map(|status| lower.b.ins().iconst(I64, status.encode()));
+            let status = lower.b.ins().select(unread, io, outside);
+            lower.exit(status);
         });
+        self.disk = Some(address);
     }
 
     /// Whether `offset + len` passes the image's end. Images are shorter than 2^63.

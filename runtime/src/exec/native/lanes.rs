@@ -10,6 +10,7 @@
 use super::code::Lane;
 use super::cuts::{self, Cuts, WHOLE_MAX_BYTES};
 use super::lower::{Lower, type_of};
+use super::memory::slot_offset;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I64};
 use cranelift_codegen::ir::{self, InstBuilder};
@@ -54,8 +55,7 @@ fn carried_end(f: &Function, cuts: &Cuts) -> usize {
 
 /// Words of a whole lane.
 pub(super) fn lane_words(f: &Function) -> usize {
-    let slots: usize = f.slots.iter().map(|slot| slot.size.next_multiple_of(8) as usize / 8).sum();
-    carried_end(f, &Cuts::of(f)) + slots
+    carried_end(f, &Cuts::of(f)) + slot_offset(f, f.slots.len()) as usize / 8
 }
 
 impl Lanes {
@@ -63,7 +63,6 @@ impl Lanes {
     pub fn new(f: &Function, b: &mut FunctionBuilder<'_>, [first, end, point]: [ir::Value; 3]) -> Lanes {
         let cuts = Cuts::of(f);
         let slots_at = carried_end(f, &cuts) as u32 * 8;
-        let slots: u32 = f.slots.iter().map(|slot| slot.size.next_multiple_of(8)).sum();
         let values = (0..f.values.len()).map(|i| b.declare_var(type_of(f, Value(i as u32)))).collect();
         Lanes {
             values,
@@ -76,7 +75,7 @@ impl Lanes {
             dispatch: b.create_block(),
             advance: b.create_block(),
             points: Vec::new(),
-            stride: slots_at + slots,
+            stride: slots_at + slot_offset(f, f.slots.len()),
             cuts,
             defs: Defs::of(f),
         }

@@ -1,9 +1,10 @@
 //! IR → Cranelift IR: control flow, hops and faults. One Cranelift block per IR block.
 //!
-//! The address of the current disk block is an extra first parameter of each block that has one, so it lives in a register; a hop
-//! computes the next. `Bool` is an `i8`, everything else an `i64`.
+//! The address of the current disk block is an extra first parameter of each block that needs it (see [`disks`]), so it
+//! lives in a register; a hop computes the next. `Bool` is an `i8`, everything else an `i64`.
 
 use super::code::{Callbacks, Context};
+use super::disks;
 use super::lanes::Lanes;
 use super::ops::low_bits;
 use super::status::{Status, Variant};
@@ -13,9 +14,10 @@ use cranelift_codegen::ir::types::{I8, I64};
 use cranelift_codegen::ir::{self, AbiParam, BlockArg, InstBuilder, Signature, StackSlot};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use std::collections::HashMap;
 use std::mem::offset_of;
 use trav_compiler::ir::schema::LeafKind;
-use trav_compiler::ir::{Block, FaultRef, Function, Target, Terminator, Ty, Value};
+use trav_compiler::ir::{Block, FaultId, FaultRef, Function, Target, Terminator, Ty, Value};
 
 /// Slots live on the stack, up to here: a thread's stack is 2 MiB or more.
 const SLOTS_MAX_BYTES: u64 = 256 << 10;
@@ -43,11 +45,14 @@ pub(super) fn lower(
     b.switch_to_block(entry);
     let [context, views, args, out] = *b.block_params(entry) else { unreachable!("the signature has four parameters") };
     let lanes = (variant == Variant::Batch).then(|| Lanes::new(f, &mut b, [context, args, out]));
-    let exit = b.create_block();
+    let (exit, noted_exit) = (b.create_block(), b.create_block());
+    b.append_block_param(exit, I64);
     for _ in 0..3 {
-        b.append_block_param(exit, I64);
+        b.append_block_param(noted_exit, I64);
     }
     b.set_cold_block(exit);
+    b.set_cold_block(noted_exit);
+    let order = reverse_postorder(f);
     let regions = super::memory::Regions::new(&mut b);
     let mut lower = Lower {
         f,
@@ -56,7 +61,9 @@ pub(super) fn lower(
         call_conv,
         values: vec![None; f.values.len()],
         blocks: vec![None; f.blocks.len()],
-        slots: Vec::new(),
+        disks: disks::origins(f, &order),
+        slots: SlotArea::None,
+        ends: HashMap::new(),
         disk: None,
         disk_min: 0,
         regions,
@@ -65,12 +72,13 @@ pub(super) fn lower(
         args,
         out,
         exit,
+        noted_exit,
         lanes,
         b,
     };
     lower.begin_lanes();
     lower.prologue();
-    for block in reverse_postorder(f) {
+    for block in order {
         lower.block(block);
     }
     lower.epilogue();
@@ -123,7 +131,11 @@ pub(super) struct Lower<'a> {
     /// Where values do not live in [`Lanes`].
     values: Vec<Option<ir::Value>>,
     blocks: Vec<Option<ir::Block>>,
-    pub slots: Vec<SlotPlace>,
+    /// For each block, the one whose first parameter is the address of its disk block.
+    disks: Vec<Option<Block>>,
+    pub slots: SlotArea,
+    /// Ends with faults that report no value.
+    ends: HashMap<FaultId, ir::Block>,
     /// The address of the current disk block, where there is one.
     pub disk: Option<ir::Value>,
     /// At least so many bytes are there.
@@ -134,16 +146,20 @@ pub(super) struct Lower<'a> {
     pub views: ir::Value,
     pub args: ir::Value,
     pub out: ir::Value,
-    /// Stores the value found and the offset, and ends with the status.
+    /// Ends with the status.
     exit: ir::Block,
+    /// Stores the value found and the offset, and ends with the status.
+    noted_exit: ir::Block,
     /// For the batch variant.
     pub lanes: Option<Lanes>,
     pub b: FunctionBuilder<'a>,
 }
 
-/// Where a slot is.
+/// Where the slots are, one after another.
 #[derive(Clone, Copy)]
-pub(super) enum SlotPlace {
+pub(super) enum SlotArea {
+    /// There are none.
+    None,
     Stack(StackSlot),
     /// So many bytes behind the lane's begin.
     Lane(u32),
@@ -222,20 +238,27 @@ impl Lower<'_> {
             });
         }
         if let Some(bad) = bad {
-            self.exit_if(bad, Status::Arguments, None, None);
+            self.leave_to(bad, true, |lower| {
+                let status = lower.b.ins().iconst(I64, Status::Arguments.encode());
+                lower.exit(status);
+            });
         }
     }
 
-    /// The block where faults end.
+    /// The blocks where faults end.
     fn epilogue(&mut self) {
-        self.b.switch_to_block(self.exit);
-        let [status, found, at] = *self.b.block_params(self.exit) else {
+        self.b.switch_to_block(self.noted_exit);
+        let [status, found, at] = *self.b.block_params(self.noted_exit) else {
             unreachable!("it was made with three parameters")
         };
         let flags = self.regions.context;
         self.enter_lane();
         self.b.ins().store(flags, found, self.context, offset_of!(Context, found) as i32);
         self.b.ins().store(flags, at, self.context, offset_of!(Context, at) as i32);
+        self.b.ins().jump(self.exit, &[status.into()]);
+        self.b.switch_to_block(self.exit);
+        let status = self.b.block_params(self.exit)[0];
+        self.enter_lane();
         self.finish(status);
     }
 
@@ -256,7 +279,7 @@ impl Lower<'_> {
         let made = self.b.create_block();
         let data = self.f.block(block);
         let has_params = self.lanes.is_none();
-        if has_params && data.disk.is_some() {
+        if has_params && self.disks[block.index()] == Some(block) {
             self.b.append_block_param(made, I64);
         }
         for &param in &data.params {
@@ -275,10 +298,13 @@ impl Lower<'_> {
         self.b.switch_to_block(made);
         let data = self.f.block(block);
         self.enter_lane();
-        self.disk = data.disk.map(|_| match &self.lanes {
-            Some(lanes) => self.b.use_var(lanes.disk),
-            None => self.b.block_params(made)[0],
-        });
+        self.disk = match &self.lanes {
+            Some(lanes) => data.disk.map(|_| self.b.use_var(lanes.disk)),
+            None => self.disks[block.index()].map(|origin| {
+                let origin = self.clif_block(origin);
+                self.b.block_params(origin)[0]
+            }),
+        };
         self.disk_min = data.disk.map_or(0, |disk| disk.min);
         for &param in &data.params {
             if let Some(word) = self.known(param) {
@@ -358,7 +384,7 @@ impl Lower<'_> {
             return (block, Vec::new());
         }
         let mut args = Vec::with_capacity(target.args.len() + 2);
-        if self.f.block(target.block).disk.is_some() {
+        if self.disks[target.block.index()] == Some(target.block) {
             let disk = self.disk.expect("the verifier has shown that a disk block is there");
             args.push(BlockArg::Value(disk));
         }
@@ -373,47 +399,67 @@ impl Lower<'_> {
 
     /// Ends the walk with a fault unless `cond` holds.
     pub fn fault_unless(&mut self, cond: ir::Value, fault: &FaultRef) {
-        let (go_on, end) = (self.b.create_block(), self.b.create_block());
-        self.b.ins().brif(cond, go_on, &[], end, &[]);
-        self.cold_end(end, fault);
-        self.b.switch_to_block(go_on);
+        self.fault_where(cond, false, fault);
     }
 
     /// Ends the walk with a fault if `cond` holds.
     pub fn fault_if(&mut self, cond: ir::Value, fault: &FaultRef) {
-        let (go_on, end) = (self.b.create_block(), self.b.create_block());
-        self.b.ins().brif(cond, end, &[], go_on, &[]);
-        self.cold_end(end, fault);
+        self.fault_where(cond, true, fault);
+    }
+
+    /// Ends the walk with a fault that reports no value if `cond` holds.
+    pub fn bare_fault_if(&mut self, cond: ir::Value, fault: FaultId) {
+        self.fault_where(cond, true, &FaultRef { fault, found: None, at: None });
+    }
+
+    /// Ends with faults that report no value are shared.
+    fn fault_where(&mut self, cond: ir::Value, is: bool, fault: &FaultRef) {
+        let is_bare = fault.found.is_none() && fault.at.is_none();
+        if let Some(&end) = self.ends.get(&fault.fault).filter(|_| is_bare) {
+            return self.leave_where(cond, is, end);
+        }
+        let end = self.leave_to(cond, is, |lower| lower.end(fault));
+        if is_bare {
+            self.ends.insert(fault.fault, end);
+        }
+    }
+
+    /// Goes to a new cold block if `cond` is `is`, and there does what `fill` emits. Gives the block.
+    pub fn leave_to(&mut self, cond: ir::Value, is: bool, fill: impl FnOnce(&mut Self)) -> ir::Block {
+        let end = self.b.create_block();
+        self.b.set_cold_block(end);
+        self.leave_where(cond, is, end);
+        let go_on = self.b.current_block().expect("it was just begun");
+        self.b.switch_to_block(end);
+        fill(self);
+        self.b.switch_to_block(go_on);
+        end
+    }
+
+    fn leave_where(&mut self, cond: ir::Value, is: bool, end: ir::Block) {
+        let go_on = self.b.create_block();
+        let (yes, no) = if is { (end, go_on) } else { (go_on, end) };
+        self.b.ins().brif(cond, yes, &[], no, &[]);
         self.b.switch_to_block(go_on);
     }
 
-    fn cold_end(&mut self, end: ir::Block, fault: &FaultRef) {
-        self.b.set_cold_block(end);
-        self.b.switch_to_block(end);
-        self.end(fault);
-    }
-
+    /// Ends the walk with a fault.
     fn end(&mut self, fault: &FaultRef) {
         let status = Status::Fault { fault: fault.fault.0, found: fault.found.is_some(), at: fault.at.is_some() };
-        let found = fault.found.map(|v| self.word(v));
-        let at = fault.at.map(|v| self.word(v));
-        self.jump_to_exit(status, found, at);
-    }
-
-    pub fn exit_if(&mut self, cond: ir::Value, status: Status, found: Option<ir::Value>, at: Option<ir::Value>) {
-        let (go_on, end) = (self.b.create_block(), self.b.create_block());
-        self.b.ins().brif(cond, end, &[], go_on, &[]);
-        self.b.set_cold_block(end);
-        self.b.switch_to_block(end);
-        self.jump_to_exit(status, found, at);
-        self.b.switch_to_block(go_on);
-    }
-
-    fn jump_to_exit(&mut self, status: Status, found: Option<ir::Value>, at: Option<ir::Value>) {
-        let zero = self.const_word(0);
         let status = self.b.ins().iconst(I64, status.encode());
-        let args = [status, found.unwrap_or(zero), at.unwrap_or(zero)].map(BlockArg::Value);
-        self.b.ins().jump(self.exit, &args);
+        if fault.found.is_none() && fault.at.is_none() {
+            return self.exit(status);
+        }
+        let [found, at] = [fault.found, fault.at].map(|v| match v {
+            Some(v) => self.word(v),
+            None => self.const_word(0),
+        });
+        self.b.ins().jump(self.noted_exit, &[status, found, at].map(BlockArg::Value));
+    }
+
+    /// Ends the walk with a status.
+    pub fn exit(&mut self, status: ir::Value) {
+        self.b.ins().jump(self.exit, &[status.into()]);
     }
 
     /// Calls a function of this program; with `returns`, its result.

@@ -1,14 +1,13 @@
 //! Addresses, loads, stores and copies.
 
 use super::code::Callbacks;
-use super::lower::{Lower, SlotPlace};
-use super::status::Variant;
+use super::lower::{Lower, SlotArea};
 use cranelift_codegen::ir::types::{I8, I8X16, I16, I32, I64};
 use cranelift_codegen::ir::{
     self, AliasRegion, AliasRegionData, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind,
 };
 use cranelift_frontend::FunctionBuilder;
-use trav_compiler::ir::{Addr, Endian, Region, Size};
+use trav_compiler::ir::{Addr, Endian, Function, Region, Size};
 
 /// Copies of a known size up to here are done in place, through registers.
 const INLINE_COPY_MAX_BYTES: u32 = 64;
@@ -203,30 +202,31 @@ impl Lower<'_> {
         }
     }
 
-    /// Gives each slot its place, and clears it.
+    /// Gives the slots their place, and clears them.
     pub fn add_slots(&mut self) {
-        let mut lane = self.lanes.as_ref().map_or(0, |lanes| lanes.slots_at);
-        for slot in &self.f.slots {
-            let place = match self.variant {
-                Variant::Fast | Variant::Full => {
-                    let data = StackSlotData::new(StackSlotKind::ExplicitSlot, slot.size, 4);
-                    SlotPlace::Stack(self.b.create_sized_stack_slot(data))
-                }
-                Variant::Batch => SlotPlace::Lane(lane),
-            };
-            lane += slot.size.next_multiple_of(8);
-            self.slots.push(place);
-            let (base, offset) = self.slot_base(self.slots.len() - 1);
-            let place = Place { base, offset: offset as i32, flags: self.regions.slot };
-            self.clear(place, slot.size);
+        let size = slot_offset(self.f, self.f.slots.len());
+        if size == 0 {
+            return;
         }
+        self.slots = match &self.lanes {
+            Some(lanes) => SlotArea::Lane(lanes.slots_at),
+            None => {
+                let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 4);
+                SlotArea::Stack(self.b.create_sized_stack_slot(data))
+            }
+        };
+        let (base, offset) = self.slot_base(0);
+        let place = Place { base, offset: offset as i32, flags: self.regions.slot };
+        self.clear(place, size);
     }
 
     /// The address of a slot, as a value and an offset from it.
     fn slot_base(&mut self, slot: usize) -> (ir::Value, u32) {
-        match self.slots[slot] {
-            SlotPlace::Stack(slot) => (self.b.ins().stack_addr(I64, slot, 0), 0),
-            SlotPlace::Lane(at) => (self.context, at),
+        let at = slot_offset(self.f, slot);
+        match self.slots {
+            SlotArea::Stack(area) => (self.b.ins().stack_addr(I64, area, 0), at),
+            SlotArea::Lane(start) => (self.context, start + at),
+            SlotArea::None => unreachable!("the verifier has shown that the slot is there"),
         }
     }
 
@@ -271,6 +271,11 @@ impl Lower<'_> {
         let start = addr.index.map_or(0, |v| self.f.value(v).range.hi) + i128::from(addr.disp);
         i128::from(size) - start
     }
+}
+
+/// Where a slot begins behind the first one, in bytes; of the one behind the last, the size of all.
+pub(super) fn slot_offset(f: &Function, slot: usize) -> u32 {
+    f.slots[..slot].iter().map(|slot| slot.size.next_multiple_of(8)).sum()
 }
 
 /// The integer type of so many bytes.

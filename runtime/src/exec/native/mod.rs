@@ -9,6 +9,7 @@
 mod batch;
 mod code;
 mod cuts;
+mod disks;
 mod hop;
 mod lanes;
 mod lower;
@@ -18,7 +19,7 @@ mod status;
 
 pub use batch::{Batch, End};
 
-use super::{ExecError, Executor, FaultReport, Outcome, Trace};
+use super::{Effort, ExecError, Executor, FaultReport, Outcome, Trace};
 use crate::image::{Sources, any_lost};
 use code::{Call, Code, Context, Reads, View};
 use status::{Status, Variant};
@@ -28,33 +29,44 @@ use std::time::{Duration, Instant};
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::ir::{FaultId, Function};
 
-/// Compiles a traversal. Refused where Cranelift has no backend for the machine or a limit of it is passed.
+/// Compiles a traversal for many calls. Refused where Cranelift has no backend for the machine or a limit of it is passed.
 pub fn prepare(f: &Verified) -> Result<Native, ExecError> {
-    let fast = Code::compile(f, Variant::Fast)?;
-    Ok(Native { function: f.clone(), fast, full: OnceLock::new(), batch: OnceLock::new() })
+    let native = Native::new(f, Effort::Many);
+    native.fast()?;
+    Ok(native)
+}
+
+/// Compiles a traversal for [`Executor::run`]. Refused as [`prepare`] says.
+pub fn executor(f: &Verified, effort: Effort) -> Result<Native, ExecError> {
+    let native = Native::new(f, effort);
+    native.full()?;
+    Ok(native)
 }
 
 /// The function in Cranelift's text form, before its optimisation.
 pub fn clif(f: &Verified) -> Result<String, ExecError> {
     let data: Vec<Box<[u8]>> = f.data.iter().map(|d| d.bytes.clone().into()).collect();
-    Ok(code::build(f, Variant::Fast, &data)?.func.display().to_string())
+    let isa = code::isa(Effort::Many)?;
+    Ok(code::build(f, Variant::Fast, &data, &**isa)?.func.display().to_string())
 }
 
 /// The machine code as assembly text.
 pub fn assembly(f: &Verified) -> Result<String, ExecError> {
     let data: Vec<Box<[u8]>> = f.data.iter().map(|d| d.bytes.clone().into()).collect();
-    let mut compilation = code::build(f, Variant::Fast, &data)?;
+    let isa = code::isa(Effort::Many)?;
+    let mut compilation = code::build(f, Variant::Fast, &data, &**isa)?;
     compilation.set_disasm(true);
     let compiled = compilation
-        .compile(&**code::isa()?, &mut Default::default())
+        .compile(&**isa, &mut Default::default())
         .map_err(|e| ExecError::Refused(format!("native code cannot be made: {:?}", e.inner)))?;
     Ok(compiled.vcode.clone().unwrap_or_default())
 }
 
-/// A traversal as machine code.
+/// A traversal as machine code. Each variant is made when first used.
 pub struct Native {
     function: Verified,
-    fast: Code,
+    effort: Effort,
+    fast: OnceLock<Code>,
     full: OnceLock<Code>,
     batch: OnceLock<Code>,
 }
@@ -78,34 +90,38 @@ pub struct Walker<'b> {
 }
 
 impl Native {
+    fn new(f: &Verified, effort: Effort) -> Native {
+        let [fast, full, batch] = [const { OnceLock::new() }; 3];
+        Native { function: f.clone(), effort, fast, full, batch }
+    }
+
     /// Binds the code to images. Images in memory are walked without a callback.
     pub fn bind(&self, sources: &Sources) -> Result<Bound<'_>, ExecError> {
         let in_memory = sources.images.iter().all(|image| image.bytes().is_some());
-        let code = if in_memory { &self.fast } else { self.full()? };
+        let code = if in_memory { self.fast()? } else { self.full()? };
         Ok(Bound { native: self, code, images: sources.clone(), in_memory, views: views(&self.function, sources)? })
     }
 
-    /// Bytes of machine code of the fast variant.
-    pub fn code_size_bytes(&self) -> usize {
-        self.fast.size_bytes()
+    fn fast(&self) -> Result<&Code, ExecError> {
+        self.compiled(&self.fast, Variant::Fast)
     }
 
     fn full(&self) -> Result<&Code, ExecError> {
-        compiled(&self.full, &self.function, Variant::Full)
+        self.compiled(&self.full, Variant::Full)
     }
 
     fn batch(&self) -> Result<&Code, ExecError> {
-        compiled(&self.batch, &self.function, Variant::Batch)
+        self.compiled(&self.batch, Variant::Batch)
     }
-}
 
-/// The code of a variant, made when first asked for.
-fn compiled<'c>(cell: &'c OnceLock<Code>, f: &Verified, variant: Variant) -> Result<&'c Code, ExecError> {
-    if let Some(code) = cell.get() {
-        return Ok(code);
+    /// The code of a variant, made when first asked for.
+    fn compiled<'c>(&self, cell: &'c OnceLock<Code>, variant: Variant) -> Result<&'c Code, ExecError> {
+        if let Some(code) = cell.get() {
+            return Ok(code);
+        }
+        let code = Code::compile(&self.function, variant, self.effort)?;
+        Ok(cell.get_or_init(|| code))
     }
-    let code = Code::compile(f, variant)?;
-    Ok(cell.get_or_init(|| code))
 }
 
 impl Bound<'_> {
