@@ -4,12 +4,13 @@ use crate::bpf::abi::StateLayout;
 use crate::bpf::cost::{self, InsnBounds};
 use crate::bpf::profile::Profile;
 use crate::diag::Diagnostic;
+use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::eval::range;
 use crate::ir::graph::Graph;
 use crate::ir::verify::Verified;
 use crate::ir::{Block, FaultId, Function, Mode, Op, Terminator};
 use crate::source::Span;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 /// Upper bounds. A number that does not fit in 64 bits is `u64::MAX`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +162,7 @@ struct Costs<'f> {
 
 impl Costs<'_> {
     fn whole(&self) -> Cost {
-        let all: HashSet<Block> = self.graph.order.iter().copied().collect();
+        let all: FxHashSet<Block> = self.graph.order.iter().copied().collect();
         self.longest(Block(0), &all).values().fold(Cost::default(), |a, b| a.max(*b))
     }
 
@@ -176,9 +177,9 @@ impl Costs<'_> {
 
     /// The greatest cost, read off the terminator included, from `entry` to the end of each block in `members`; an inner loop counts as
     /// often as it may turn.
-    fn longest(&self, entry: Block, members: &HashSet<Block>) -> HashMap<Block, Cost> {
-        let mut arrive: HashMap<Block, Cost> = HashMap::from([(entry, Cost::default())]);
-        let mut leave: HashMap<Block, Cost> = HashMap::new();
+    fn longest(&self, entry: Block, members: &FxHashSet<Block>) -> FxHashMap<Block, Cost> {
+        let mut arrive: FxHashMap<Block, Cost> = FxHashMap::from_iter([(entry, Cost::default())]);
+        let mut leave: FxHashMap<Block, Cost> = FxHashMap::default();
         for b in self.graph.order.iter().filter(|b| members.contains(b)) {
             if leave.contains_key(b) {
                 continue;
@@ -199,12 +200,18 @@ impl Costs<'_> {
             }
             let end = here.plus(self.edge(*b));
             leave.insert(*b, end);
-            self.arrive_at_targets(*b, end, &HashSet::new(), &mut arrive);
+            self.arrive_at_targets(*b, end, &FxHashSet::default(), &mut arrive);
         }
         leave
     }
 
-    fn arrive_at_targets(&self, from: Block, cost: Cost, inside: &HashSet<Block>, arrive: &mut HashMap<Block, Cost>) {
+    fn arrive_at_targets(
+        &self,
+        from: Block,
+        cost: Cost,
+        inside: &FxHashSet<Block>,
+        arrive: &mut FxHashMap<Block, Cost>,
+    ) {
         for t in self
             .f
             .block(from)
@@ -218,8 +225,8 @@ impl Costs<'_> {
     }
 
     /// The blocks of a loop.
-    fn members(&self, header: Block) -> HashSet<Block> {
-        let mut inside = HashSet::from([header]);
+    fn members(&self, header: Block) -> FxHashSet<Block> {
+        let mut inside = FxHashSet::from_iter([header]);
         let back = self.graph.predecessors[header.index()].iter().map(|(p, _)| *p);
         let mut work: Vec<Block> = back.filter(|p| self.graph.dominates(header, *p)).collect();
         while let Some(b) = work.pop() {

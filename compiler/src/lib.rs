@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod certificate;
 pub mod check;
 pub mod diag;
+mod fx;
 pub mod ir;
 mod lower;
 pub mod opt;
@@ -14,12 +15,12 @@ pub mod source;
 pub mod syntax;
 pub mod texts;
 
+use crate::fx::FxHashSet;
 use check::types::{Def, ModuleId, Program, TraversalId};
 use diag::Diagnostic;
 use ir::verify::Verified;
 pub use lower::dump;
 use source::SourceMap;
-use std::collections::HashSet;
 
 /// Finds the text of modules named by `use`. The standard library is built in; this is for the user's own files.
 pub trait Loader {
@@ -61,7 +62,7 @@ pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<
     if diagnostics.is_empty() {
         let program = &checked.program;
         let wanted = wanted.and_then(|name| traversal_of_root(program, name));
-        let mut called = HashSet::new();
+        let mut called = FxHashSet::default();
         for id in needed(program, wanted) {
             let lowered = lower::lower(program, &sources, id);
             called.extend(&lowered.called);

@@ -2,7 +2,7 @@
 //!
 //! Owns the byte formats (Linux, Documentation/bpf/btf.rst). Types are numbered from 1 in the order in which they are made; 0 is void.
 
-use std::collections::HashMap;
+use crate::fx::FxHashMap;
 
 /// The number of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,13 +38,13 @@ pub struct Btf {
     types: Vec<u8>,
     count: u32,
     strings: Vec<u8>,
-    known: HashMap<String, u32>,
+    known: FxHashMap<String, u32>,
 }
 
 impl Default for Btf {
     fn default() -> Self {
         // The empty string is at offset 0.
-        Btf { types: Vec::new(), count: 0, strings: vec![0], known: HashMap::from([(String::new(), 0)]) }
+        Btf { types: Vec::new(), count: 0, strings: vec![0], known: FxHashMap::from_iter([(String::new(), 0)]) }
     }
 }
 

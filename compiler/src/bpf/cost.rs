@@ -7,7 +7,8 @@
 
 use super::insn::{Insn, LD_IMM64, class};
 use super::program::Program;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::fx::{FxHashMap, FxHashSet};
+use std::collections::BTreeSet;
 
 /// Upper bounds on executed instructions; a 64-bit immediate counts as one. What does not fit is `u64::MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub fn bounds(program: &Program) -> Option<InsnBounds> {
     let ends: Vec<(u32, u32, Option<u64>)> =
         flow.suspends.iter().map(|(at, resume)| (*at, *resume, graph.straight(*at))).collect();
     // A walk begins with step 0, by which the dispatch leads to none of these.
-    let resumes: HashSet<u32> = flow.resumes.iter().copied().collect();
+    let resumes: FxHashSet<u32> = flow.resumes.iter().copied().collect();
     graph.next.iter_mut().for_each(|next| next.retain(|to| !resumes.contains(to)));
     for (at, resume, rest) in ends {
         let resume = resume as usize;
@@ -110,7 +111,7 @@ struct Longest<'a> {
 
 /// For each node that is reached the cost of the longest way that ends with it, all turns of its circles included.
 struct Ways {
-    until: HashMap<u32, u64>,
+    until: FxHashMap<u32, u64>,
 }
 
 impl Ways {
@@ -129,8 +130,8 @@ impl Longest<'_> {
     fn ways(&self, nodes: &[u32], starts: Option<&[u32]>) -> Option<Ways> {
         let components = Components::of(self.graph, nodes);
         let is_start = |n: &u32| starts.is_none_or(|s| s.contains(n));
-        let mut arrive: HashMap<u32, u64> = nodes.iter().filter(|n| is_start(n)).map(|n| (*n, 0)).collect();
-        let mut ways = Ways { until: HashMap::with_capacity(nodes.len()) };
+        let mut arrive: FxHashMap<u32, u64> = nodes.iter().filter(|n| is_start(n)).map(|n| (*n, 0)).collect();
+        let mut ways = Ways { until: FxHashMap::with_capacity_and_hasher(nodes.len(), Default::default()) };
         for (id, component) in components.list.iter().enumerate().rev() {
             let entered: Vec<u32> = component.iter().copied().filter(|n| arrive.contains_key(n)).collect();
             let Some(before) = entered.iter().map(|n| arrive[n]).max() else { continue };
@@ -154,7 +155,7 @@ impl Longest<'_> {
 
     /// The most that a stay in a strongly connected set costs.
     fn circles(&self, component: &[u32], entered: &[u32]) -> Option<u64> {
-        let inside: HashSet<u32> = component.iter().copied().collect();
+        let inside: FxHashSet<u32> = component.iter().copied().collect();
         let (header, turns) = *self.turns.iter().find(|(at, _)| inside.contains(at))?;
         let rest: Vec<u32> = component.iter().copied().filter(|n| *n != header).collect();
         let next = |n: u32| self.graph.next[n as usize].iter();
@@ -174,15 +175,16 @@ impl Longest<'_> {
 struct Components {
     list: Vec<Vec<u32>>,
     /// By node.
-    id: HashMap<u32, usize>,
+    id: FxHashMap<u32, usize>,
 }
 
 impl Components {
     fn of(graph: &Graph, nodes: &[u32]) -> Components {
-        let set: HashSet<u32> = nodes.iter().copied().collect();
-        let mut out = Components { list: Vec::new(), id: HashMap::with_capacity(nodes.len()) };
+        let set: FxHashSet<u32> = nodes.iter().copied().collect();
+        let mut out =
+            Components { list: Vec::new(), id: FxHashMap::with_capacity_and_hasher(nodes.len(), Default::default()) };
         // For each node that was met its number, and the least that its part of the search tree leads back to.
-        let mut met: HashMap<u32, (u32, u32)> = HashMap::with_capacity(nodes.len());
+        let mut met: FxHashMap<u32, (u32, u32)> = FxHashMap::with_capacity_and_hasher(nodes.len(), Default::default());
         let mut open = Vec::new();
         for root in nodes {
             let mut stack = vec![(*root, 0usize)];
@@ -194,7 +196,7 @@ impl Components {
                     met.insert(node, (met.len() as u32, met.len() as u32));
                     open.push(node);
                 }
-                let low = |met: &mut HashMap<u32, (u32, u32)>, n: u32| {
+                let low = |met: &mut FxHashMap<u32, (u32, u32)>, n: u32| {
                     let entry = met.get_mut(&node).expect("the node was met");
                     entry.1 = entry.1.min(n);
                 };

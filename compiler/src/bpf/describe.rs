@@ -202,7 +202,7 @@ pub fn fault_type(btf: &mut Btf, scalars: &Scalars) -> TypeId {
 #[derive(Debug, Default)]
 pub struct Strings {
     bytes: Vec<u8>,
-    known: std::collections::HashMap<String, u32>,
+    known: crate::fx::FxHashMap<String, u32>,
 }
 
 impl Strings {

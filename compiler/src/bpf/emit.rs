@@ -13,8 +13,8 @@ use super::program::{Flow, Turns};
 use super::regalloc::{Allocated, Event, Home};
 use super::target::{Areas, Target};
 use super::vcode::{Exit, VBlock, VCode, VInsn};
+use crate::fx::FxHashMap;
 use crate::source::Span;
-use std::collections::HashMap;
 
 /// Writes a function, and says how its code is run through.
 pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<(Assembled, Flow), BpfError> {
@@ -24,7 +24,7 @@ pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<(Ass
     let mut emitter = Emitter {
         labels,
         forward: forwarding(code, homes),
-        stubs: HashMap::new(),
+        stubs: FxHashMap::default(),
         pending: Vec::new(),
         ends: [(); 3].map(|()| asm.label()),
         lefts: code.exits().map(leave::Left::of).collect(),
@@ -108,7 +108,7 @@ struct Emitter {
     asm: Assembler,
     labels: Vec<Label>,
     forward: Vec<Option<VBlock>>,
-    stubs: HashMap<leave::Stub, Label>,
+    stubs: FxHashMap<leave::Stub, Label>,
     pending: Vec<(leave::Stub, Label, Span)>,
     /// The common end of all stubs, and where those enter it that have left something to it: by [`leave::Left`].
     ends: [Label; 3],

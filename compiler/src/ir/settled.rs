@@ -3,7 +3,7 @@
 use super::defs::Defs;
 use super::graph::Graph;
 use super::{BinOp, Block, Function, Op, Terminator, Ty, Value};
-use std::collections::HashMap;
+use crate::fx::FxHashMap;
 
 /// How many conditions one branch or guard may settle through `and`, `or` and negation.
 const IMPLIED_MAX: usize = 64;
@@ -40,7 +40,7 @@ pub fn on_edge(term: &Terminator, i: usize) -> Option<(Value, bool)> {
 /// From which place on each condition has which value: in front of the operation with that number in the block, and in all that the
 /// block dominates.
 #[derive(Clone, Debug, Default)]
-pub struct Settled(HashMap<(Value, bool), Vec<(Block, usize)>>);
+pub struct Settled(FxHashMap<(Value, bool), Vec<(Block, usize)>>);
 
 impl Settled {
     /// Looks through a function.

@@ -95,7 +95,7 @@ impl Lowerer<'_> {
         ctx: &Context,
     ) -> Val {
         let limit = self.good_limit(place.region, ctx);
-        Val::Array(Rc::new(Array {
+        Val::Array(Shared::from(Array {
             view: ctx.view.clone(),
             element: FieldTyRef::new(element),
             place,
@@ -175,7 +175,7 @@ impl Lowerer<'_> {
         let FieldTy::Scalar { width, .. } = element else { return Val::Never };
         let count = self.number(i128::from(b.max / u32::from(*width)));
         let end = self.offset_of(b.place.plus(b.max));
-        Val::Array(Rc::new(Array {
+        Val::Array(Shared::from(Array {
             view: None,
             element: FieldTyRef::new(element),
             place: b.place,
@@ -188,7 +188,7 @@ impl Lowerer<'_> {
     }
 
     /// `array[i]`.
-    pub(super) fn element(&mut self, array: &Rc<Array>, (i, i_span): (Value, Span), span: Span) -> Val {
+    pub(super) fn element(&mut self, array: &Shared<Array>, (i, i_span): (Value, Span), span: Span) -> Val {
         if self.is_stale(array.place) {
             let message = format!(
                 "expected an array that is still there, found {}, whose block was replaced by a later read",

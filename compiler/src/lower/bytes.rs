@@ -240,7 +240,7 @@ impl Lowerer<'_> {
     }
 
     /// All bytes of a view.
-    pub(super) fn bytes_of_view(&mut self, view: &View) -> Bytes {
+    pub(super) fn bytes_of_view(&mut self, view: &Shared<View>) -> Bytes {
         let start = self.offset_of(view.place);
         let len = self.checked(BinOp::Sub, view.limit, start);
         let max = u32::try_from(self.claim(len).hi.clamp(0, i128::from(crate::check::SIZE_MAX))).unwrap_or(0);

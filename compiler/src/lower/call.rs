@@ -11,7 +11,7 @@ impl Lowerer<'_> {
             Some(OptSplit { some: (mut some, val, _), none: (none, _) }) => {
                 let val = self.in_flow(&mut some, |l| {
                     let present = l.truth(true);
-                    Val::Option(present, Box::new(val))
+                    Val::Option(present, Shared::from(val))
                 });
                 self.merge(vec![(some, val), (none, Val::None)], span)
             }
@@ -67,7 +67,7 @@ impl Lowerer<'_> {
             // A method of `self`, without the dot.
             ExprKind::Name(name) => {
                 let base = self.frame().locals_base;
-                let this = self.flow.locals[base..].iter().rev().find(|l| l.name == "self").map(|l| l.val.clone())?;
+                let this = self.flow.locals[base..].iter().rev().find(|l| l.is("self")).map(|l| l.val.clone())?;
                 Some(Target::Fn(self.method_of(&this, &name.name)?, Some(this)))
             }
             ExprKind::Field(base, name) => {

@@ -96,7 +96,7 @@ impl Lowerer<'_> {
         let val = self.expr(e);
         self.span = e.span;
         let (present, inner) = match val {
-            Val::Option(present, inner) => (Some(present), *inner),
+            Val::Option(present, inner) => (Some(present), inner.take()),
             Val::None => (Some(self.truth(false)), Val::Never),
             Val::Never => (None, Val::Never),
             other => {

@@ -85,7 +85,7 @@ impl Lowerer<'_> {
         for name in [INDEX_OUTER, INDEX_INNER] {
             self.bind(name, Val::Int(zero, IntTy::U64), true, Some(Ty::Int(IntTy::U64)));
         }
-        self.bind("#args", Val::Record(RecordId(u32::MAX), args), false, None);
+        self.bind("#args", Val::Record(RecordId(u32::MAX), args.into()), false, None);
         let len = match def.size {
             SizeRule::Const(n) => self.number(i128::from(n)),
             _ => {
@@ -125,12 +125,12 @@ impl Lowerer<'_> {
             name: def.name.clone(),
             whole: false,
         };
-        let view = self.make_view(id, args, place, &ctx, def.span);
+        let view = self.make_view(id, args.take(), place, &ctx, def.span);
         self.dump_members(view, 0);
     }
 
     /// The rows of a structure's members.
-    fn dump_members(&mut self, view: View, depth: u32) {
+    fn dump_members(&mut self, view: Shared<View>, depth: u32) {
         let program = self.program;
         let def = &program.structs[view.def.index()];
         self.bind(VIEW, Val::View(view), false, None);
@@ -210,14 +210,14 @@ impl Lowerer<'_> {
         }
     }
 
-    fn dump_view(&self) -> Option<View> {
+    fn dump_view(&self) -> Option<Shared<View>> {
         match self.hidden(VIEW) {
             Val::View(v) => Some(v),
             _ => None,
         }
     }
 
-    fn dump_context(&mut self, view: &View, name: &str) -> Context {
+    fn dump_context(&mut self, view: &Shared<View>, name: &str) -> Context {
         Context {
             view: Some(view.clone()),
             limit: view.limit,
@@ -276,7 +276,7 @@ impl Lowerer<'_> {
         }
     }
 
-    fn dump_array(&mut self, array: &Rc<Array>, start: Value, entry: Entry) {
+    fn dump_array(&mut self, array: &Shared<Array>, start: Value, entry: Entry) {
         let span = self.span;
         let depth = entry.depth;
         let element =
@@ -299,7 +299,7 @@ impl Lowerer<'_> {
 
     fn dump_over_array(
         &mut self,
-        array: &Rc<Array>,
+        array: &Shared<Array>,
         plan: Plan,
         index: &'static str,
         element: Entry,
@@ -412,5 +412,5 @@ impl Lowerer<'_> {
 
 /// How many arrays are being run over.
 fn depth_of_arrays(l: &Lowerer<'_>) -> usize {
-    l.flow.locals.iter().filter(|x| x.name == "#array").count()
+    l.flow.locals.iter().filter(|x| x.is("#array")).count()
 }

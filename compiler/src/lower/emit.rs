@@ -11,13 +11,13 @@ use crate::ir::{Addr, BinOp, CmpOp, Endian, FaultRef, Mode, Op, Region, Size, Va
 #[derive(Default)]
 pub(super) struct Scope {
     /// Values by the operation that makes them (its faults left out) and its step.
-    ops: HashMap<(u32, ir::Ty, Op), Value>,
+    ops: FxHashMap<(u32, ir::Ty, Op), Value>,
     /// What conditions say about values here.
-    facts: HashMap<Value, Range>,
+    facts: FxHashMap<Value, Range>,
     /// Numbers that conditions say values are not.
-    excluded: HashMap<Value, Vec<i128>>,
+    excluded: FxHashMap<Value, Vec<i128>>,
     /// Members of views already decoded, by view and member, with their ends where the size is dynamic.
-    pub members: HashMap<(u32, usize), (u32, Val, Option<Value>)>,
+    pub members: FxHashMap<(u32, usize), (u32, Val, Option<Value>)>,
 }
 
 impl Scope {

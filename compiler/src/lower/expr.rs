@@ -50,10 +50,10 @@ impl Lowerer<'_> {
     /// A variable, a member of `self`, or a constant.
     fn name(&mut self, name: &ast::Ident) -> Val {
         let base = self.frame().locals_base;
-        if let Some(local) = self.flow.locals[base..].iter().rev().find(|l| l.name == name.name) {
+        if let Some(local) = self.flow.locals[base..].iter().rev().find(|l| l.is(&name.name)) {
             return local.val.clone();
         }
-        if let Some(this) = self.flow.locals[base..].iter().rev().find(|l| l.name == "self").map(|l| l.val.clone()) {
+        if let Some(this) = self.flow.locals[base..].iter().rev().find(|l| l.is("self")).map(|l| l.val.clone()) {
             if let Some(val) = self.member_if_any(&this, name, name.span) {
                 return val;
             }
@@ -83,9 +83,9 @@ impl Lowerer<'_> {
     fn unknown(&mut self, name: &ast::Ident) -> Val {
         let base = self.frame().locals_base;
         let module = &self.program.modules[self.module().index()];
-        let locals = self.flow.locals[base..].iter().map(|l| l.name.as_str());
+        let locals = self.flow.locals[base..].iter().map(|l| &*l.name);
         let names = locals.chain(module.names.keys().map(String::as_str));
-        let members: Vec<&str> = match self.flow.locals[base..].iter().find(|l| l.name == "self").map(|l| &l.val) {
+        let members: Vec<&str> = match self.flow.locals[base..].iter().find(|l| l.is("self")).map(|l| &l.val) {
             Some(Val::View(v)) => self.program.structs[v.def.index()].by_name.keys().map(String::as_str).collect(),
             _ => Vec::new(),
         };
@@ -143,7 +143,7 @@ impl Lowerer<'_> {
         match &*e.kind {
             ExprKind::Int(_) => true,
             ExprKind::Name(name) => {
-                let is_local = self.flow.locals[self.frame().locals_base..].iter().any(|l| l.name == name.name);
+                let is_local = self.flow.locals[self.frame().locals_base..].iter().any(|l| l.is(&name.name));
                 let def = self.program.modules[self.module().index()].names.get(&name.name);
                 matches!(def, Some((Def::Const(id), _)) if !is_local && self.program.consts[id.index()].ty.is_none())
             }
@@ -257,7 +257,7 @@ impl Lowerer<'_> {
                 let text = self.text(span).split_whitespace().collect::<Vec<_>>().join(" ");
                 let fault = self.fault(ir::FaultKind::Fail, format!("`{text}` is none"), span);
                 self.guard(present, fault);
-                *inner
+                inner.take()
             }
             other => other,
         }
@@ -384,7 +384,7 @@ impl Lowerer<'_> {
         if out.iter().any(|v| matches!(v, Val::Never)) {
             return Val::Never;
         }
-        let val = Val::Record(id, out);
+        let val = Val::Record(id, out.into());
         self.check_record_conditions(&val);
         val
     }
@@ -392,7 +392,7 @@ impl Lowerer<'_> {
     /// What a record's `where`s promise, checked where the record is made or comes in.
     pub(super) fn check_record_conditions(&mut self, val: &Val) {
         let Val::Record(id, fields) = val else { return };
-        for f in fields {
+        for f in fields.iter() {
             self.check_record_conditions(f);
         }
         let program = self.program;
@@ -427,17 +427,17 @@ impl Lowerer<'_> {
                 Val::Int(self.fit_int((v, from), *to, span), *to)
             }
             (Val::Option(p, inner), Ty::Option(wanted)) => {
-                let inner = self.coerce_inner(p, *inner, wanted, span);
-                Val::Option(p, Box::new(inner))
+                let inner = self.coerce_inner(p, inner.take(), wanted, span);
+                Val::Option(p, Shared::from(inner))
             }
             (Val::None, Ty::Option(wanted)) => {
                 let absent = self.truth(false);
                 let blank = self.blank_of(wanted);
-                Val::Option(absent, Box::new(blank))
+                Val::Option(absent, Shared::from(blank))
             }
             (val, Ty::Option(wanted)) => {
                 let present = self.truth(true);
-                Val::Option(present, Box::new(self.coerce(val, wanted, span)))
+                Val::Option(present, Shared::from(self.coerce(val, wanted, span)))
             }
             (val @ Val::Bool(_), Ty::Bool) | (val @ Val::Unit, Ty::Unit) => val,
             (Val::Enum(v, e), Ty::Enum(f)) if e == *f => Val::Enum(v, e),
@@ -489,7 +489,7 @@ impl Lowerer<'_> {
             }
             Ty::Option(inner) => {
                 let absent = self.truth(false);
-                Val::Option(absent, Box::new(self.blank_of(inner)))
+                Val::Option(absent, Shared::from(self.blank_of(inner)))
             }
             Ty::Unit => Val::Unit,
             Ty::AnyBytes | Ty::View(_) | Ty::Stream(_) | Ty::Buffer(_) | Ty::Error => Val::Never,

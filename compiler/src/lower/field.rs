@@ -10,8 +10,8 @@ impl Lowerer<'_> {
             ExprKind::Name(n) => {
                 let base = self.frame().locals_base;
                 let locals = &self.flow.locals[base..];
-                locals.iter().any(|l| l.name == n.name)
-                    || locals.iter().rev().find(|l| l.name == "self").is_some_and(|l| match &l.val {
+                locals.iter().any(|l| l.is(&n.name))
+                    || locals.iter().rev().find(|l| l.is("self")).is_some_and(|l| match &l.val {
                         Val::View(v) => {
                             let def = &self.program.structs[v.def.index()];
                             def.by_name.contains_key(&n.name) || def.params.iter().any(|(p, _)| *p == n.name)
@@ -53,16 +53,16 @@ impl Lowerer<'_> {
     }
 
     /// The member of a view that an expression names, when it is stored and has no member `offset` of its own.
-    fn stored_member(&mut self, e: &ast::Expr) -> Option<(View, usize)> {
+    fn stored_member(&mut self, e: &ast::Expr) -> Option<(Shared<View>, usize)> {
         let (owner, member) = match &*e.kind {
             ExprKind::Field(owner, member) if self.begins_with_variable(owner) => (self.expr(owner), member),
             ExprKind::Name(member) => {
                 let base = self.frame().locals_base;
                 let locals = &self.flow.locals[base..];
-                if locals.iter().any(|l| l.name == member.name) {
+                if locals.iter().any(|l| l.is(&member.name)) {
                     return None;
                 }
-                (locals.iter().rev().find(|l| l.name == "self")?.val.clone(), member)
+                (locals.iter().rev().find(|l| l.is("self"))?.val.clone(), member)
             }
             _ => return None,
         };
@@ -317,7 +317,7 @@ impl Lowerer<'_> {
 
     pub(super) fn self_value(&mut self, span: Span) -> Val {
         let base = self.frame().locals_base;
-        match self.flow.locals[base..].iter().find(|l| l.name == "self") {
+        match self.flow.locals[base..].iter().find(|l| l.is("self")) {
             Some(l) => l.val.clone(),
             None => {
                 self.error("E0201", span, "expected a structure's or record's member around `self`", "no `self` here")
@@ -328,7 +328,7 @@ impl Lowerer<'_> {
     /// `end`: a variable of this name, or the size of the structure, for offsets from its end.
     pub(super) fn end_of_self(&mut self, span: Span) -> Val {
         let base = self.frame().locals_base;
-        if let Some(local) = self.flow.locals[base..].iter().rev().find(|l| l.name == "end") {
+        if let Some(local) = self.flow.locals[base..].iter().rev().find(|l| l.is("end")) {
             return local.val.clone();
         }
         let Val::View(view) = self.self_value(span) else { return Val::Never };

@@ -34,7 +34,7 @@ pub(super) struct DiskState {
 /// A variable.
 #[derive(Clone, Debug)]
 pub(super) struct Local {
-    pub name: String,
+    pub name: Rc<str>,
     pub val: Val,
     pub mutable: bool,
     /// What assignments must fit, for a `var` of a scalar.
@@ -43,12 +43,32 @@ pub(super) struct Local {
     pub bound: Option<Range>,
 }
 
+impl Local {
+    /// Whether it has this name.
+    pub fn is(&self, name: &str) -> bool {
+        *self.name == *name
+    }
+}
+
 impl Flow {
     pub fn entry(block: Block) -> Self {
         Flow { block, reachable: true, locals: Vec::new(), temps: Vec::new(), step: 0, disk: None }
     }
 
-    /// Calls `f` on all values that are alive, and lets it replace them.
+    /// A value that is alive: the variables count from 0, after them the temporaries.
+    pub fn val(&self, i: usize) -> &Val {
+        self.locals.get(i).map_or_else(|| &self.temps[i - self.locals.len()], |l| &l.val)
+    }
+
+    /// As [`Flow::val`], to replace it.
+    pub fn val_mut(&mut self, i: usize) -> &mut Val {
+        match i.checked_sub(self.locals.len()) {
+            None => &mut self.locals[i].val,
+            Some(i) => &mut self.temps[i],
+        }
+    }
+
+    /// Calls `f` on all values that are alive, in the order of [`Flow::val`], and lets it replace them.
     pub fn map_vals(&mut self, f: &mut impl FnMut(&mut Val)) {
         self.locals.iter_mut().for_each(|l| f(&mut l.val));
         self.temps.iter_mut().for_each(&mut *f);
@@ -58,7 +78,7 @@ impl Flow {
 impl Lowerer<'_> {
     pub(super) fn bind(&mut self, name: &str, val: Val, mutable: bool, ty: Option<Ty>) {
         self.name_parts(name, &val);
-        self.flow.locals.push(Local { name: name.to_string(), val, mutable, ty, bound: None });
+        self.flow.locals.push(Local { name: name.into(), val, mutable, ty, bound: None });
     }
 
     fn name_parts(&mut self, name: &str, val: &Val) {
@@ -128,15 +148,17 @@ impl Lowerer<'_> {
         let mut flows: Vec<Flow> = flows.into_iter().map(|(f, _)| f).collect();
         let same_step = flows.iter().all(|f| f.step == flows[0].step);
         let same_disk = flows.iter().all(|f| f.disk == flows[0].disk);
-        self.unify(&mut flows, span);
+        let alike = self.unify(&mut flows, span);
         let step = if same_step { flows[0].step } else { self.new_step() };
         let block = self.b.block();
         let mut args: Vec<Vec<Value>> = vec![Vec::new(); flows.len()];
         let disk = self.merge_disk(&flows, same_step && same_disk, block, &mut args);
         let mut merged = flows[0].clone();
-        let all: Vec<Vec<Value>> = flows.iter().map(alive).collect();
+        // What is the same in all flows of one step stays as it is.
+        let stays = |i: usize| same_step && alike[i];
+        let all: Vec<Vec<Value>> = flows.iter().map(|f| parts_of(f, |i| !stays(i))).collect();
         let mut news = Vec::with_capacity(all[0].len());
-        let mut made: HashMap<Vec<Value>, Value> = HashMap::new();
+        let mut made: FxHashMap<Vec<Value>, Value> = FxHashMap::default();
         if let Some(d) = disk.filter(|_| !(same_step && same_disk)) {
             // A limit that is the block's length in every flow is the joined block's length.
             made.insert(flows.iter().filter_map(|f| f.disk.map(|d| d.len)).collect(), d.len);
@@ -156,7 +178,11 @@ impl Lowerer<'_> {
             }
         }
         let mut news = news.into_iter();
+        let mut at = 0..;
         merged.map_vals(&mut |v| {
+            if at.next().is_some_and(stays) {
+                return;
+            }
             let old = v.clone();
             *v = v.with_parts(&mut news);
             if *v != old {
@@ -284,7 +310,7 @@ impl Lowerer<'_> {
         let block = self.b.block();
         let from = self.flow.block;
         let mut args = Vec::new();
-        let mut renamed: HashMap<Value, Value> = HashMap::new();
+        let mut renamed: FxHashMap<Value, Value> = FxHashMap::default();
         let old_disk = self.flow.disk;
         let disk_len = match (len, old_disk) {
             (Some((v, _)), _) => Some(v),
@@ -345,8 +371,14 @@ impl Lowerer<'_> {
 
 /// All values that are alive, in the order in which [`Flow::map_vals`] meets them.
 fn alive(flow: &Flow) -> Vec<Value> {
+    parts_of(flow, |_| true)
+}
+
+/// As [`alive`], for those of its variables and temporaries, counted from 0, that `is_wanted`.
+fn parts_of(flow: &Flow, is_wanted: impl Fn(usize) -> bool) -> Vec<Value> {
     let mut out = Vec::new();
-    flow.clone().map_vals(&mut |v| out.extend(v.parts()));
+    let vals = flow.locals.iter().map(|l| &l.val).chain(&flow.temps);
+    vals.enumerate().filter(|(i, _)| is_wanted(*i)).for_each(|(_, v)| v.for_each_part(&mut |p| out.push(p)));
     out
 }
 
@@ -356,12 +388,12 @@ pub(super) fn generations(val: &mut Val, f: &mut impl FnMut(&mut u32)) {
         Val::Bytes(b) | Val::Buffer(b) => f(&mut b.place.generation),
         Val::View(v) => view_generations(v, f),
         Val::Pointer(_, _, to) => {
-            if let Some(view) = &mut Rc::make_mut(to).view {
+            if let Some(view) = &mut to.view {
                 view_generations(view, f);
             }
         }
         Val::Array(a) => {
-            let a = Rc::make_mut(a);
+            let a = &mut **a;
             if let Some(view) = &mut a.view {
                 view_generations(view, f);
             }

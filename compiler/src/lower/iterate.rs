@@ -73,7 +73,7 @@ impl Lowerer<'_> {
     /// Runs `body` for each element of an array or `seq`, with the offset of the element in its region.
     pub(super) fn iterate_array(
         &mut self,
-        array: &Rc<Array>,
+        array: &Shared<Array>,
         mut plan: Plan,
         body: impl FnOnce(&mut Self, Val, Value),
     ) -> Exits {
@@ -84,7 +84,7 @@ impl Lowerer<'_> {
         self.iterate_seq(array, None, plan, body)
     }
 
-    fn iterate_equal(&mut self, array: &Rc<Array>, plan: Plan, body: impl FnOnce(&mut Self, Val, Value)) -> Exits {
+    fn iterate_equal(&mut self, array: &Shared<Array>, plan: Plan, body: impl FnOnce(&mut Self, Val, Value)) -> Exits {
         let span = plan.span;
         let count = array.count.expect("an array of equal elements has a count");
         let zero = self.number(0);
@@ -217,7 +217,7 @@ impl Lowerer<'_> {
 
     fn iterate_seq(
         &mut self,
-        array: &Rc<Array>,
+        array: &Shared<Array>,
         from: Option<Value>,
         plan: Plan,
         body: impl FnOnce(&mut Self, Val, Value),
@@ -269,7 +269,7 @@ impl Lowerer<'_> {
     }
 
     /// Where a `seq` of so many elements ends: all are looked at.
-    pub(super) fn end_of_row(&mut self, array: &Rc<Array>, span: Span) -> Option<Value> {
+    pub(super) fn end_of_row(&mut self, array: &Shared<Array>, span: Span) -> Option<Value> {
         let start = self.offset_of(array.place);
         self.bind(ROW_END, Val::Int(start, IntTy::U64), true, Some(Ty::Int(IntTy::U64)));
         let exits = self.iterate_seq(array, None, Plan::quiet(&[CURSOR, ROW_END], span), |l, _, _| {
@@ -401,11 +401,11 @@ impl Lowerer<'_> {
 
     /// A hidden variable of the innermost loop.
     pub(super) fn hidden(&self, name: &str) -> Val {
-        self.flow.locals.iter().rev().find(|l| l.name == name).map_or(Val::Never, |l| l.val.clone())
+        self.flow.locals.iter().rev().find(|l| l.is(name)).map_or(Val::Never, |l| l.val.clone())
     }
 
     pub(super) fn set_hidden(&mut self, name: &str, val: Val) {
-        if let Some(l) = self.flow.locals.iter_mut().rev().find(|l| l.name == name) {
+        if let Some(l) = self.flow.locals.iter_mut().rev().find(|l| l.is(name)) {
             l.val = val;
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Lowerer<'_> {
-    pub(super) fn stale_member(&mut self, view: &View, i: usize, span: Span) -> Val {
+    pub(super) fn stale_member(&mut self, view: &Shared<View>, i: usize, span: Span) -> Val {
         let def = &self.program.structs[view.def.index()];
         let name = def.members[i].name.clone();
         if let Some((_, val)) = view.kept.iter().find(|(n, _)| *n == name) {
@@ -22,7 +22,7 @@ impl Lowerer<'_> {
             && !nested.is_empty()
         {
             let id = self.new_view_id();
-            return Val::View(View { id, def: *inner, kept: nested, args: Vec::new(), ..view.clone() });
+            return Val::View(View { id, def: *inner, kept: nested, args: Vec::new(), ..View::clone(view) }.into());
         }
         if let MemberKind::Bits { word, shift, width, scalar, .. } = def.members[i].kind.clone() {
             let key = format!("#{word}");
@@ -69,7 +69,7 @@ impl Lowerer<'_> {
     }
 
     /// Copies the members that are named later in the body, so that they outlive their block.
-    pub(super) fn keep_members(&mut self, view: &mut View, name: Option<&str>) {
+    pub(super) fn keep_members(&mut self, view: &mut Shared<View>, name: Option<&str>) {
         let paths = self.frame().paths.clone();
         let all: Vec<Rc<Vec<(String, Span)>>> = self.frames.iter().map(|f| f.paths.clone()).collect();
         let _ = paths;
@@ -89,7 +89,14 @@ impl Lowerer<'_> {
         view.kept = kept;
     }
 
-    fn keep_path(&mut self, view: &View, path: &str, prefix: &str, kept: &mut Vec<(String, Val)>, depth: usize) {
+    fn keep_path(
+        &mut self,
+        view: &Shared<View>,
+        path: &str,
+        prefix: &str,
+        kept: &mut Vec<(String, Val)>,
+        depth: usize,
+    ) {
         const KEPT_BYTES_MAX: u32 = 64;
         let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
         let program = self.program;

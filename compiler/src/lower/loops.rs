@@ -84,7 +84,7 @@ impl LoopFrame {
             return self.counter;
         }
         match flow.locals[..self.turn_locals].last().map(|l| (&l.name, &l.val)) {
-            Some((name, Val::Int(v, _))) if name == COUNTER => *v,
+            Some((name, Val::Int(v, _))) if **name == *COUNTER => *v,
             _ => self.counter,
         }
     }
@@ -228,7 +228,7 @@ impl Lowerer<'_> {
             }
         }
         let mut params = Vec::new();
-        let mut same: HashMap<Value, Value> = HashMap::new();
+        let mut same: FxHashMap<Value, Value> = FxHashMap::default();
         let mut at = 0;
         let old = self.flow.clone();
         self.b.switch_to(block);
@@ -354,8 +354,8 @@ impl Lowerer<'_> {
         }
         // The innermost variable of a name is the one that the body assigns.
         l.mutable
-            && plan.assigned.contains(&l.name)
-            && !self.flow.locals[i + 1..].iter().any(|m| m.name == l.name && m.mutable)
+            && plan.assigned.contains(&*l.name)
+            && !self.flow.locals[i + 1..].iter().any(|m| m.is(&l.name) && m.mutable)
             && i >= self.hidden_base(&l.name)
     }
 
@@ -394,11 +394,11 @@ impl Lowerer<'_> {
             },
             Val::Buffer(b) => Val::Buffer(Bytes { len: Len::Value(self.len_value(b.len)), ..b }),
             Val::Record(id, fields) => {
-                Val::Record(id, fields.into_iter().map(|f| self.generalised(f, true, span)).collect())
+                Val::Record(id, fields.take().into_iter().map(|f| self.generalised(f, true, span)).collect())
             }
             Val::Option(present, inner) => {
-                let inner = self.generalised(*inner, typed, span);
-                Val::Option(present, Box::new(inner))
+                let inner = self.generalised(inner.take(), typed, span);
+                Val::Option(present, Shared::from(inner))
             }
             other => other,
         }
@@ -530,12 +530,12 @@ impl Lowerer<'_> {
             },
             (Val::Buffer(b), Val::Buffer(_)) => Val::Buffer(Bytes { len: Len::Value(self.len_value(b.len)), ..b }),
             (Val::Record(id, fields), Val::Record(other, shapes)) if id == *other => {
-                let pairs = fields.into_iter().zip(shapes);
+                let pairs = fields.take().into_iter().zip(shapes.iter());
                 Val::Record(id, pairs.map(|(f, s)| self.shaped(f, s, name, plan)).collect::<Option<_>>()?)
             }
             (Val::Option(present, inner), Val::Option(_, shape)) => {
-                let inner = self.shaped(*inner, shape, name, plan)?;
-                Val::Option(present, Box::new(inner))
+                let inner = self.shaped(inner.take(), shape, name, plan)?;
+                Val::Option(present, Shared::from(inner))
             }
             (val, h) => self.like(val, h),
         })
@@ -553,7 +553,7 @@ impl Lowerer<'_> {
                 let absent = self.truth(false);
                 let Val::Option(_, inner) = wanted else { return Val::None };
                 let blank = self.blank(inner);
-                Val::Option(absent, Box::new(blank))
+                Val::Option(absent, Shared::from(blank))
             }
             (val, _) => val,
         }

@@ -6,7 +6,7 @@ use crate::ir::{BinOp, CmpOp, Op, Value};
 
 impl Lowerer<'_> {
     /// Where a stored member (or the word of a bit field) begins.
-    pub(super) fn place_of_member(&mut self, view: &View, i: usize) -> Option<Place> {
+    pub(super) fn place_of_member(&mut self, view: &Shared<View>, i: usize) -> Option<Place> {
         let program = self.program;
         let def = &program.structs[view.def.index()];
         match &def.members[i].kind {
@@ -38,7 +38,7 @@ impl Lowerer<'_> {
     }
 
     /// The next multiple of `align` from the structure's start on.
-    fn align_up(&mut self, view: &View, end: Value, align: u32) -> Value {
+    fn align_up(&mut self, view: &Shared<View>, end: Value, align: u32) -> Value {
         let start = self.offset_of(view.place);
         let used = self.checked(BinOp::Sub, end, start);
         let more = self.number(i128::from(align) - 1);
@@ -49,7 +49,7 @@ impl Lowerer<'_> {
         self.checked(BinOp::Add, start, up)
     }
 
-    fn end_of_member(&mut self, view: &View, i: usize) -> Option<Value> {
+    fn end_of_member(&mut self, view: &Shared<View>, i: usize) -> Option<Value> {
         let program = self.program;
         let def = &program.structs[view.def.index()];
         let MemberKind::Stored { ty, .. } = &def.members[i].kind else { return None };
@@ -79,7 +79,7 @@ impl Lowerer<'_> {
     }
 
     /// A member's value.
-    pub(super) fn member(&mut self, view: &View, i: usize, span: Span) -> Val {
+    pub(super) fn member(&mut self, view: &Shared<View>, i: usize, span: Span) -> Val {
         let key = (view.id, i);
         if let Some((val, _)) = self.remembered(key) {
             return val;
@@ -120,7 +120,7 @@ impl Lowerer<'_> {
     }
 
     /// Tests the conditions on a member again, so that they are known here. They cannot fail: they held when the view was made.
-    fn test_again(&mut self, view: &View, i: usize, span: Span) {
+    fn test_again(&mut self, view: &Shared<View>, i: usize, span: Span) {
         // A condition names the member that is being tested, and perhaps others of the same view.
         if self.testing.contains(&view.id) {
             return;
@@ -170,7 +170,7 @@ impl Lowerer<'_> {
         }
     }
 
-    fn decode_member(&mut self, view: &View, i: usize, span: Span) -> Decoded {
+    fn decode_member(&mut self, view: &Shared<View>, i: usize, span: Span) -> Decoded {
         let program = self.program;
         let def = &program.structs[view.def.index()];
         let m = &def.members[i];
@@ -226,7 +226,7 @@ impl Lowerer<'_> {
             FieldTy::Pointer { repr, .. } => match self.decode(repr, place, ctx, span) {
                 Decoded { val: Val::Int(v, t), end } => {
                     let to = PointerTo { ty: FieldTyRef::new(ty), view: ctx.view.clone() };
-                    Decoded { val: Val::Pointer(v, t, Rc::new(to)), end }
+                    Decoded { val: Val::Pointer(v, t, to.into()), end }
                 }
                 other => other,
             },
@@ -280,7 +280,7 @@ impl Lowerer<'_> {
     }
 
     /// Where a view ends: at its declared size, or with its last member.
-    pub(super) fn end_of_view(&mut self, view: &View) -> Option<Value> {
+    pub(super) fn end_of_view(&mut self, view: &Shared<View>) -> Option<Value> {
         let program = self.program;
         let def = &program.structs[view.def.index()];
         match def.size {
@@ -423,6 +423,6 @@ pub(super) fn collapse(alternatives: Vec<(String, Val)>) -> Val {
     match alternatives.split_first() {
         None => Val::Never,
         Some((first, rest)) if rest.iter().all(|(_, v)| *v == first.1) => first.1.clone(),
-        Some(_) => Val::OneOf(alternatives),
+        Some(_) => Val::OneOf(alternatives.into()),
     }
 }

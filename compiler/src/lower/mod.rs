@@ -44,13 +44,14 @@ mod view;
 
 use crate::check::types::*;
 use crate::diag::Diagnostic;
+use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::build::FunctionBuilder;
 use crate::ir::{self, Range};
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
 use emit::Scope;
 use flow::Flow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 pub(crate) use unused::unused_bodies;
 use value::*;
@@ -73,9 +74,10 @@ pub struct Lowerer<'a> {
     loops: Vec<loops::LoopFrame>,
     diagnostics: Vec<Diagnostic>,
     /// Errors already reported: a body that is inlined twice says the same thing once.
-    reported: HashSet<(&'static str, Span)>,
+    reported: FxHashSet<(&'static str, Span)>,
     /// Constant tables that became data.
-    tables: HashMap<ConstId, ir::DataId>,
+    tables: FxHashMap<ConstId, ir::DataId>,
+    /// By text, which the spec chooses: a hash that no text can be made for.
     literals: HashMap<Vec<u8>, ir::DataId>,
     faults: HashMap<(ir::FaultKind, String, Span), ir::FaultId>,
     next_view: u32,
@@ -88,7 +90,7 @@ pub struct Lowerer<'a> {
     /// Expressions that may still be lowered.
     expressions_left: u32,
     /// The functions that were inlined.
-    called: HashSet<FnId>,
+    called: FxHashSet<FnId>,
     /// The place in the spec of what is emitted.
     span: Span,
     /// What the traversal gives back.
@@ -142,7 +144,7 @@ pub struct Lowered {
     /// What was wrong.
     pub diagnostics: Vec<Diagnostic>,
     /// The functions that it calls.
-    pub called: HashSet<FnId>,
+    pub called: FxHashSet<FnId>,
 }
 
 /// Lowers one traversal of a program without errors in its declarations.
@@ -190,8 +192,8 @@ impl<'a> Lowerer<'a> {
             frames: Vec::new(),
             loops: Vec::new(),
             diagnostics: Vec::new(),
-            reported: HashSet::new(),
-            tables: HashMap::new(),
+            reported: FxHashSet::default(),
+            tables: FxHashMap::default(),
             literals: HashMap::new(),
             faults: HashMap::new(),
             next_view: 0,
@@ -200,7 +202,7 @@ impl<'a> Lowerer<'a> {
             next_step: 1,
             next_generation: 1,
             expressions_left: EXPRESSIONS_MAX,
-            called: HashSet::new(),
+            called: FxHashSet::default(),
             span,
             result,
             stream,
@@ -292,7 +294,7 @@ impl<'a> Lowerer<'a> {
             }
             Ty::Option(inner) => {
                 let present = scalar(self, ir::Ty::Bool, Range::of(ir::Ty::Bool), &format!("{name}?"));
-                Val::Option(present, Box::new(self.argument(inner, leaf, name)))
+                Val::Option(present, Shared::from(self.argument(inner, leaf, name)))
             }
             Ty::Unit | Ty::AnyBytes | Ty::View(_) | Ty::Stream(_) | Ty::Buffer(_) | Ty::Error => Val::Never,
         }

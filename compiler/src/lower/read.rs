@@ -214,7 +214,7 @@ impl Lowerer<'_> {
         let size = self.in_member_scope(def.module, Val::Unit, |l| {
             for ((name, _), val) in def.params.iter().zip(args) {
                 l.flow.locals.push(flow::Local {
-                    name: name.clone(),
+                    name: name.as_str().into(),
                     val: val.clone(),
                     mutable: false,
                     ty: None,

@@ -22,7 +22,7 @@ impl Lowerer<'_> {
                 let mut yes = some;
                 let val = self.in_flow(&mut yes, |l| {
                     let present = l.truth(true);
-                    Val::Option(present, Box::new(val))
+                    Val::Option(present, Shared::from(val))
                 });
                 self.merge(vec![(yes, val), (none, Val::None)], span)
             }
@@ -367,7 +367,7 @@ impl Lowerer<'_> {
             );
             return self.nothing();
         }
-        self.bind(FOUND, Val::Option(absent, Box::new(blank)), true, None);
+        self.bind(FOUND, Val::Option(absent, Shared::from(blank)), true, None);
         let name = q.name.name.clone();
         let exits = self.iterate(&q.over, &q.name.name, plan, |l, x| {
             l.bind(&name, x.clone(), false, None);
@@ -379,7 +379,7 @@ impl Lowerer<'_> {
                 };
                 let Some(v) = l.unsigned(val, at) else { return Val::Unit };
                 let Val::Option(present, best) = l.hidden(FOUND) else { return Val::Unit };
-                let Val::Int(best, _) = *best else { return Val::Unit };
+                let Val::Int(best, _) = best.take() else { return Val::Unit };
                 l.span = span;
                 let less = if q.quantifier == Quantifier::Min {
                     l.compare(CmpOp::Lt, v, best)
@@ -390,7 +390,7 @@ impl Lowerer<'_> {
                 let take = l.exact(BinOp::Or, none_yet, less);
                 let best = l.select(take, v, best);
                 let present = l.truth(true);
-                l.set_hidden(FOUND, Val::Option(present, Box::new(Val::Int(best, IntTy::U64))));
+                l.set_hidden(FOUND, Val::Option(present, Shared::from(Val::Int(best, IntTy::U64))));
                 Val::Unit
             };
             match split {
@@ -402,7 +402,7 @@ impl Lowerer<'_> {
         match self.finish_fold(exits, span) {
             Val::Option(present, best) => {
                 let split = self.split_value(Some(present));
-                OptSplit { some: (split.yes, *best, split.yes_scope), none: (split.no, split.no_scope) }
+                OptSplit { some: (split.yes, best.take(), split.yes_scope), none: (split.no, split.no_scope) }
             }
             _ => self.nothing(),
         }

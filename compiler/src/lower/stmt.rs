@@ -107,7 +107,7 @@ impl Lowerer<'_> {
             None => self.expr(e),
         };
         let base = self.frame().locals_base;
-        let Some(i) = self.flow.locals[base..].iter().rposition(|l| l.name == name.name).map(|i| i + base) else {
+        let Some(i) = self.flow.locals[base..].iter().rposition(|l| l.is(&name.name)).map(|i| i + base) else {
             self.error(
                 "E0201",
                 name.span,
@@ -264,7 +264,7 @@ impl Lowerer<'_> {
                 let split = self.split_value(Some(present));
                 let wanted = (**wanted).clone();
                 self.on_way(split.yes, split.yes_scope, |l| {
-                    let val = l.coerce(*inner, &wanted, span);
+                    let val = l.coerce(inner.take(), &wanted, span);
                     l.push_return(val);
                 });
                 self.on_way(split.no, split.no_scope, |l| {

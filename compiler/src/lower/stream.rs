@@ -126,7 +126,7 @@ impl Lowerer<'_> {
         let base = self.frames[caller].locals_base;
         let locals = &self.flow.locals[base..below];
         for name in &scan.assigned {
-            if let Some(i) = locals.iter().rposition(|l| l.mutable && l.name == *name) {
+            if let Some(i) = locals.iter().rposition(|l| l.mutable && l.is(name)) {
                 plan.outer.push(base + i);
             }
         }

@@ -14,8 +14,8 @@ impl Lowerer<'_> {
         out
     }
 
-    /// Gives corresponding variables and temporaries of all flows one shape.
-    pub(super) fn unify(&mut self, flows: &mut [Flow], span: Span) {
+    /// Gives corresponding variables and temporaries of all flows one shape; says of each whether it was the same in all.
+    pub(super) fn unify(&mut self, flows: &mut [Flow], span: Span) -> Vec<bool> {
         let locals = flows.iter().map(|f| f.locals.len()).min().unwrap_or(0);
         let temps = flows.iter().map(|f| f.temps.len()).min().unwrap_or(0);
         let even = flows.iter().all(|f| f.locals.len() == locals && f.temps.len() == temps);
@@ -25,18 +25,20 @@ impl Lowerer<'_> {
             f.locals.truncate(locals);
             f.temps.truncate(temps);
         }
+        let mut alike = Vec::with_capacity(locals + temps);
         for i in 0..locals + temps {
-            let pick = |f: &mut Flow| -> Val {
-                let place = if i < locals { &mut f.locals[i].val } else { &mut f.temps[i - locals] };
-                std::mem::replace(place, Val::Unit)
-            };
-            let column: Vec<Val> = flows.iter_mut().map(pick).collect();
-            let column =
-                if column.iter().all(|v| *v == column[0]) { column } else { self.unify_column(flows, column, span) };
+            let first = flows[0].val(i);
+            alike.push(flows.iter().all(|f| f.val(i) == first));
+            if alike[i] {
+                continue;
+            }
+            let column = flows.iter_mut().map(|f| std::mem::replace(f.val_mut(i), Val::Unit)).collect();
+            let column = self.unify_column(flows, column, span);
             for (f, v) in flows.iter_mut().zip(column) {
-                if i < locals { f.locals[i].val = v } else { f.temps[i - locals] = v }
+                *f.val_mut(i) = v;
             }
         }
+        alike
     }
 
     fn unify_column(&mut self, flows: &mut [Flow], mut column: Vec<Val>, span: Span) -> Vec<Val> {
@@ -87,7 +89,7 @@ impl Lowerer<'_> {
 
     fn unify_records(&mut self, flows: &mut [Flow], column: Vec<Val>, id: RecordId, span: Span) -> Vec<Val> {
         let rows: Vec<Vec<Val>> =
-            column.into_iter().map(|v| if let Val::Record(_, f) = v { f } else { Vec::new() }).collect();
+            column.into_iter().map(|v| if let Val::Record(_, f) = v { f.take() } else { Vec::new() }).collect();
         let mut out: Vec<Vec<Val>> = vec![Vec::new(); rows.len()];
         for field in 0..rows[0].len() {
             let column = rows.iter().map(|r| r[field].clone()).collect();
@@ -95,7 +97,7 @@ impl Lowerer<'_> {
                 o.push(v);
             }
         }
-        out.into_iter().map(|f| Val::Record(id, f)).collect()
+        out.into_iter().map(|f| Val::Record(id, f.into())).collect()
     }
 
     fn unify_ints(&mut self, flows: &mut [Flow], column: Vec<Val>, span: Span) -> Vec<Val> {
@@ -134,7 +136,7 @@ impl Lowerer<'_> {
         let mut inner = Vec::new();
         for (v, flow) in column.into_iter().zip(flows.iter_mut()) {
             let (p, i) = self.in_flow(flow, |l| match v {
-                Val::Option(p, i) => (p, *i),
+                Val::Option(p, i) => (p, i.take()),
                 Val::None => (l.truth(false), l.blank(&like)),
                 other => (l.truth(true), other),
             });
@@ -143,13 +145,13 @@ impl Lowerer<'_> {
         }
         let same = inner.iter().all(|v| *v == inner[0]);
         let inner = if same { inner } else { self.unify_column(flows, inner, span) };
-        present.into_iter().zip(inner).map(|(p, i)| Val::Option(p, Box::new(i))).collect()
+        present.into_iter().zip(inner).map(|(p, i)| Val::Option(p, Shared::from(i))).collect()
     }
 
     /// A value of the same shape that nobody looks at: zeros.
     pub(super) fn blank(&mut self, like: &Val) -> Val {
         let mut out = like.clone();
-        let mut zeros: HashMap<ir::Ty, ir::Value> = HashMap::new();
+        let mut zeros: FxHashMap<ir::Ty, ir::Value> = FxHashMap::default();
         for ty in [ir::Ty::U64, ir::Ty::I64, ir::Ty::Bool] {
             let zero = self.number_as(0, ty);
             zeros.insert(ty, zero);
@@ -198,9 +200,9 @@ impl Lowerer<'_> {
     }
 
     fn unify_views(&mut self, flows: &mut [Flow], column: Vec<Val>, span: Span) -> Vec<Val> {
-        let mut views: Vec<View> =
+        let mut views: Vec<Shared<View>> =
             column.into_iter().filter_map(|v| if let Val::View(w) = v { Some(w) } else { None }).collect();
-        let current = |f: &Flow, w: &View| {
+        let current = |f: &Flow, w: &Shared<View>| {
             w.place.region != Region::Disk || f.disk.is_some_and(|d| d.generation == w.place.generation)
         };
         let stale = flows.iter().zip(&views).any(|(f, w)| !current(f, w));

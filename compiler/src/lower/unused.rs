@@ -19,7 +19,7 @@ const ALWAYS: [&str; 16] = [
 const BYTES_MAX: u32 = 1 << 16;
 
 /// The errors in the structures of the root module, and in its functions that are not in `called`.
-pub(crate) fn unused_bodies(program: &Program, sources: &SourceMap, called: &HashSet<FnId>) -> Vec<Diagnostic> {
+pub(crate) fn unused_bodies(program: &Program, sources: &SourceMap, called: &FxHashSet<FnId>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     // All together may cost as much as one traversal.
     let mut left = EXPRESSIONS_MAX;
@@ -80,7 +80,7 @@ impl Lowerer<'_> {
     }
 
     /// A view at the start of the block.
-    fn some_view(&mut self, id: StructId) -> Option<View> {
+    fn some_view(&mut self, id: StructId) -> Option<Shared<View>> {
         let program = self.program;
         let def = &program.structs[id.index()];
         let disk = self.flow.disk?;

@@ -5,6 +5,7 @@
 
 use crate::check::types::*;
 use crate::ir::{Region, Value};
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 /// A typed value.
@@ -19,7 +20,7 @@ pub enum Val {
     /// A number; its SSA type follows from the claim: `U64` where it fits, else `I64`.
     Int(Value, IntTy),
     /// A number that names a structure.
-    Pointer(Value, IntTy, Rc<PointerTo>),
+    Pointer(Value, IntTy, Shared<PointerTo>),
     /// True or false.
     Bool(Value),
     /// A named number.
@@ -29,17 +30,66 @@ pub enum Val {
     /// Bytes that stand somewhere.
     Bytes(Bytes),
     /// A view of a structure.
-    View(View),
+    View(Shared<View>),
     /// An array or a row of self-sized structures in a view.
-    Array(Rc<Array>),
+    Array(Shared<Array>),
     /// A member that depends on a tag that is not known well enough: what each possible arm makes of it.
-    OneOf(Vec<(String, Val)>),
+    OneOf(Shared<Vec<(String, Val)>>),
     /// A record's fields in order.
-    Record(RecordId, Vec<Val>),
+    Record(RecordId, Shared<Vec<Val>>),
     /// Something, if `present`.
-    Option(Value, Box<Val>),
+    Option(Value, Shared<Val>),
     /// A local byte string: its bytes with their present length, and the slot's size.
     Buffer(Bytes),
+}
+
+/// What many values hold together, as each branch begins with all that is alive: a copy costs nothing, a change makes it one's own.
+#[derive(Debug)]
+pub struct Shared<T>(Rc<T>);
+
+impl<T: Clone> Shared<T> {
+    /// What it holds.
+    pub fn take(self) -> T {
+        Rc::unwrap_or_clone(self.0)
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Shared(self.0.clone())
+    }
+}
+
+impl<T> From<T> for Shared<T> {
+    fn from(value: T) -> Self {
+        Shared(Rc::new(value))
+    }
+}
+
+impl<T> FromIterator<T> for Shared<Vec<T>> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Vec::from_iter(items).into()
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Clone> DerefMut for Shared<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        Rc::make_mut(&mut self.0)
+    }
+}
+
+impl<T: PartialEq> PartialEq for Shared<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
 }
 
 /// Where a [`Val::Pointer`] points.
@@ -48,7 +98,7 @@ pub struct PointerTo {
     /// The field's type, a [`FieldTy::Pointer`].
     pub ty: FieldTyRef,
     /// The view whose member it is: the scope of its scale.
-    pub view: Option<View>,
+    pub view: Option<Shared<View>>,
 }
 
 /// From where a place's offset counts.
@@ -128,7 +178,7 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     /// The view whose member it is: the scope of its element's expressions.
-    pub view: Option<View>,
+    pub view: Option<Shared<View>>,
     /// How an element is stored.
     pub element: FieldTyRef,
     /// Where the first element begins.
@@ -180,11 +230,34 @@ impl Val {
     /// Its SSA values, in a fixed order.
     pub fn parts(&self) -> Vec<Value> {
         let mut out = Vec::new();
-        self.clone().map_parts(&mut |v| {
-            out.push(v);
-            v
-        });
+        self.for_each_part(&mut |v| out.push(v));
         out
+    }
+
+    /// Calls `f` on its SSA values, in the order of [`Val::map_parts`].
+    pub fn for_each_part(&self, f: &mut impl FnMut(Value)) {
+        match self {
+            Val::Unit | Val::Never | Val::None => {}
+            Val::Int(v, _) | Val::Bool(v) | Val::Enum(v, _) | Val::Flags(v, _) => f(*v),
+            Val::Pointer(v, _, to) => {
+                f(*v);
+                to.view.iter().for_each(|view| view.for_each_part(f));
+            }
+            Val::Bytes(b) | Val::Buffer(b) => b.for_each_part(f),
+            Val::View(view) => view.for_each_part(f),
+            Val::Array(a) => {
+                a.view.iter().for_each(|view| view.for_each_part(f));
+                a.place.for_each_part(f);
+                a.count.iter().for_each(|v| f(*v));
+                f(a.limit);
+            }
+            Val::OneOf(arms) => arms.iter().for_each(|(_, v)| v.for_each_part(f)),
+            Val::Record(_, fields) => fields.iter().for_each(|v| v.for_each_part(f)),
+            Val::Option(present, inner) => {
+                f(*present);
+                inner.for_each_part(f);
+            }
+        }
     }
 
     /// The same value held by other SSA values, which come in the order of [`Val::parts`].
@@ -201,14 +274,14 @@ impl Val {
             Val::Int(v, _) | Val::Bool(v) | Val::Enum(v, _) | Val::Flags(v, _) => *v = f(*v),
             Val::Pointer(v, _, to) => {
                 *v = f(*v);
-                if let Some(view) = &mut Rc::make_mut(to).view {
+                if let Some(view) = &mut to.view {
                     view.map_parts(f);
                 }
             }
             Val::Bytes(b) | Val::Buffer(b) => b.map_parts(f),
             Val::View(view) => view.map_parts(f),
             Val::Array(array) => {
-                let a = Rc::make_mut(array);
+                let a = &mut **array;
                 if let Some(view) = &mut a.view {
                     view.map_parts(f);
                 }
@@ -231,12 +304,12 @@ impl Val {
             Val::Bytes(b) | Val::Buffer(b) => b.place.forget_evidence(),
             Val::View(view) => view.forget_evidence(),
             Val::Pointer(_, _, to) => {
-                if let Some(view) = &mut Rc::make_mut(to).view {
+                if let Some(view) = &mut to.view {
                     view.forget_evidence();
                 }
             }
             Val::Array(array) => {
-                let a = Rc::make_mut(array);
+                let a = &mut **array;
                 if let Some(view) = &mut a.view {
                     view.forget_evidence();
                 }
@@ -267,16 +340,16 @@ impl Val {
                     && a.count.is_some() == b.count.is_some()
             }
             (Val::OneOf(a), Val::OneOf(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.0 == y.0 && x.1.same_shape(&y.1))
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x.0 == y.0 && x.1.same_shape(&y.1))
             }
-            (Val::Record(a, x), Val::Record(b, y)) => a == b && x.iter().zip(y).all(|(x, y)| x.same_shape(y)),
+            (Val::Record(a, x), Val::Record(b, y)) => a == b && x.iter().zip(y.iter()).all(|(x, y)| x.same_shape(y)),
             (Val::Option(_, a), Val::Option(_, b)) => a.same_shape(b),
             _ => false,
         }
     }
 }
 
-fn same_views(a: &Option<View>, b: &Option<View>) -> bool {
+fn same_views(a: &Option<Shared<View>>, b: &Option<Shared<View>>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => a.same_shape(b),
         (None, None) => true,
@@ -293,6 +366,11 @@ impl Place {
             Origin::Plain(v) => Origin::Plain(f(v)),
         };
         self.index = self.index.map(|(v, most)| (f(v), most));
+    }
+
+    fn for_each_part(&self, f: &mut impl FnMut(Value)) {
+        self.origin.part().iter().for_each(|v| f(*v));
+        self.index.iter().for_each(|(v, _)| f(*v));
     }
 
     fn forget_evidence(&mut self) {
@@ -317,6 +395,14 @@ impl Place {
 }
 
 impl Bytes {
+    fn for_each_part(&self, f: &mut impl FnMut(Value)) {
+        self.place.for_each_part(f);
+        if let Len::Value(v) = self.len {
+            f(v);
+        }
+        self.block_offset.iter().for_each(|v| f(*v));
+    }
+
     fn map_parts(&mut self, f: &mut impl FnMut(Value) -> Value) {
         self.place.map_parts(f);
         if let Len::Value(v) = self.len {
@@ -333,6 +419,14 @@ impl Bytes {
 }
 
 impl View {
+    fn for_each_part(&self, f: &mut impl FnMut(Value)) {
+        self.place.for_each_part(f);
+        f(self.limit);
+        self.args.iter().for_each(|a| a.for_each_part(f));
+        f(self.block_offset);
+        self.kept.iter().for_each(|(_, v)| v.for_each_part(f));
+    }
+
     fn forget_evidence(&mut self) {
         self.place.forget_evidence();
         self.limit_evident = false;
@@ -349,7 +443,7 @@ impl View {
         self.kept.iter_mut().for_each(|(_, v)| v.map_parts(f));
     }
 
-    fn same_shape(&self, other: &View) -> bool {
+    fn same_shape(&self, other: &Shared<View>) -> bool {
         self.def == other.def
             && self.place.same_shape(&other.place)
             && self.args.len() == other.args.len()

@@ -118,5 +118,5 @@ impl Lowerer<'_> {
 
 /// Value and size travel through the joins together.
 fn two(value: Value, size: Value) -> Val {
-    Val::Record(RecordId(u32::MAX), vec![Val::Int(value, IntTy::U64), Val::Int(size, IntTy::plain(8, false))])
+    Val::Record(RecordId(u32::MAX), vec![Val::Int(value, IntTy::U64), Val::Int(size, IntTy::plain(8, false))].into())
 }

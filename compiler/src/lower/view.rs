@@ -12,7 +12,7 @@ use ast::ExprKind;
 #[derive(Clone)]
 pub(super) struct Context {
     /// The scope of its expressions; none for a type that stands in a body.
-    pub view: Option<View>,
+    pub view: Option<Shared<View>>,
     /// Where it must end.
     pub limit: Value,
     /// Whether that is known to lie within the block.
@@ -133,7 +133,14 @@ impl Lowerer<'_> {
     }
 
     /// Makes a view and checks what its structure promises.
-    pub(super) fn make_view(&mut self, id: StructId, args: Vec<Val>, place: Place, ctx: &Context, span: Span) -> View {
+    pub(super) fn make_view(
+        &mut self,
+        id: StructId,
+        args: Vec<Val>,
+        place: Place,
+        ctx: &Context,
+        span: Span,
+    ) -> Shared<View> {
         self.span = span;
         let def = &self.program.structs[id.index()];
         let name = def.name.clone();
@@ -145,7 +152,7 @@ impl Lowerer<'_> {
         };
         let place = self.within(place, start, fixed, limit, &name);
         let view_id = self.new_view_id();
-        let mut view = View {
+        let mut view = Shared::from(View {
             id: view_id,
             def: id,
             place,
@@ -155,7 +162,7 @@ impl Lowerer<'_> {
             block_offset: ctx.block_offset,
             tested: true,
             kept: Vec::new(),
-        };
+        });
         match &def.size {
             SizeRule::Const(n) => {
                 let size = self.number(i128::from(*n));
@@ -182,7 +189,15 @@ impl Lowerer<'_> {
         Place { origin: Origin::Checked(checked, size), index: None, disp: 0, ..place }
     }
 
-    fn declared_size(&mut self, view: &mut View, e: &ast::Expr, start: Value, limit: Value, name: &str, fixed: u32) {
+    fn declared_size(
+        &mut self,
+        view: &mut Shared<View>,
+        e: &ast::Expr,
+        start: Value,
+        limit: Value,
+        name: &str,
+        fixed: u32,
+    ) {
         let module = self.program.structs[view.def.index()].module;
         let size = self.in_member_scope(module, Val::View(view.clone()), |l| {
             let val = l.expr(e);
@@ -214,7 +229,7 @@ impl Lowerer<'_> {
     }
 
     /// Checks magics and conditions, in the order of the members.
-    fn check_members(&mut self, view: &View, span: Span) {
+    fn check_members(&mut self, view: &Shared<View>, span: Span) {
         if self.dump.is_some() {
             return;
         }
@@ -253,7 +268,7 @@ impl Lowerer<'_> {
         })
     }
 
-    fn check_magic(&mut self, view: &View, i: usize, magic: &ast::Expr) {
+    fn check_magic(&mut self, view: &Shared<View>, i: usize, magic: &ast::Expr) {
         let def = &self.program.structs[view.def.index()];
         let (module, span) = (def.module, def.members[i].span);
         let name = format!("{}.{}", def.name, def.members[i].name);
@@ -283,12 +298,12 @@ impl Lowerer<'_> {
     }
 
     /// Where a member lies in its block, for faults.
-    fn member_offset(&mut self, view: &View, i: usize) -> Option<Value> {
+    fn member_offset(&mut self, view: &Shared<View>, i: usize) -> Option<Value> {
         let place = self.place_of_member(view, i)?;
         Some(self.offset_of(place))
     }
 
-    pub(super) fn check_condition(&mut self, view: &View, subject: Option<(usize, String)>, cond: &ast::Expr) {
+    pub(super) fn check_condition(&mut self, view: &Shared<View>, subject: Option<(usize, String)>, cond: &ast::Expr) {
         let module = self.program.structs[view.def.index()].module;
         let text = self.text(cond.span).split_whitespace().collect::<Vec<_>>().join(" ");
         let mut found = None;

@@ -4,11 +4,11 @@
 //! comes after it, that scale the same index. Claims belong to values, so what is exact in one place is so in every place that its operands
 //! reach. On walks A and B it saves four instructions each, most of them tests of the address that is then formed once.
 
+use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::verify::Steps;
 use crate::ir::{BinOp, Block, Function, Inst, Mode, Op, Ty, Value};
-use std::collections::HashMap;
 
 /// Shares, until nothing is left to share: what uses the same operands now may be the same.
 pub fn share(f: &mut Function) {
@@ -20,7 +20,7 @@ type Key = (Op, Ty, Vec<Option<i128>>);
 
 fn share_once(f: &mut Function) -> bool {
     let graph = Graph::of(f);
-    let mut groups: HashMap<Key, Vec<(Block, Value)>> = HashMap::new();
+    let mut groups: FxHashMap<Key, Vec<(Block, Value)>> = FxHashMap::default();
     let mut order: Vec<Key> = Vec::new();
     for b in &graph.order {
         for inst in &f.block(*b).insts {
@@ -33,7 +33,7 @@ fn share_once(f: &mut Function) -> bool {
             group.push((*b, v));
         }
     }
-    let mut renamed: HashMap<Value, Value> = HashMap::new();
+    let mut renamed: FxHashMap<Value, Value> = FxHashMap::default();
     let steps = Steps::of(f, &graph);
     for key in order {
         let group = &groups[&key];
@@ -71,7 +71,7 @@ fn merge(
     graph: &Graph,
     steps: &Steps,
     group: &[(Block, Value)],
-    renamed: &mut HashMap<Value, Value>,
+    renamed: &mut FxHashMap<Value, Value>,
 ) {
     let (first, kept) = group[0];
     let same_claim = |v: Value| f.value(v).range == f.value(kept).range;
@@ -123,7 +123,7 @@ fn bring(f: &mut Function, graph: &Graph, steps: &Steps, v: Value, from: Block, 
     true
 }
 
-fn rename(f: &mut Function, renamed: &HashMap<Value, Value>) {
+fn rename(f: &mut Function, renamed: &FxHashMap<Value, Value>) {
     if renamed.is_empty() {
         return;
     }

@@ -4,10 +4,11 @@
 //! parameter of one common block. On walk A the BPF code has 12 instructions less of 83.
 
 use super::new_value;
+use crate::fx::FxHashMap;
 use crate::ir::graph::Graph;
 use crate::ir::verify::Steps;
 use crate::ir::{Block, BlockData, Endian, Function, Op, Region, Target, Terminator, Ty, Value};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// What differs may be so much: a parameter is a register.
 const PARAMS_MAX: usize = 4;
@@ -120,8 +121,8 @@ fn merge_group(f: &mut Function, shape: &Shape, blocks: &[Block]) {
 fn merge_equal(f: &mut Function) {
     let graph = Graph::of(f);
     let steps = Steps::of(f, &graph);
-    let mut seen: HashMap<(Block, Block, Vec<i128>), Block> = HashMap::new();
-    let mut same: HashMap<Block, Block> = HashMap::new();
+    let mut seen: FxHashMap<(Block, Block, Vec<i128>), Block> = FxHashMap::default();
+    let mut same: FxHashMap<Block, Block> = FxHashMap::default();
     for b in &graph.order {
         let block = f.block(*b);
         let Terminator::Jump(t) = &block.term else { continue };

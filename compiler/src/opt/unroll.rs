@@ -5,11 +5,11 @@
 //! words at a time (walk D).
 
 use super::{new_value, number};
+use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::defs::Defs;
 use crate::ir::eval::range;
 use crate::ir::graph::Graph;
 use crate::ir::{BinOp, Block, CmpOp, Function, Inst, Mode, Op, Range, Terminator, Ty, Value};
-use std::collections::{HashMap, HashSet};
 
 /// What one turn may be made of afterwards: loads and arithmetic that depends on data.
 const WORK_MAX: u64 = 64;
@@ -83,7 +83,7 @@ impl Short {
         insts.extend([scale, first]);
         let Terminator::Jump(back) = &old.term else { unreachable!("the body goes back") };
         let params = f.block(self.header).params.clone();
-        let mut now: HashMap<Value, Value> = HashMap::new();
+        let mut now: FxHashMap<Value, Value> = FxHashMap::default();
         for k in 0..self.factor {
             let ahead = number(f, Ty::U64, k.into(), span);
             let turn = binary(f, BinOp::Add, first_turn, &ahead, Range::new(k.into(), last + i128::from(k)));
@@ -105,7 +105,7 @@ impl Short {
     }
 
     /// One turn's operations, with what they use as it is in this turn.
-    fn copy(&self, f: &mut Function, old: &[Inst], now: &mut HashMap<Value, Value>, insts: &mut Vec<Inst>) {
+    fn copy(&self, f: &mut Function, old: &[Inst], now: &mut FxHashMap<Value, Value>, insts: &mut Vec<Inst>) {
         for inst in old {
             let Some(result) = inst.result else { unreachable!("a short loop only computes") };
             if let Op::Refine { a, .. } = inst.op {
@@ -180,12 +180,12 @@ fn uses_outside(f: &Function, counter: Value, header: Block, body: Block) -> boo
 
 /// Sums of which only the last is used are made of four, side by side: addition modulo 2^64 knows no order.
 fn split_sums(f: &mut Function, body: Block) {
-    let mut uses: HashMap<Value, usize> = HashMap::new();
+    let mut uses: FxHashMap<Value, usize> = FxHashMap::default();
     for b in &f.blocks {
         b.insts.iter().for_each(|i| i.op.for_each_use(|v| *uses.entry(v).or_default() += 1));
         b.term.for_each_use(|v| *uses.entry(v).or_default() += 1);
     }
-    let sums: HashMap<Value, (Value, Value)> =
+    let sums: FxHashMap<Value, (Value, Value)> =
         f.block(body).insts.iter().filter_map(|i| Some((i.result?, wrapped_sum(&i.op)?))).collect();
     let is_inner = |v: Value| sums.contains_key(&v) && uses.get(&v) == Some(&1);
     let used_by_sum: Vec<Value> = sums.values().flat_map(|(a, _)| [*a]).collect();
@@ -238,8 +238,8 @@ fn rebuild(f: &mut Function, body: Block, start: Value, parts: &[(Value, Value)]
     // The one that comes from the turn before takes the rest up, in its register.
     operands.push((start, total));
     let order = std::mem::take(&mut f.blocks[body.index()].insts);
-    let mut old: HashMap<Value, Inst> = HashMap::new();
-    let mut missing: HashSet<Value> = order.iter().filter_map(|i| i.result).collect();
+    let mut old: FxHashMap<Value, Inst> = FxHashMap::default();
+    let mut missing: FxHashSet<Value> = order.iter().filter_map(|i| i.result).collect();
     let mut out = Vec::with_capacity(order.len());
     let mut done = 0;
     for inst in order {

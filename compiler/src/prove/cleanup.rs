@@ -1,9 +1,9 @@
 //! Taking away what nothing needs: unreachable blocks, chains of jumps, unused values and parameters, slots that are only written.
 
+use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::graph::Graph;
 use crate::ir::verify::Steps;
 use crate::ir::{Addr, Block, Function, Op, Region, Slot, Target, Terminator, Value};
-use std::collections::{HashMap, HashSet};
 
 /// Drops blocks that the entry does not reach, and glues a block to its only predecessor where that only jumps to it.
 pub fn prune(f: &mut Function) {
@@ -35,7 +35,7 @@ pub fn targets_mut(term: &mut Terminator) -> Vec<&mut Target> {
 /// Joins `a: … jump b(args)` and `b(params)` where `a` is the only way to `b`.
 fn glue(f: &mut Function) {
     let graph = Graph::of(f);
-    let mut renamed: HashMap<Value, Value> = HashMap::new();
+    let mut renamed: FxHashMap<Value, Value> = FxHashMap::default();
     for b in graph.order.iter().rev() {
         while let Terminator::Jump(t) = f.block(*b).term.clone() {
             let alone =
@@ -120,8 +120,8 @@ fn has_effect(op: &Op) -> bool {
 fn live_values(f: &Function) -> Vec<bool> {
     let mut live = vec![false; f.values.len()];
     let mut work: Vec<Value> = Vec::new();
-    let mut makers: HashMap<Value, &Op> = HashMap::new();
-    let mut params: HashMap<Value, (Block, usize)> = HashMap::new();
+    let mut makers: FxHashMap<Value, &Op> = FxHashMap::default();
+    let mut params: FxHashMap<Value, (Block, usize)> = FxHashMap::default();
     let mut preds: Vec<Vec<(usize, usize)>> = vec![Vec::new(); f.blocks.len()];
     for (b, data) in f.blocks() {
         for (i, v) in data.params.iter().enumerate() {
@@ -172,7 +172,7 @@ fn live_values(f: &Function) -> Vec<bool> {
 fn drop_same_params(f: &mut Function) -> bool {
     let graph = Graph::of(f);
     let steps = Steps::of(f, &graph);
-    let mut renamed: HashMap<Value, Value> = HashMap::new();
+    let mut renamed: FxHashMap<Value, Value> = FxHashMap::default();
     for b in &graph.order {
         let edges = &graph.predecessors[b.index()];
         if edges.is_empty() || steps.step(*b) == *b {
@@ -222,7 +222,7 @@ fn drop_same_params(f: &mut Function) -> bool {
 
 /// Drops writes to slots that nothing reads, and says at each hop which slots are read later.
 pub fn keep_slots(f: &mut Function) {
-    let mut read: HashSet<Slot> = HashSet::new();
+    let mut read: FxHashSet<Slot> = FxHashSet::default();
     let from_slot = |a: &Addr| if let Region::Slot(s) = a.region { Some(s) } else { None };
     for inst in f.blocks.iter().flat_map(|b| &b.insts) {
         match &inst.op {

@@ -2,6 +2,7 @@
 
 use super::evidence::Search;
 use crate::diag::{Diagnostic, Fix, Label};
+use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::defs::Defs;
 use crate::ir::eval::range;
 use crate::ir::graph::Graph;
@@ -9,12 +10,11 @@ use crate::ir::{
     Addr, BinOp, Disk, Function, Inst, Mode, ObligationKind, Op, Range, Region, Size, Terminator, Ty, Value, ValueData,
 };
 use crate::source::SourceMap;
-use std::collections::{HashMap, HashSet};
 
 /// Removes what is needless; the obligations that do not hold.
 pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
     let diagnostics = answer_obligations(f, sources);
-    let mut replaced: HashMap<Value, Value> = HashMap::new();
+    let mut replaced: FxHashMap<Value, Value> = FxHashMap::default();
     let counters = counters(f);
     for b in 0..f.blocks.len() {
         let disk = f.blocks[b].disk;
@@ -46,8 +46,8 @@ pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
 }
 
 /// The values that loops hand to their counters: they stay sums, even where only one number is possible.
-fn counters(f: &Function) -> HashSet<Value> {
-    let mut out = HashSet::new();
+fn counters(f: &Function) -> FxHashSet<Value> {
+    let mut out = FxHashSet::default();
     for b in &f.blocks {
         for t in b.term.targets() {
             let to = f.block(t.block);
@@ -59,7 +59,7 @@ fn counters(f: &Function) -> HashSet<Value> {
     out
 }
 
-fn resolve(replaced: &HashMap<Value, Value>, mut v: Value) -> Value {
+fn resolve(replaced: &FxHashMap<Value, Value>, mut v: Value) -> Value {
     while let Some(to) = replaced.get(&v) {
         v = *to;
     }
@@ -77,7 +77,7 @@ fn simplify(
     disk: Option<Disk>,
     mut inst: Inst,
     out: &mut Vec<Inst>,
-    replaced: &mut HashMap<Value, Value>,
+    replaced: &mut FxHashMap<Value, Value>,
 ) {
     if let Some(v) = inst.result {
         let known = f.value(v).range.as_const();
@@ -221,7 +221,7 @@ fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> 
             }
         }
     }
-    let mut seen = HashSet::new();
+    let mut seen = FxHashSet::default();
     let diagnostics = failed
         .into_iter()
         .filter(|(o, _)| seen.insert(f.obligations[*o as usize].span))

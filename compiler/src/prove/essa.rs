@@ -4,9 +4,9 @@
 //! fact, the analyses need no environment per block. A `Refine` stands at the start of the way that a branch takes, and behind each
 //! guard; uses that it dominates use it. Behind a check, its result takes the checked offset's place.
 
+use crate::fx::FxHashMap;
 use crate::ir::graph::Graph;
 use crate::ir::{BinOp, Block, Function, Inst, Op, Terminator, Ty, Value, ValueData};
-use std::collections::HashMap;
 
 /// Inserts the refinements and renames the uses.
 pub fn insert(f: &mut Function) {
@@ -18,7 +18,8 @@ pub fn insert(f: &mut Function) {
         }
     }
     let conditions = conditions(f);
-    let mut pass = Pass { f, graph, conditions, names: HashMap::new(), originals: HashMap::new(), undo: Vec::new() };
+    let mut pass =
+        Pass { f, graph, conditions, names: FxHashMap::default(), originals: FxHashMap::default(), undo: Vec::new() };
     // Depth first over the dominator tree, by hand: a tree can be deep.
     let mut stack = vec![(Block(0), false, 0usize)];
     while let Some((b, left, mark)) = stack.pop() {
@@ -43,7 +44,7 @@ enum Condition {
 }
 
 /// The conditions, by their results.
-fn conditions(f: &Function) -> HashMap<Value, Condition> {
+fn conditions(f: &Function) -> FxHashMap<Value, Condition> {
     let is_bool = |v: Value| f.value(v).ty == Ty::Bool;
     let insts = f.blocks.iter().flat_map(|b| &b.insts);
     let made = insts.filter_map(|i| {
@@ -64,11 +65,11 @@ fn conditions(f: &Function) -> HashMap<Value, Condition> {
 struct Pass<'f> {
     f: &'f mut Function,
     graph: Graph,
-    conditions: HashMap<Value, Condition>,
+    conditions: FxHashMap<Value, Condition>,
     /// The present name of a value.
-    names: HashMap<Value, Value>,
+    names: FxHashMap<Value, Value>,
     /// The value that a name was given for.
-    originals: HashMap<Value, Value>,
+    originals: FxHashMap<Value, Value>,
     undo: Vec<(Value, Option<Value>)>,
 }
 

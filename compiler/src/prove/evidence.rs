@@ -5,6 +5,7 @@
 //! then speaks only of a block's parameters is tried as an invariant: shown on each edge in, by induction around loops. The parts are
 //! noted as they are found, and the verifier adds them up.
 
+use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::evidence::{Evidence, Fact, Invariant, Point, Split, Sum, goals};
 use crate::ir::graph::Graph;
@@ -12,7 +13,6 @@ use crate::ir::linear::{Atom, Form, Forms};
 use crate::ir::settled::{Settled, implied, on_edge};
 use crate::ir::verify::passed;
 use crate::ir::{Block, CmpOp, Function, Mode, Op, Range, Terminator, Value};
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Forms looked at for one goal, invariants' included.
@@ -72,15 +72,15 @@ pub struct Search<'f> {
     defs: &'f Defs,
     forms: Forms,
     /// By each atom that they speak of, in the order of their places.
-    facts: HashMap<Atom, Vec<Rc<Known>>>,
+    facts: FxHashMap<Atom, Vec<Rc<Known>>>,
     /// The values that are just this atom and claim something of it.
-    names: HashMap<Atom, Vec<Value>>,
+    names: FxHashMap<Atom, Vec<Value>>,
     /// When each value is made, in the order of blocks.
     age: Vec<u32>,
     position: Vec<u32>,
     evidence: Evidence,
     /// What was tried and is no invariant, as far as this search goes.
-    failed: HashSet<(Block, Form)>,
+    failed: FxHashSet<(Block, Form)>,
     nested: u32,
     fuel: u32,
     /// Whether there may still be branches of which the claims say how they go. The evidence found then is not written down.
@@ -119,12 +119,12 @@ impl<'f> Search<'f> {
             graph,
             defs,
             forms,
-            facts: HashMap::new(),
-            names: HashMap::new(),
+            facts: FxHashMap::default(),
+            names: FxHashMap::default(),
             age,
             position,
             evidence: Evidence::default(),
-            failed: HashSet::new(),
+            failed: FxHashSet::default(),
             nested: 0,
             fuel: 0,
             before_folding: false,

@@ -4,12 +4,12 @@
 //! the analysis could not confirm. The verifier goes by claims alone, so what they do not show is tested in the code: the walk is then as safe, and
 //! its certificate lists the test.
 
+use crate::fx::FxHashMap;
 use crate::ir::defs::Defs;
 use crate::ir::eval::range;
 use crate::ir::schema::LeafKind;
 use crate::ir::*;
 use crate::source::Span;
-use std::collections::HashMap;
 
 /// Adds the tests.
 pub fn shore_up(f: &mut Function) {
@@ -28,7 +28,7 @@ pub fn shore_up(f: &mut Function) {
 }
 
 /// How many bytes the checks have shown to be at their results.
-fn shown(f: &Function, defs: &Defs) -> HashMap<Value, i128> {
+fn shown(f: &Function, defs: &Defs) -> FxHashMap<Value, i128> {
     let results = f.blocks.iter().flat_map(|b| &b.insts).filter_map(|i| i.result);
     let sized = results.filter_map(|v| match defs.op(f, defs.root(f, v)) {
         Some(Op::Check { size, .. }) => Some((v, range::size_range(f, *size).lo)),
@@ -40,7 +40,7 @@ fn shown(f: &Function, defs: &Defs) -> HashMap<Value, i128> {
 struct Pass<'f> {
     f: &'f mut Function,
     defs: &'f Defs,
-    shown: &'f HashMap<Value, i128>,
+    shown: &'f FxHashMap<Value, i128>,
     disk: Option<Disk>,
     out: Vec<Inst>,
 }

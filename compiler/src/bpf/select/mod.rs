@@ -16,12 +16,12 @@ use super::insn::{AluOp, Cond, Rhs};
 use super::profile::Isa;
 use super::program::Symbol;
 use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
+use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::verify::Steps;
 use crate::ir::{Addr, Block, FaultRef, Function, Inst, Op, Region, Value};
 use crate::source::Span;
-use std::collections::HashMap;
 use uses::Uses;
 use widen::Widening;
 
@@ -45,9 +45,9 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size:
         isa,
         code: VCode::default(),
         registers: vec![None; f.values.len()],
-        shared: HashMap::new(),
+        shared: FxHashMap::default(),
         left: vec![None; f.blocks.len()],
-        copies: HashMap::new(),
+        copies: FxHashMap::default(),
         blocks: Vec::new(),
         known: vec![Known::default(); f.blocks.len()],
         zero: VReg(0),
@@ -82,13 +82,13 @@ impl AddrKey {
 /// that is held all the time costs spills.
 #[derive(Clone, Debug, Default)]
 struct Known {
-    areas: HashMap<Symbol, VReg>,
-    pointers: HashMap<AddrKey, VReg>,
-    masks: HashMap<Value, VReg>,
+    areas: FxHashMap<Symbol, VReg>,
+    pointers: FxHashMap<AddrKey, VReg>,
+    masks: FxHashMap<Value, VReg>,
     /// Values that live in memory.
-    loaded: HashMap<Value, VReg>,
+    loaded: FxHashMap<Value, VReg>,
     /// Values that have been widened.
-    widened: HashMap<Value, VReg>,
+    widened: FxHashMap<Value, VReg>,
     /// The block that led here, if that was a way out of a loop.
     left: Option<Block>,
 }
@@ -109,11 +109,11 @@ struct Selector<'a> {
     code: VCode,
     registers: Vec<Option<VReg>>,
     /// Pointers that hold wherever their place in [`Uses::place`] dominates.
-    shared: HashMap<AddrKey, VReg>,
+    shared: FxHashMap<AddrKey, VReg>,
     /// For each block the block in a loop from which the way to it came last.
     left: Vec<Option<Block>>,
     /// Widened copies of counters.
-    copies: HashMap<Value, VReg>,
+    copies: FxHashMap<Value, VReg>,
     blocks: Vec<VBlock>,
     /// For each block what is known at its start, when one block alone leads to it.
     known: Vec<Known>,

@@ -4,11 +4,11 @@
 use super::AddrKey;
 use super::widen::Widening;
 use crate::bpf::cut::Cuts;
+use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::halving::halved;
 use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Range, Region, Size, Terminator, Value};
-use std::collections::HashMap;
 
 /// The tables.
 pub struct Uses {
@@ -21,9 +21,9 @@ pub struct Uses {
     /// Tests of counters that always hold, since their loops end before.
     held: Vec<bool>,
     /// For each variable address the greatest end (displacement plus width) of its accesses.
-    extents: HashMap<AddrKey, u32>,
+    extents: FxHashMap<AddrKey, u32>,
     /// For each variable address that several blocks use, where its pointer is made for all of them.
-    places: HashMap<AddrKey, Block>,
+    places: FxHashMap<AddrKey, Block>,
 }
 
 impl Uses {
@@ -36,9 +36,9 @@ impl Uses {
             tested: vec![true; f.values.len()],
             entries: graph.predecessors.iter().enumerate().map(entries).collect(),
             held: held(f, graph, defs, cuts),
-            extents: HashMap::new(),
+            extents: FxHashMap::default(),
             // Where a run begins inside a loop that was cut, a pointer from before it is not there.
-            places: if cuts.any() { HashMap::new() } else { places(f, graph, widening) },
+            places: if cuts.any() { FxHashMap::default() } else { places(f, graph, widening) },
         };
         uses.find_tested(f, defs);
         uses.find_needed(f, defs);
@@ -200,8 +200,8 @@ fn region_order(f: &Function, region: Region) -> (u32, u32) {
 
 /// The addresses that several blocks use, with the nearest block that dominates them all. What is widened on the way out of a loop
 /// is another word behind it.
-fn places(f: &Function, graph: &Graph, widening: &Widening) -> HashMap<AddrKey, Block> {
-    let mut users: HashMap<AddrKey, Vec<Block>> = HashMap::new();
+fn places(f: &Function, graph: &Graph, widening: &Widening) -> FxHashMap<AddrKey, Block> {
+    let mut users: FxHashMap<AddrKey, Vec<Block>> = FxHashMap::default();
     for b in &graph.order {
         for inst in &f.block(*b).insts {
             let (Op::Load { addr, .. } | Op::Store { addr, .. }) = &inst.op else { continue };
@@ -217,7 +217,7 @@ fn places(f: &Function, graph: &Graph, widening: &Widening) -> HashMap<AddrKey, 
             }
         }
     }
-    let mut places = HashMap::new();
+    let mut places = FxHashMap::default();
     for (key, blocks) in users.into_iter().filter(|(_, blocks)| blocks.len() > 1) {
         let place = blocks.iter().skip(1).try_fold(blocks[0], |at, b| graph.common(at, *b));
         if let Some(place) = place.filter(|place| !blocks.iter().any(|b| widening.leaves(*place, *b))) {

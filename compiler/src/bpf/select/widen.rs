@@ -11,11 +11,11 @@
 
 use super::uses::{op_of, refined};
 use crate::bpf::loops::{Loop, loops, targets};
+use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::halving::halved;
 use crate::ir::{Addr, BinOp, Block, BlockData, Function, Mode, Op, Size, Terminator, Value};
-use std::collections::HashMap;
 
 /// The decisions for one function.
 pub struct Widening {
@@ -23,7 +23,7 @@ pub struct Widening {
     /// Parameters that are widened at the start of their block.
     params: Vec<bool>,
     /// Counters, and what they are refined to, that are used by a widened copy.
-    copied: HashMap<Value, Value>,
+    copied: FxHashMap<Value, Value>,
     /// The counters' next values.
     next: Vec<bool>,
 }
@@ -43,7 +43,7 @@ impl Widening {
         let mut widening = Widening {
             loops: Vec::new(),
             params: joins_of_many(f, graph, defs),
-            copied: HashMap::new(),
+            copied: FxHashMap::default(),
             next: vec![false; f.values.len()],
         };
         for l in loops(f, graph) {

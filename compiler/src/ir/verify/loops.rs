@@ -2,8 +2,8 @@
 
 use super::types::passed;
 use super::{At, Errors, Facts};
+use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::*;
-use std::collections::{HashMap, HashSet};
 
 pub fn check(f: &Facts<'_>, errors: &mut Errors) {
     for (block, data) in f.blocks() {
@@ -53,7 +53,7 @@ fn predecessors<'f>(f: &'f Facts<'_>, block: Block) -> impl Iterator<Item = (Blo
 
 /// The blocks of the loop with this header: all from which an edge back to it can be reached without passing it.
 fn loop_blocks(f: &Facts<'_>, header: Block) -> Vec<Block> {
-    let mut inside = HashSet::from([header]);
+    let mut inside = FxHashSet::from_iter([header]);
     let back = predecessors(f, header).map(|(from, _)| from).filter(|from| f.graph.is_back(*from, header));
     let mut open: Vec<Block> = back.collect();
     while let Some(block) = open.pop() {
@@ -74,10 +74,10 @@ enum Distance {
 /// The distance of each value in the loop from its counter, through refinements, sums with constants and parameters of blocks
 /// (a hop in the loop carries the counter as an argument). Optimistic: a value of which nothing is known yet is not in the
 /// map. Each goes from there to `Known`, perhaps to `Unknown`, and no further.
-fn distances(f: &Facts<'_>, header: Block, counter: Value) -> HashMap<Value, Distance> {
+fn distances(f: &Facts<'_>, header: Block, counter: Value) -> FxHashMap<Value, Distance> {
     let blocks = loop_blocks(f, header);
-    let inside: HashSet<Block> = blocks.iter().copied().collect();
-    let mut distances = HashMap::from([(counter, Distance::Known(0))]);
+    let inside: FxHashSet<Block> = blocks.iter().copied().collect();
+    let mut distances = FxHashMap::from_iter([(counter, Distance::Known(0))]);
     let mut changed = true;
     while changed {
         changed = false;
@@ -99,8 +99,8 @@ fn distances(f: &Facts<'_>, header: Block, counter: Value) -> HashMap<Value, Dis
     distances
 }
 
-type Distances = HashMap<Value, Distance>;
-type Blocks = HashSet<Block>;
+type Distances = FxHashMap<Value, Distance>;
+type Blocks = FxHashSet<Block>;
 
 fn enter(distances: &mut Distances, v: Value, new: Option<Distance>) -> bool {
     match new {
