@@ -2,6 +2,9 @@
 //!
 //! Pure: no files, no kernel, no JIT. See `ARCHITECTURE.md` at the project's root.
 
+// The parser that pest derives names it, as pest is built without `std`.
+extern crate alloc;
+
 pub mod bpf;
 pub mod certificate;
 pub mod check;

@@ -20,6 +20,9 @@ const CHAINS: usize = 4;
 pub fn unroll(f: &mut Function) {
     let graph = Graph::of(f);
     for header in graph.order.clone() {
+        if f.block(header).header.is_none() {
+            continue;
+        }
         if let Some(l) = Short::of(f, &graph, &Defs::of(f), header) {
             l.unroll(f);
             split_sums(f, l.body);
