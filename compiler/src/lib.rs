@@ -13,6 +13,7 @@ mod fx;
 pub mod ir;
 mod lower;
 pub mod opt;
+mod parallel;
 pub mod prove;
 pub mod source;
 pub mod syntax;
@@ -66,10 +67,13 @@ pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<
         let program = &checked.program;
         let wanted = wanted.and_then(|name| traversal_of_root(program, name));
         let mut called = FxHashSet::default();
-        for id in needed(program, wanted) {
-            let lowered = lower::lower(program, &sources, id);
-            called.extend(&lowered.called);
-            match finish(lowered, &sources) {
+        let finished = parallel::map(&needed(program, wanted), |id| {
+            let mut lowered = lower::lower(program, &sources, *id);
+            (std::mem::take(&mut lowered.called), finish(lowered, &sources))
+        });
+        for (calls, walk) in finished {
+            called.extend(calls);
+            match walk {
                 Ok(verified) => traversals.push(verified),
                 Err(found) => diagnostics.extend(found),
             }

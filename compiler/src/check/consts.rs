@@ -39,15 +39,14 @@ impl Program {
 
     fn constant_at(&self, id: ConstId, depth: usize) -> Result<ConstValue, NotConst> {
         let def = &self.consts[id.index()];
-        if let Some(v) = def.value.borrow().as_ref() {
+        if let Some(v) = def.value.get() {
             return if *v == ConstValue::Error { Err(NotConst::Reported) } else { Ok(v.clone()) };
         }
         if depth > DEPTH_MAX {
             return Err(NotConst::Wrong(def.syntax.span, format!("`{}` is defined by itself", def.name)));
         }
         let value = self.const_at(def.module, &def.syntax.value, depth + 1)?;
-        *def.value.borrow_mut() = Some(value.clone());
-        Ok(value)
+        Ok(def.value.get_or_init(|| value).clone())
     }
 
     fn const_at(&self, module: ModuleId, e: &ast::Expr, depth: usize) -> Result<ConstValue, NotConst> {

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::syntax::parse;
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 impl Checker<'_> {
     /// Declares a parsed module and, before it, the modules it uses.
@@ -102,8 +101,8 @@ impl Checker<'_> {
                     module,
                     name: c.name.name.clone(),
                     ty: None,
-                    syntax: Rc::new(c.clone()),
-                    value: RefCell::new(None),
+                    syntax: Arc::new(c.clone()),
+                    value: OnceLock::new(),
                 };
                 p.consts.push(def);
                 (&c.name, Def::Const(ConstId(p.consts.len() as u32 - 1)))
@@ -144,7 +143,8 @@ impl Checker<'_> {
                 (&r.name, Def::Record(RecordId(p.records.len() as u32 - 1)))
             }
             ast::Item::Fn(f) => {
-                let def = FnDef { module, of: None, params: Vec::new(), result: Ty::Error, syntax: Rc::new(f.clone()) };
+                let def =
+                    FnDef { module, of: None, params: Vec::new(), result: Ty::Error, syntax: Arc::new(f.clone()) };
                 p.fns.push(def);
                 (&f.name, Def::Fn(FnId(p.fns.len() as u32 - 1)))
             }
@@ -155,7 +155,7 @@ impl Checker<'_> {
                     defaults: Vec::new(),
                     result: Ty::Unit,
                     stream: false,
-                    syntax: Rc::new(t.clone()),
+                    syntax: Arc::new(t.clone()),
                 });
                 (&t.name, Def::Traversal(TraversalId(p.traversals.len() as u32 - 1)))
             }

@@ -4,7 +4,7 @@ use super::*;
 use crate::ir::Endian;
 use crate::ir::schema::Display;
 use ast::TypeKind;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The integer type that a name like `u32`, `i16be`, `time32` or `mode16le` stands for, with its byte order where the name says one.
 pub fn builtin_int(name: &str) -> Option<(IntTy, Option<Endian>)> {
@@ -159,7 +159,8 @@ impl Checker<'_> {
             Ok(_) => return,
             Err(f) => f,
         };
-        *self.program.consts[id.index()].value.borrow_mut() = Some(ConstValue::Error);
+        // It has no value yet: there was an error.
+        let _ = self.program.consts[id.index()].value.set(ConstValue::Error);
         match failure {
             NotConst::Reported => {}
             NotConst::Runtime(span) => {
@@ -213,7 +214,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn add_method(&mut self, module: ModuleId, f: &ast::Fn, of: Ty) -> FnId {
-        let def = FnDef { module, of: Some(of), params: Vec::new(), result: Ty::Error, syntax: Rc::new(f.clone()) };
+        let def = FnDef { module, of: Some(of), params: Vec::new(), result: Ty::Error, syntax: Arc::new(f.clone()) };
         self.program.fns.push(def);
         let id = FnId(self.program.fns.len() as u32 - 1);
         self.resolve_fn(id);

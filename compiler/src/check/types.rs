@@ -7,7 +7,7 @@ use crate::ir::schema::{Display, Schema};
 use crate::source::Span;
 use crate::syntax::ast;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -367,9 +367,9 @@ pub struct ConstDef {
     /// The element type of a table, or the number's type, where given.
     pub ty: Option<IntTy>,
     /// Its syntax.
-    pub syntax: Rc<ast::Const>,
+    pub syntax: Arc<ast::Const>,
     /// Its value, once asked for.
-    pub value: std::cell::RefCell<Option<ConstValue>>,
+    pub value: std::sync::OnceLock<ConstValue>,
 }
 
 /// A `fn` or a method.
@@ -384,7 +384,7 @@ pub struct FnDef {
     /// What it gives back.
     pub result: Ty,
     /// Its syntax.
-    pub syntax: Rc<ast::Fn>,
+    pub syntax: Arc<ast::Fn>,
 }
 
 /// A `traversal`.
@@ -401,7 +401,7 @@ pub struct TraversalDef {
     /// Whether it gives rows.
     pub stream: bool,
     /// Its syntax.
-    pub syntax: Rc<ast::Traversal>,
+    pub syntax: Arc<ast::Traversal>,
 }
 
 /// What a name means.

@@ -1,6 +1,7 @@
 //! Taking away what nothing needs: unreachable blocks, chains of jumps, unused values and parameters, slots that are only written.
 
 use crate::fx::{FxHashMap, FxHashSet};
+use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::verify::Steps;
 use crate::ir::{Addr, Block, Function, Op, Region, Slot, Target, Terminator, Value};
@@ -10,10 +11,11 @@ pub fn prune(f: &mut Function) {
     glue(f);
     let graph = Graph::of(f);
     let mut new_ids = vec![None; f.blocks.len()];
+    let mut old: Vec<_> = std::mem::take(&mut f.blocks).into_iter().map(Some).collect();
     let mut blocks = Vec::with_capacity(graph.order.len());
     for b in &graph.order {
         new_ids[b.index()] = Some(Block(blocks.len() as u32));
-        blocks.push(f.blocks[b.index()].clone());
+        blocks.extend(old[b.index()].take());
     }
     for b in &mut blocks {
         for t in targets_mut(&mut b.term) {
@@ -24,12 +26,13 @@ pub fn prune(f: &mut Function) {
 }
 
 /// The targets, to be changed.
-pub fn targets_mut(term: &mut Terminator) -> Vec<&mut Target> {
-    match term {
-        Terminator::Jump(t) | Terminator::Hop { next: t, .. } | Terminator::Emit { next: t, .. } => vec![t],
-        Terminator::Branch { then, other, .. } => vec![then, other],
-        Terminator::Return | Terminator::Fault(_) => Vec::new(),
-    }
+pub fn targets_mut(term: &mut Terminator) -> impl Iterator<Item = &mut Target> {
+    let both = match term {
+        Terminator::Jump(t) | Terminator::Hop { next: t, .. } | Terminator::Emit { next: t, .. } => [Some(t), None],
+        Terminator::Branch { then, other, .. } => [Some(then), Some(other)],
+        Terminator::Return | Terminator::Fault(_) => [None, None],
+    };
+    both.into_iter().flatten()
 }
 
 /// Joins `a: … jump b(args)` and `b(params)` where `a` is the only way to `b`.
@@ -80,32 +83,33 @@ fn glue(f: &mut Function) {
 
 /// Drops operations without effect whose result nothing uses, parameters that nothing uses, and parameters that always receive the same.
 pub fn drop_unused(f: &mut Function) {
-    while drop_same_params(f) {}
+    let graph = Graph::of(f);
+    let steps = Steps::of(f, &graph);
+    while drop_same_params(f, &graph, &steps) {}
     let live = live_values(f);
-    for b in 0..f.blocks.len() {
-        f.blocks[b].insts.retain(|i| has_effect(&i.op) || i.result.is_some_and(|v| live[v.index()]));
-        let first = usize::from(is_hop_target(f, Block(b as u32)));
-        let keep: Vec<bool> =
-            f.blocks[b].params.iter().enumerate().map(|(i, v)| i < first || live[v.index()]).collect();
-        if keep.iter().all(|k| *k) {
-            continue;
-        }
-        let mut at = keep.iter();
-        f.blocks[b].params.retain(|_| *at.next().expect("one mark a parameter"));
-        for p in 0..f.blocks.len() {
-            let hop = matches!(f.blocks[p].term, Terminator::Hop { .. });
-            for t in targets_mut(&mut f.blocks[p].term) {
-                if t.block.index() == b {
-                    let mut at = keep.iter().skip(usize::from(hop));
-                    t.args.retain(|_| *at.next().expect("one mark an argument"));
-                }
-            }
+    // What a hop enters a block with first, the block's length, is not an argument.
+    let mut given = vec![0; f.blocks.len()];
+    for data in &f.blocks {
+        if let Terminator::Hop { next, .. } = &data.term {
+            given[next.block.index()] = 1;
         }
     }
-}
-
-fn is_hop_target(f: &Function, b: Block) -> bool {
-    f.blocks.iter().any(|p| matches!(&p.term, Terminator::Hop { next, .. } if next.block == b))
+    let keep: Vec<Vec<bool>> = f
+        .blocks
+        .iter()
+        .zip(&given)
+        .map(|(data, first)| data.params.iter().enumerate().map(|(i, v)| i < *first || live[v.index()]).collect())
+        .collect();
+    for (data, keep_here) in f.blocks.iter_mut().zip(&keep) {
+        data.insts.retain(|i| has_effect(&i.op) || i.result.is_some_and(|v| live[v.index()]));
+        let mut at = keep_here.iter();
+        data.params.retain(|_| *at.next().expect("one mark a parameter"));
+        let hop = usize::from(matches!(data.term, Terminator::Hop { .. }));
+        for t in targets_mut(&mut data.term) {
+            let mut at = keep[t.block.index()].iter().skip(hop);
+            t.args.retain(|_| *at.next().expect("one mark an argument"));
+        }
+    }
 }
 
 fn has_effect(op: &Op) -> bool {
@@ -120,21 +124,11 @@ fn has_effect(op: &Op) -> bool {
 fn live_values(f: &Function) -> Vec<bool> {
     let mut live = vec![false; f.values.len()];
     let mut work: Vec<Value> = Vec::new();
-    let mut makers: FxHashMap<Value, &Op> = FxHashMap::default();
-    let mut params: FxHashMap<Value, (Block, usize)> = FxHashMap::default();
+    let defs = Defs::of(f);
     let mut preds: Vec<Vec<(usize, usize)>> = vec![Vec::new(); f.blocks.len()];
     for (b, data) in f.blocks() {
-        for (i, v) in data.params.iter().enumerate() {
-            params.insert(*v, (b, i));
-        }
-        for inst in &data.insts {
-            if let Some(v) = inst.result {
-                makers.insert(v, &inst.op);
-            }
-            if has_effect(&inst.op) {
-                inst.op.for_each_use(|v| work.push(v));
-                work.extend(inst.result.filter(|_| false));
-            }
+        for inst in data.insts.iter().filter(|inst| has_effect(&inst.op)) {
+            inst.op.for_each_use(|v| work.push(v));
         }
         match &data.term {
             Terminator::Branch { cond, .. } => work.push(*cond),
@@ -152,9 +146,9 @@ fn live_values(f: &Function) -> Vec<bool> {
         if std::mem::replace(&mut live[v.index()], true) {
             continue;
         }
-        if let Some(op) = makers.get(&v) {
+        if let Some(op) = defs.op(f, v) {
             op.for_each_use(|u| work.push(u));
-        } else if let Some((b, i)) = params.get(&v) {
+        } else if let Some(Def::Param(b, i)) = defs.get(v) {
             for (p, t) in &preds[b.index()] {
                 let term = &f.blocks[*p].term;
                 let hop = usize::from(matches!(term, Terminator::Hop { .. }));
@@ -169,10 +163,14 @@ fn live_values(f: &Function) -> Vec<bool> {
 }
 
 /// A parameter that receives one value on all edges (or itself around a loop) is that value, within one step.
-fn drop_same_params(f: &mut Function) -> bool {
-    let graph = Graph::of(f);
-    let steps = Steps::of(f, &graph);
+fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
     let mut renamed: FxHashMap<Value, Value> = FxHashMap::default();
+    let resolve = |renamed: &FxHashMap<Value, Value>, mut v: Value| {
+        while let Some(n) = renamed.get(&v) {
+            v = *n;
+        }
+        v
+    };
     for b in &graph.order {
         let edges = &graph.predecessors[b.index()];
         if edges.is_empty() || steps.step(*b) == *b {
@@ -186,6 +184,7 @@ fn drop_same_params(f: &mut Function) -> bool {
             let mut one = None;
             let same = edges.iter().all(|(p, t)| {
                 let a = f.block(*p).term.targets().nth(*t).expect("the edge was found there").args[i];
+                let a = resolve(&renamed, a);
                 if a == v {
                     return true;
                 }
@@ -195,8 +194,8 @@ fn drop_same_params(f: &mut Function) -> bool {
                 renamed.insert(v, a);
                 f.blocks[b.index()].params.remove(i);
                 for (p, t) in edges {
-                    let mut targets = targets_mut(&mut f.blocks[p.index()].term);
-                    targets[*t].args.remove(i);
+                    let target = targets_mut(&mut f.blocks[p.index()].term).nth(*t);
+                    target.expect("the edge was found there").args.remove(i);
                 }
             }
         }
@@ -204,17 +203,11 @@ fn drop_same_params(f: &mut Function) -> bool {
     if renamed.is_empty() {
         return false;
     }
-    let resolve = |mut v: Value| {
-        while let Some(n) = renamed.get(&v) {
-            v = *n;
-        }
-        v
-    };
     for b in &mut f.blocks {
-        b.insts.iter_mut().for_each(|i| i.op.map_uses(resolve));
-        b.term.map_uses(resolve);
+        b.insts.iter_mut().for_each(|i| i.op.map_uses(|v| resolve(&renamed, v)));
+        b.term.map_uses(|v| resolve(&renamed, v));
         if let Some(d) = &mut b.disk {
-            d.len = resolve(d.len);
+            d.len = resolve(&renamed, d.len);
         }
     }
     true

@@ -68,6 +68,11 @@ impl Builder<'_> {
         new(ExprKind::Else(value, branch), span)
     }
 
+    /// An array's element: an `expr` node or a bare number.
+    fn element(&self, node: Node<'_>) -> Expr {
+        if node.as_rule() == Rule::int { self.primary(node) } else { self.expr(node) }
+    }
+
     /// All `expr` nodes within a node.
     pub(super) fn exprs(&self, node: Node<'_>) -> Vec<Expr> {
         Parts::of(node).rest().map(|part| self.expr(part)).collect()
@@ -188,7 +193,7 @@ impl Builder<'_> {
                 let repeated = node.into_inner().any(|mark| mark.as_rule() == Rule::semi);
                 match repeated {
                     true => ExprKind::Repeat(self.expr(parts.need()), self.expr(parts.need())),
-                    false => ExprKind::Array(parts.rest().map(|element| self.expr(element)).collect()),
+                    false => ExprKind::Array(parts.rest().map(|element| self.element(element)).collect()),
                 }
             }
             Rule::if_expr | Rule::match_expr | Rule::block => return self.braced(node),

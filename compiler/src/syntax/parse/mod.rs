@@ -101,13 +101,16 @@ pub fn parse(file: FileId, text: &str) -> (Module, Vec<Diagnostic>) {
     if let Some(error) = limits::check(file, text, &marks) {
         return (empty, vec![error]);
     }
+    if marks.iter().any(|token| token.kind == Kind::Bad) {
+        return recover::recover(empty, text, &marks, None);
+    }
     match Grammar::parse(Rule::module, text) {
         Ok(mut nodes) => {
             let builder = Builder::new(file, 0, &marks);
             let module = builder.module(nodes.next().expect("a parse has one root"));
             (module, builder.finish())
         }
-        Err(error) => recover::recover(empty, text, &marks, &error),
+        Err(error) => recover::recover(empty, text, &marks, Some(&error)),
     }
 }
 

@@ -11,6 +11,7 @@ use super::recover::declarations;
 use super::scan::{Kind, Token};
 use super::tree::{Builder, Declaration};
 use super::{Grammar, LENGTH_MAX, Rule, limits, marks};
+use crate::parallel;
 use crate::source::FileId;
 use crate::syntax::ast::Module;
 
@@ -104,19 +105,22 @@ impl Parts {
     /// Parses what was taken, and what a module has whoever asks: `use` and `source`. None if there is an error in it.
     pub fn parse(&self) -> Option<Module> {
         let mut module = Module { file: self.file, doc: String::new(), uses: Vec::new(), items: Vec::new() };
-        for part in self.declarations.iter().filter(|part| part.is_taken) {
-            let piece = Piece { file: self.file, text: &self.text, all: &self.tokens, from: part.from, to: part.to };
-            let mut nodes = Grammar::parse(Rule::one_declaration, piece.cut()).ok()?;
-            let builder = Builder::new(self.file, piece.ends().0, &self.tokens);
-            let node = nodes.next().expect("a parse has one root").into_inner().next();
-            match builder.declaration(node.expect("a piece holds one declaration")) {
+        let taken: Vec<&Part> = self.declarations.iter().filter(|part| part.is_taken).collect();
+        for declaration in parallel::map(&taken, |part| self.declaration(part)) {
+            match declaration? {
                 Declaration::Use(found) => module.uses.push(found),
                 Declaration::Item(found) => module.items.push(found),
             }
-            if !builder.finish().is_empty() {
-                return None;
-            }
         }
         Some(module)
+    }
+
+    fn declaration(&self, part: &Part) -> Option<Declaration> {
+        let piece = Piece { file: self.file, text: &self.text, all: &self.tokens, from: part.from, to: part.to };
+        let mut nodes = Grammar::parse(Rule::one_declaration, piece.cut()).ok()?;
+        let builder = Builder::new(self.file, piece.ends().0, &self.tokens);
+        let node = nodes.next().expect("a parse has one root").into_inner().next();
+        let declaration = builder.declaration(node.expect("a piece holds one declaration"));
+        builder.finish().is_empty().then_some(declaration)
     }
 }

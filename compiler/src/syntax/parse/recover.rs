@@ -18,12 +18,12 @@ use crate::syntax::ast::Module;
 /// So many errors are shown of one file; nobody reads more, and noise has millions.
 const ERRORS_MAX: usize = 50;
 
-/// Parses piece by piece a text for which pest's parse of the whole gave `error`.
+/// Parses piece by piece a text that has a token that is none, or for which pest's parse of the whole gave `error`.
 pub(super) fn recover(
     mut module: Module,
     text: &str,
     tokens: &[Token],
-    error: &Error<Rule>,
+    error: Option<&Error<Rule>>,
 ) -> (Module, Vec<Diagnostic>) {
     let file = module.file;
     let docs = tokens.iter().take_while(|token| token.kind == Kind::ModuleDoc).count();
@@ -40,7 +40,7 @@ pub(super) fn recover(
         recovery.declaration(piece, &mut module);
     }
     let mut errors = recovery.errors;
-    if errors.is_empty() {
+    if let (true, Some(error)) = (errors.is_empty(), error) {
         // Each piece is well by itself, the whole is not.
         errors.push(explain(&whole, error));
     }
