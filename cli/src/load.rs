@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use trav_compiler::diag::{Diagnostic, Severity};
 use trav_compiler::ir::verify::Verified;
-use trav_compiler::{Compilation, Declarations, Loader, texts};
+use trav_compiler::{Compilation, Declarations, Effort, Loader, texts};
 use trav_runtime::image::{self, Image};
 
 /// The longest text that is read: far above any spec, far below the machine's memory.
@@ -50,8 +50,8 @@ impl Spec {
     }
 
     /// Compiles one traversal of it, with what fills its parameters.
-    pub fn compile_for(&self, traversal: &str) -> Compilation {
-        trav_compiler::compile_some(&self.name, &self.text, self, Some(traversal))
+    pub fn compile_for(&self, traversal: &str, effort: Effort) -> Compilation {
+        trav_compiler::compile_with(&self.name, &self.text, self, Some(traversal), effort)
     }
 
     /// Its declarations, for pages about it.
@@ -102,8 +102,8 @@ pub fn image(path: impl AsRef<Path>) -> Result<Arc<dyn Image>, Failure> {
 }
 
 /// Compiles what one traversal of `file` needs, as [`compile`] does for all.
-pub fn compile_for(file: &str, traversal: &str) -> Result<Compilation, Failure> {
-    let compilation = Spec::read(file)?.compile_for(traversal);
+pub fn compile_for(file: &str, traversal: &str, effort: Effort) -> Result<Compilation, Failure> {
+    let compilation = Spec::read(file)?.compile_for(traversal, effort);
     render::tell(&compilation.sources, &compilation.diagnostics);
     if has_error(&compilation.diagnostics) { Err(Failure::Spec) } else { Ok(compilation) }
 }

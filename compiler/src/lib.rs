@@ -24,6 +24,7 @@ use check::types::{Def, ModuleId, Program, TraversalId};
 use diag::Diagnostic;
 use ir::verify::Verified;
 pub use lower::dump;
+pub use opt::Effort;
 use source::SourceMap;
 
 /// Finds the text of modules named by `use`. The standard library is built in; this is for the user's own files.
@@ -51,6 +52,12 @@ pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
 
 /// As [`compile`], but makes only the traversal that is wanted, and those that fill its parameters. When there is no such traversal, all are made.
 pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<&str>) -> Compilation {
+    compile_with(name, text, loader, wanted, Effort::Many)
+}
+
+/// As [`compile_some`]. With [`Effort::Once`] the passes are left out that only make the walks shorter and faster: all executors run
+/// them, but the kernel's verifier may find them too long.
+pub fn compile_with(name: &str, text: &str, loader: &dyn Loader, wanted: Option<&str>, effort: Effort) -> Compilation {
     let (sources, checked, mut diagnostics) = match wanted.and_then(|wanted| check_some(name, text, loader, wanted)) {
         Some((sources, checked)) => (sources, checked, Vec::new()),
         None => {
@@ -69,7 +76,7 @@ pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<
         let mut called = FxHashSet::default();
         let finished = parallel::map(&needed(program, wanted), |id| {
             let mut lowered = lower::lower(program, &sources, *id);
-            (std::mem::take(&mut lowered.called), finish(lowered, &sources))
+            (std::mem::take(&mut lowered.called), finish(lowered, &sources, effort))
         });
         for (calls, walk) in finished {
             called.extend(calls);
@@ -153,7 +160,7 @@ pub fn compile_tests(name: &str, text: &str, loader: &dyn Loader) -> Tests {
     let mut tests = Vec::new();
     if diagnostics.is_empty() {
         for test in &checked.tests {
-            match finish(lower::lower_test(&checked.program, &sources, test), &sources) {
+            match finish(lower::lower_test(&checked.program, &sources, test), &sources, Effort::Once) {
                 Ok(walk) => tests.push(TestWalk { name: test.name.clone(), image: test.image.clone(), walk }),
                 Err(found) => diagnostics.extend(found),
             }
@@ -193,7 +200,7 @@ pub fn compile_dump(name: &str, text: &str, loader: &dyn Loader, structure: &str
         return Dump { sources, diagnostics, structures, walk: None };
     };
     let (lowered, entries) = lower::dump::lower_dump(&checked.program, &sources, id);
-    let walk = match finish(lowered, &sources) {
+    let walk = match finish(lowered, &sources, Effort::Once) {
         Ok(verified) => Some((verified, entries)),
         Err(found) => {
             diagnostics.extend(found);
@@ -231,11 +238,13 @@ fn needed(program: &Program, wanted: Option<TraversalId>) -> Vec<TraversalId> {
 }
 
 /// Proves and verifies what was lowered.
-fn finish(lowered: lower::Lowered, sources: &SourceMap) -> Result<Verified, Vec<Diagnostic>> {
+fn finish(lowered: lower::Lowered, sources: &SourceMap, effort: Effort) -> Result<Verified, Vec<Diagnostic>> {
     let Some(function) = lowered.function else { return Err(lowered.diagnostics) };
     let proved = prove::prove(function, sources);
     let Some(mut function) = proved.function else { return Err(proved.diagnostics) };
-    opt::optimise(&mut function);
+    if effort == Effort::Many {
+        opt::optimise(&mut function);
+    }
     // Last, because it speaks of the code as it stands.
     prove::find_evidence(&mut function);
     let name = function.name.clone();

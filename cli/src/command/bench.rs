@@ -15,7 +15,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::call::{Arguments, CallError, Caller, Images};
-use trav_runtime::exec::{Engine, ExecError, Outcome, Trace, native};
+use trav_runtime::exec::{Effort, Engine, ExecError, Outcome, Trace, native};
 use trav_runtime::image::Sources;
 
 /// Walks that a batch keeps going at once.
@@ -57,7 +57,7 @@ struct Timed {
 impl Bench {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
         let given = pairs(&self.call.args)?;
-        let compilation = load::compile_for(&self.call.file, &self.call.traversal)?;
+        let compilation = load::compile_for(&self.call.file, &self.call.traversal, Effort::Many)?;
         let traversal = load::traversal(&compilation, &self.call.traversal)?;
         let images = open_images(&self.call.images)?;
         check_sources(&images, &compilation)?;

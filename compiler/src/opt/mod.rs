@@ -13,6 +13,15 @@ use crate::ir::{Function, Inst, Op, Range, Ty, Value, ValueData};
 use crate::prove::cleanup;
 use crate::source::Span;
 
+/// How often a walk will run, and so what may be spent on making it ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Once or a few times: it is made quickly.
+    Once,
+    /// Many times: it is made to be fast.
+    Many,
+}
+
 /// Runs all passes. Evidence speaks of edges and values, so it is found afterwards.
 pub fn optimise(f: &mut Function) {
     rounds::bound(f);

@@ -15,6 +15,7 @@ pub mod vm;
 use crate::image::Sources;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+pub use trav_compiler::Effort;
 use trav_compiler::bpf::cost::InsnBounds;
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::ir::{FaultId, FaultKind, FoundAs, Function, SourceId};
@@ -63,15 +64,6 @@ impl Engine {
             Engine::Kernel => Err(ExecError::Refused("this trav is built without the feature `kernel`".into())),
         }
     }
-}
-
-/// How often a walk will run, and so what may be spent on making it ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    /// Once or a few times: machine code is made quickly.
-    Once,
-    /// Many times: machine code is made to be fast.
-    Many,
 }
 
 /// One read that a walk made.

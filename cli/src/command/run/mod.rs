@@ -71,7 +71,7 @@ fn engine() -> impl TypedValueParser<Value = Engine> {
 impl Run {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
         let given = pairs(&self.call.args)?;
-        let compilation = load::compile_for(&self.call.file, &self.call.traversal)?;
+        let compilation = load::compile_for(&self.call.file, &self.call.traversal, self.effort())?;
         let traversal = load::traversal(&compilation, &self.call.traversal)?;
         let images = open_images(&self.call.images)?;
         check_sources(&images, &compilation)?;
@@ -91,7 +91,8 @@ impl Run {
     }
 
     fn effort(&self) -> Effort {
-        if self.batch.is_some() || self.repeat.is_some() { Effort::Many } else { Effort::Once }
+        let is_once = self.batch.is_none() && self.repeat.is_none() && self.engine != Engine::Kernel;
+        if is_once { Effort::Once } else { Effort::Many }
     }
 
     /// A caller whose walks run in a hook of the kernel.
