@@ -25,9 +25,17 @@ pub fn find(f: &mut Function) {
         v.range = EMPTY;
     }
     let mut changes = vec![0u8; f.values.len()];
+    // Blocks are looked at again where something changed that they use. The last round, which changes nothing, is of all of them.
+    let users = users(f, &defs);
+    let mut is_due = vec![true; f.blocks.len()];
+    let mut is_whole = true;
     loop {
-        let mut changed = false;
+        let mut any = false;
         for b in &graph.order {
+            if !std::mem::take(&mut is_due[b.index()]) {
+                continue;
+            }
+            let mut changed = false;
             changed |= params(f, &graph, *b, |f, v, new| {
                 let old = f.value(v).range;
                 let joined = old.join(new);
@@ -41,9 +49,17 @@ pub fn find(f: &mut Function) {
                 widen(old, joined, most, &thresholds, changes[v.index()], patience)
             });
             changed |= insts(f, &defs, *b);
+            if changed {
+                any = true;
+                users[b.index()].iter().for_each(|user| is_due[user.index()] = true);
+            }
         }
-        if !changed {
+        if !any && is_whole {
             break;
+        }
+        is_whole = !any;
+        if is_whole {
+            is_due.fill(true);
         }
     }
     // Narrowing: each value again from what it is made of, which is still above the least solution.
@@ -76,6 +92,25 @@ fn widen(old: Range, new: Range, all: Range, thresholds: &[i128], changes: u8, p
         out.lo = if changes > patience { all.lo } else { below.unwrap_or(all.lo).max(all.lo) };
     }
     out
+}
+
+/// For each block the blocks that use a value of it, as far as can be seen from their operations and from what enters them.
+fn users(f: &Function, defs: &Defs) -> Vec<Vec<Block>> {
+    let mut users: Vec<Vec<Block>> = vec![Vec::new(); f.blocks.len()];
+    let mut add = |v: Value, user: Block| {
+        let Some(maker) = defs.get(v) else { return };
+        let of = &mut users[maker.block().index()];
+        if of.last() != Some(&user) {
+            of.push(user);
+        }
+    };
+    for (b, data) in f.blocks() {
+        data.insts.iter().for_each(|inst| inst.op.for_each_use(|v| add(v, b)));
+        for t in data.term.targets() {
+            data.term.for_each_use(|v| add(v, t.block));
+        }
+    }
+    users
 }
 
 /// Constants of the program and their neighbours: where loops are likely to end.
