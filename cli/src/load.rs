@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use trav_compiler::diag::{Diagnostic, Severity};
 use trav_compiler::ir::verify::Verified;
-use trav_compiler::{Compilation, Declarations, Effort, Loader, texts};
+use trav_compiler::{Compilation, Declarations, Effort, Loader, Options, Tests, texts};
 use trav_runtime::image::{self, Image};
 
 /// The longest text that is read: far above any spec, far below the machine's memory.
@@ -49,19 +49,19 @@ impl Spec {
         Ok(Spec { name: file.into(), text, folder })
     }
 
-    /// Compiles one traversal of it, with what fills its parameters.
-    pub fn compile_for(&self, traversal: &str, effort: Effort) -> Compilation {
-        trav_compiler::compile_with(&self.name, &self.text, self, Some(traversal), effort)
-    }
-
     /// Its declarations, for pages about it.
     pub fn declarations(&self) -> Declarations {
         trav_compiler::declarations(&self.name, &self.text, self)
     }
 
     /// Compiles it.
-    pub fn compile(&self) -> Compilation {
-        trav_compiler::compile(&self.name, &self.text, self)
+    pub fn compile(&self, options: Options<'_>) -> Compilation {
+        trav_compiler::compile_with(&self.name, &self.text, self, options)
+    }
+
+    /// Compiles its `test` items.
+    pub fn compile_tests(&self) -> Tests {
+        trav_compiler::compile_tests(&self.name, &self.text, self)
     }
 }
 
@@ -90,8 +90,8 @@ pub fn has_error(diagnostics: &[Diagnostic]) -> bool {
 }
 
 /// Compiles `file` for use: prints what is wrong with it, and fails unless it is right.
-pub fn compile(file: &str) -> Result<Compilation, Failure> {
-    let compilation = Spec::read(file)?.compile();
+pub fn compile(file: &str, options: Options<'_>) -> Result<Compilation, Failure> {
+    let compilation = Spec::read(file)?.compile(options);
     render::tell(&compilation.sources, &compilation.diagnostics);
     if has_error(&compilation.diagnostics) { Err(Failure::Spec) } else { Ok(compilation) }
 }
@@ -103,9 +103,7 @@ pub fn image(path: impl AsRef<Path>) -> Result<Arc<dyn Image>, Failure> {
 
 /// Compiles what one traversal of `file` needs, as [`compile`] does for all.
 pub fn compile_for(file: &str, traversal: &str, effort: Effort) -> Result<Compilation, Failure> {
-    let compilation = Spec::read(file)?.compile_for(traversal, effort);
-    render::tell(&compilation.sources, &compilation.diagnostics);
-    if has_error(&compilation.diagnostics) { Err(Failure::Spec) } else { Ok(compilation) }
+    compile(file, Options { wanted: Some(traversal), effort, ..Options::default() })
 }
 
 /// The traversal with this name.

@@ -52,6 +52,28 @@ fn a_hook_that_cannot_carry_a_walk_names_those_that_can() {
 }
 
 #[test]
+fn numbers_of_parameters_can_be_fixed() {
+    let build = |set: &[&str]| {
+        let mut args = vec!["build", "std.ext4", "--traversal", "map", "--emit", "asm"];
+        args.extend(set.iter().flat_map(|s| ["--set", s]));
+        trav(&args)
+    };
+    let (any, known) = (build(&[]), build(&["vol.block_size=4096", "vol.inode_size=0x100"]));
+    assert_eq!((any.status, known.status), (Some(0), Some(0)), "{known:?}");
+    assert!(known.out.lines().count() < any.out.lines().count());
+    for (set, part) in [
+        ("vol.blocksize=4096", "did you mean `vol.block_size`?"),
+        ("vol.block_size", "NAME=NUMBER"),
+        ("vol.block_size=x", "no number"),
+    ] {
+        let wrong = build(&[set]);
+        assert!(wrong.status == Some(2) && wrong.err.contains(part), "{set}: {wrong:?}");
+    }
+    let too_large = build(&["vol.block_size=4294967296"]);
+    assert!(too_large.status == Some(1) && too_large.err.contains("E0303"), "{too_large:?}");
+}
+
+#[test]
 fn other_products_are_printed() {
     let asm = trav(&["build", BPFKV, "--emit", "asm"]);
     assert!(asm.status == Some(0) && asm.out.starts_with("get:\n") && asm.out.contains("read Node at"), "{asm:?}");

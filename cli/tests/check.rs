@@ -34,6 +34,13 @@ fn the_report_bounds_the_walk() {
 }
 
 #[test]
+fn test_items_are_checked_too() {
+    let text = "traversal one() -> u8 { return 1; }\ntest \"of one\" on \"x.img\" { assert two() == 1; }\n";
+    let ran = trav(&["check", &file("check-tests", "tested.trav", text)]);
+    assert!(ran.status == Some(1) && ran.err.contains("E0201") && ran.err.contains("tested.trav:2"), "{ran:?}");
+}
+
+#[test]
 fn diagnostics_are_drawn_and_are_json() {
     let spec = file("drawn", "drawn.trav", "traversal get(a: u64) -> u64 {\n    return b;\n}\n");
     let ran = trav(&["check", &spec]);

@@ -161,3 +161,41 @@ fn a_reader_that_has_enough_is_no_error() {
     assert!(line.starts_with(r#"{"traversal":"get""#), "{line}");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
+
+/// A parameter can be filled by a walk of another module, which runs once before.
+#[test]
+fn a_default_walk_of_another_module_fills_its_parameter() {
+    let volume = "\
+record Volume { base: u64 }
+struct Header size 16 { magic: u64 = 7, base: u64 }
+traversal open() -> Volume { let h = read Header at 0; return Volume { base: h.base }; }
+";
+    let spec = "\
+use volume;
+use volume.{Volume};
+struct Pair size 16 { first: u64, second: u64 }
+traversal second(vol: Volume = volume.open()) -> u64 { let p = read Pair at vol.base; return p.second; }
+";
+    let words = |words: [u64; 4]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
+    let folder = folder("default-walk");
+    let file = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.join(name), bytes).expect("the folder can be written");
+        folder.join(name).to_str().expect("the target folder's path is UTF-8").to_owned()
+    };
+    file("volume.trav", volume.as_bytes());
+    let spec = file("pair.trav", spec.as_bytes());
+    let good = file("good.img", &words([7, 16, 1, 99]));
+    let bad = file("bad.img", &words([8, 16, 1, 99]));
+    on_each_engine(&["run", &spec, "second", "--image", &good, "--json"], |engine, ran| {
+        assert_eq!(ran.status, Some(0), "{engine}: {ran:?}");
+        let json: Json = serde_json::from_str(&ran.out).expect("one object");
+        // The hop of `open` is not one of the walk's.
+        assert_eq!((&json["result"], &json["hops"]), (&99.into(), &1.into()), "{engine}");
+    });
+    on_each_engine(&["run", &spec, "second", "--image", &bad], |engine, ran| {
+        assert!(ran.status == Some(3) && ran.err.contains("Header.magic"), "{engine}: {ran:?}");
+    });
+    on_each_engine(&["run", &spec, "second", "vol={\"base\":16}", "--image", &bad], |engine, ran| {
+        assert_eq!((ran.status, ran.out.trim()), (Some(0), "99"), "{engine}: {ran:?}");
+    });
+}

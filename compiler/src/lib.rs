@@ -52,12 +52,25 @@ pub fn compile(name: &str, text: &str, loader: &dyn Loader) -> Compilation {
 
 /// As [`compile`], but makes only the traversal that is wanted, and those that fill its parameters. When there is no such traversal, all are made.
 pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<&str>) -> Compilation {
-    compile_with(name, text, loader, wanted, Effort::Many)
+    compile_with(name, text, loader, Options { wanted, ..Options::default() })
 }
 
-/// As [`compile_some`]. With [`Effort::Once`] the passes are left out that only make the walks shorter and faster: all executors run
-/// them, but the kernel's verifier may find them too long.
-pub fn compile_with(name: &str, text: &str, loader: &dyn Loader, wanted: Option<&str>, effort: Effort) -> Compilation {
+/// What is compiled, and how.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// As in [`compile_some`].
+    pub wanted: Option<&'a str>,
+    /// With [`Effort::Once`] the passes are left out that only make the walks shorter and faster: all executors run them, but the
+    /// kernel's verifier may find them too long.
+    pub effort: Effort,
+    /// Numbers that parameters, or fields of theirs, are known to be: `vol.block_size` and 4096. What follows from them is folded, and the
+    /// walk checks at its start that they hold.
+    pub fixed: &'a [(String, i128)],
+}
+
+/// Compiles a module with all that it uses.
+pub fn compile_with(name: &str, text: &str, loader: &dyn Loader, options: Options<'_>) -> Compilation {
+    let Options { wanted, effort, fixed } = options;
     let (sources, checked, mut diagnostics) = match wanted.and_then(|wanted| check_some(name, text, loader, wanted)) {
         Some((sources, checked)) => (sources, checked, Vec::new()),
         None => {
@@ -75,7 +88,7 @@ pub fn compile_with(name: &str, text: &str, loader: &dyn Loader, wanted: Option<
         let wanted = wanted.and_then(|name| traversal_of_root(program, name));
         let mut called = FxHashSet::default();
         let finished = parallel::map(&needed(program, wanted), |id| {
-            let mut lowered = lower::lower(program, &sources, *id);
+            let mut lowered = lower::lower(program, &sources, *id, fixed);
             (std::mem::take(&mut lowered.called), finish(lowered, &sources, effort))
         });
         for (calls, walk) in finished {
@@ -159,8 +172,12 @@ pub fn compile_tests(name: &str, text: &str, loader: &dyn Loader) -> Tests {
     diagnostics.extend(checked.diagnostics);
     let mut tests = Vec::new();
     if diagnostics.is_empty() {
-        for test in &checked.tests {
-            match finish(lower::lower_test(&checked.program, &sources, test), &sources, Effort::Once) {
+        let program = &checked.program;
+        let finished = parallel::map(&checked.tests, |test| {
+            finish(lower::lower_test(program, &sources, test), &sources, Effort::Once)
+        });
+        for (test, walk) in checked.tests.iter().zip(finished) {
+            match walk {
                 Ok(walk) => tests.push(TestWalk { name: test.name.clone(), image: test.image.clone(), walk }),
                 Err(found) => diagnostics.extend(found),
             }

@@ -3,6 +3,7 @@
 mod differential;
 mod emitted;
 mod examples;
+mod fixed;
 mod golden;
 mod header;
 mod hook;

@@ -3,15 +3,18 @@
 use super::hooks;
 use crate::failure::{Failure, Status};
 use crate::load;
+use crate::suggest::did_you_mean;
 use clap::{Args, ValueEnum};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use trav_compiler::Options;
 use trav_compiler::bpf;
 use trav_compiler::bpf::bindings::{Language, bindings};
 use trav_compiler::bpf::error::BpfError;
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::ir::print::print;
+use trav_compiler::ir::schema::LeafKind;
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::source::SourceMap;
 
@@ -32,6 +35,9 @@ pub struct Build {
     /// Have this machine's kernel verify the programs, and print its account of them
     #[arg(long)]
     verify: bool,
+    /// A number that a parameter, or a field of it, is known to be, as in vol.block_size=4096: the walks are built for it and check it
+    #[arg(long = "set", value_name = "NAME=NUMBER", value_parser = fixed)]
+    fixed: Vec<(String, i128)>,
     /// Print these instead of writing an object
     #[arg(long, value_delimiter = ',', value_name = "KIND")]
     emit: Vec<Emit>,
@@ -53,7 +59,10 @@ enum Emit {
 impl Build {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
         let profile = hooks::profile(&self.hook)?;
-        let compilation = load::compile(&self.file)?;
+        // One walk needs a part of a module.
+        let wanted = if let [one] = &self.traversals[..] { Some(one.as_str()) } else { None };
+        let options = Options { wanted, fixed: &self.fixed, ..Options::default() };
+        let compilation = load::compile(&self.file, options)?;
         let mut chosen: Vec<&Verified> = Vec::new();
         for name in &self.traversals {
             chosen.push(load::traversal(&compilation, name)?);
@@ -64,6 +73,14 @@ impl Build {
         }
         if chosen.is_empty() {
             return Err(Failure::call(format!("`{}` has no traversal to build", self.file)));
+        }
+        for (name, _) in &self.fixed {
+            let scalars =
+                || chosen.iter().flat_map(|t| &t.args).filter(|leaf| matches!(leaf.kind, LeafKind::Scalar { .. }));
+            if !scalars().any(|leaf| leaf.name == *name) {
+                let near = did_you_mean(name, scalars().map(|leaf| leaf.name.as_str()));
+                return Err(Failure::call(format!("no parameter of these traversals has a number `{name}`{near}")));
+            }
         }
         let refused = |e: BpfError| {
             let able = able(&chosen, &compilation.sources);
@@ -84,6 +101,20 @@ impl Build {
         fs::write(&path, object).map_err(|e| Failure::file("write", path.display(), &e))?;
         Ok(Status::Good)
     }
+}
+
+/// `NAME=NUMBER`.
+fn fixed(text: &str) -> Result<(String, i128), String> {
+    let (name, number) = text.split_once('=').ok_or("expected NAME=NUMBER")?;
+    let digits = number.trim_start_matches('-').replace('_', "");
+    let value = match (number, digits.strip_prefix("0x")) {
+        ("true", _) => Ok(1),
+        ("false", _) => Ok(0),
+        (_, Some(hex)) => u64::from_str_radix(hex, 16),
+        (_, None) => digits.parse::<u64>(),
+    };
+    let value = i128::from(value.map_err(|e| format!("`{number}` is no number: {e}"))?);
+    Ok((name.into(), if number.starts_with('-') { -value } else { value }))
 }
 
 /// The hooks that can carry these traversals, in words.

@@ -8,6 +8,7 @@ use crate::render;
 use clap::Args;
 use serde_json::json;
 use std::io::Write;
+use trav_compiler::Options;
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::certificate::{Certificate, certificate};
 use trav_compiler::ir::verify::Verified;
@@ -66,8 +67,11 @@ impl Check {
     }
 
     fn check(&self, spec: &Spec, hook: &Profile, budget: &mut Budget, out: &mut dyn Write) -> Result<Status, Failure> {
-        let compilation = spec.compile();
+        let compilation = spec.compile(Options::default());
         let (sources, mut diagnostics) = (&compilation.sources, compilation.diagnostics);
+        if !has_error(&diagnostics) {
+            diagnostics.extend(spec.compile_tests().diagnostics);
+        }
         let certified: Vec<(&Verified, Certificate)> =
             match self.report || self.json || self.deny_checks || self.budget.is_some() {
                 true => compilation.traversals.iter().map(|t| (t, certificate(t, hook))).collect(),

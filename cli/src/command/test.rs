@@ -7,8 +7,8 @@ use clap::Args;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use trav_compiler::TestWalk;
 use trav_compiler::source::SourceMap;
-use trav_compiler::{TestWalk, compile_tests};
 use trav_runtime::exec::{Effort, Engine, Outcome};
 use trav_runtime::image::Sources;
 
@@ -29,7 +29,7 @@ impl Test {
         let mut worst = Status::Good;
         for file in &self.files {
             let spec = Spec::read(file)?;
-            let found = compile_tests(&spec.name, &spec.text, &spec);
+            let found = spec.compile_tests();
             render::tell(&found.sources, &found.diagnostics);
             if has_error(&found.diagnostics) {
                 worst = worst.max(Status::Spec);

@@ -95,6 +95,8 @@ pub struct Lowerer<'a> {
     span: Span,
     /// What the traversal gives back.
     result: Ty,
+    /// Arguments that are known, by their dotted names.
+    fixed: &'a [(String, i128)],
     stream: bool,
     /// Whether assertions are allowed, and what may be none is asserted to be something where it is used.
     in_test: bool,
@@ -147,8 +149,8 @@ pub struct Lowered {
     pub called: FxHashSet<FnId>,
 }
 
-/// Lowers one traversal of a program without errors in its declarations.
-pub fn lower(program: &Program, sources: &SourceMap, id: TraversalId) -> Lowered {
+/// Lowers one traversal of a program without errors in its declarations, for arguments of which some numbers are known.
+pub fn lower(program: &Program, sources: &SourceMap, id: TraversalId, fixed: &[(String, i128)]) -> Lowered {
     let def = &program.traversals[id.index()];
     let syntax = def.syntax.clone();
     let mut l =
@@ -156,6 +158,7 @@ pub fn lower(program: &Program, sources: &SourceMap, id: TraversalId) -> Lowered
     l.b.function_mut().result = program.schema(&def.result).unwrap_or(ir::schema::Schema::Unit);
     l.b.function_mut().stream = def.stream;
     l.b.function_mut().sources = program.sources.clone();
+    l.fixed = fixed;
     l.enter(def.module, FrameKind::Root, def.result.clone(), names::dotted_paths(&syntax.body));
     l.take_arguments(def, &syntax);
     let value = l.block(&syntax.body);
@@ -205,6 +208,7 @@ impl<'a> Lowerer<'a> {
             called: FxHashSet::default(),
             span,
             result,
+            fixed: &[],
             stream,
             in_test: false,
             dump: None,
@@ -255,7 +259,7 @@ impl<'a> Lowerer<'a> {
             l.b.set_range(v, range);
             l.b.set_name(v, name);
             *leaf += 1;
-            v
+            l.fixed_argument(v, name)
         };
         match ty {
             Ty::Int(i) => Val::Int(scalar(self, ir_ty(*i), i.range(), name), *i),
@@ -298,6 +302,23 @@ impl<'a> Lowerer<'a> {
             }
             Ty::Unit | Ty::AnyBytes | Ty::View(_) | Ty::Stream(_) | Ty::Buffer(_) | Ty::Error => Val::Never,
         }
+    }
+
+    /// An argument, or the number that it must be, which is checked.
+    fn fixed_argument(&mut self, v: ir::Value, name: &str) -> ir::Value {
+        let Some((_, n)) = self.fixed.iter().find(|(fixed, _)| fixed == name) else { return v };
+        if !self.claim(v).contains(Range::just(*n)) {
+            let (span, range) = (self.span, self.claim(v));
+            let message = format!("expected a number from {} to {} for `{name}`, found {n}", range.lo, range.hi);
+            self.error("E0303", span, message, "fixed at a number that its type does not hold");
+            return v;
+        }
+        let known = self.number_as(*n, self.ty(v));
+        let holds = self.compare(ir::CmpOp::Eq, v, known);
+        let message = format!("`{name}` is {{}}, and the walk was built for {n}");
+        let fault = self.fault_id(ir::FaultKind::Fail, message, ir::FoundAs::Unsigned, self.span);
+        self.guard(holds, ir::FaultRef { fault, found: Some(v), at: None });
+        known
     }
 
     fn finish_body(&mut self, value: Val, syntax: &ast::Traversal) {

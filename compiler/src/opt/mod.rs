@@ -14,11 +14,12 @@ use crate::prove::cleanup;
 use crate::source::Span;
 
 /// How often a walk will run, and so what may be spent on making it ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Effort {
     /// Once or a few times: it is made quickly.
     Once,
     /// Many times: it is made to be fast.
+    #[default]
     Many,
 }
 

@@ -11,6 +11,7 @@ use clap::Args;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use trav_compiler::Options;
 use trav_compiler::texts;
 
 /// Write pages about specs: layouts drawn, comments, traversals with their certificates
@@ -53,7 +54,7 @@ impl Doc {
 /// The page of one spec, under a name that no earlier one has.
 fn documented(file: &str, earlier: &[page::Entry]) -> Result<(String, page::Page), Failure> {
     let spec = Spec::read(file)?;
-    let compilation = spec.compile();
+    let compilation = spec.compile(Options::default());
     render::tell(&compilation.sources, &compilation.diagnostics);
     if has_error(&compilation.diagnostics) {
         return Err(Failure::Spec);
