@@ -61,7 +61,7 @@ impl Spec {
 
     /// Compiles its `test` items.
     pub fn compile_tests(&self) -> Tests {
-        trav_compiler::compile_tests(&self.name, &self.text, self)
+        trav_compiler::compile_tests(&self.name, &self.text, self, Effort::Once)
     }
 }
 

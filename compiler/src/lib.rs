@@ -60,7 +60,7 @@ pub fn compile_some(name: &str, text: &str, loader: &dyn Loader, wanted: Option<
 pub struct Options<'a> {
     /// As in [`compile_some`].
     pub wanted: Option<&'a str>,
-    /// With [`Effort::Once`] the passes are left out that only make the walks shorter and faster: all executors run them, but the
+    /// With [`Effort::Once`] everything is left out that only makes walks shorter and faster: all executors run them, but the
     /// kernel's verifier may find them too long.
     pub effort: Effort,
     /// Numbers that parameters, or fields of theirs, are known to be: `vol.block_size` and 4096. What follows from them is folded, and the
@@ -164,7 +164,7 @@ pub struct Tests {
 }
 
 /// Compiles the `test` items of a module.
-pub fn compile_tests(name: &str, text: &str, loader: &dyn Loader) -> Tests {
+pub fn compile_tests(name: &str, text: &str, loader: &dyn Loader, effort: Effort) -> Tests {
     let mut sources = SourceMap::new();
     let file = sources.add(name, text);
     let (module, mut diagnostics) = syntax::parse(file, text);
@@ -173,9 +173,8 @@ pub fn compile_tests(name: &str, text: &str, loader: &dyn Loader) -> Tests {
     let mut tests = Vec::new();
     if diagnostics.is_empty() {
         let program = &checked.program;
-        let finished = parallel::map(&checked.tests, |test| {
-            finish(lower::lower_test(program, &sources, test), &sources, Effort::Once)
-        });
+        let finished =
+            parallel::map(&checked.tests, |test| finish(lower::lower_test(program, &sources, test), &sources, effort));
         for (test, walk) in checked.tests.iter().zip(finished) {
             match walk {
                 Ok(walk) => tests.push(TestWalk { name: test.name.clone(), image: test.image.clone(), walk }),
@@ -261,9 +260,9 @@ fn finish(lowered: lower::Lowered, sources: &SourceMap, effort: Effort) -> Resul
     let Some(mut function) = proved.function else { return Err(proved.diagnostics) };
     if effort == Effort::Many {
         opt::optimise(&mut function);
+        // Last, because it speaks of the code as it stands.
+        prove::find_evidence(&mut function);
     }
-    // Last, because it speaks of the code as it stands.
-    prove::find_evidence(&mut function);
     let name = function.name.clone();
     match ir::verify::verify(function) {
         Ok(verified) => Ok(verified),

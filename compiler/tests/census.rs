@@ -58,7 +58,7 @@ fn variant(value: &dyn std::fmt::Debug) -> String {
 fn every_operation_is_executed() {
     let mut seen = BTreeSet::new();
     for path in golden("run") {
-        for test in compile_tests("golden.trav", &text_of(&path), &NoModules).tests {
+        for test in compile_tests("golden.trav", &text_of(&path), &NoModules, trav_compiler::Effort::Many).tests {
             for block in &test.walk.blocks {
                 seen.insert(variant(&block.term as &Terminator));
                 for inst in &block.insts {

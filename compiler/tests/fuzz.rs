@@ -160,7 +160,7 @@ pub fn trouble(text: &str) -> Option<String> {
             assert_eq!(format(&once).as_ref(), Ok(&once), "formatting twice differs from formatting once");
         }
         if found.diagnostics.is_empty() {
-            compile_tests("fuzz.trav", text, &NoModules);
+            compile_tests("fuzz.trav", text, &NoModules, trav_compiler::Effort::Many);
         }
     }));
     let spent = started.elapsed();

@@ -1,6 +1,6 @@
 //! A walk compiled alone is the walk compiled with its module.
 
-use trav_compiler::{Compilation, Loader, compile, compile_some, ir, texts};
+use trav_compiler::{Compilation, Effort, Loader, Options, compile, compile_some, compile_with, ir, texts};
 
 /// One module of the user's own beside the standard ones.
 struct Beside;
@@ -31,6 +31,18 @@ fn a_walk_of_a_standard_module_is_the_same_alone() {
     for name in ["fat", "gpt", "leveldb"] {
         let (file, text) = texts::standard_module(&["std", name]).expect("a standard module");
         check_alone(&file, text);
+    }
+}
+
+/// What is made quickly is verified like anything else, and takes the same.
+#[test]
+fn each_standard_walk_can_be_made_for_one_call() {
+    for module in texts::standard_modules() {
+        let path: Vec<&str> = module.split('.').collect();
+        let (file, text) = texts::standard_module(&path).expect("a standard module");
+        let options = Options { effort: Effort::Once, ..Options::default() };
+        let quick = compile_with(&file, text, &Beside, options);
+        assert!(quick.diagnostics.is_empty(), "{file}: {:?}", quick.diagnostics);
     }
 }
 

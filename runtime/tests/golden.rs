@@ -4,7 +4,7 @@
 use crate::differential::check_all;
 use crate::header::images;
 use std::sync::Arc;
-use trav_compiler::{Loader, compile_tests};
+use trav_compiler::{Effort, Loader, compile_tests};
 use trav_runtime::exec::Outcome;
 use trav_runtime::image::{Image, MemoryImage, Sources};
 
@@ -24,23 +24,30 @@ fn golden_files_mean_what_they_say() {
         let path = entry.expect("a readable folder").path();
         let text = std::fs::read_to_string(&path).expect("a readable file");
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
-        let found = compile_tests(&name, &text, &NoModules);
-        assert!(found.diagnostics.is_empty(), "{name}: {:#?}", found.diagnostics);
-        let images = images(&text);
-        for test in &found.tests {
-            let image = |source: &String| -> Arc<dyn Image> {
-                let (_, bytes) = images.iter().find(|(name, _)| name == source).expect("each source has an image");
-                Arc::new(MemoryImage::new(&bytes[..]))
-            };
-            let sources = Sources { images: test.walk.sources.iter().map(image).collect() };
-            let trace = check_all(&test.walk, &[], &sources);
-            if let Outcome::Fault(report) = trace.outcome {
-                let fault = &test.walk.faults[report.fault.index()];
-                let line = found.sources.place(fault.span).line;
-                panic!("{name}:{line}: {}: {} (found {:?})", test.name, fault.message, report.found);
-            }
-            count += 1;
+        for effort in [Effort::Many, Effort::Once] {
+            count += run(&name, &text, effort);
         }
     }
     assert!(count > 0, "there are golden tests");
+}
+
+/// Runs a file's tests, and says how many there are.
+fn run(name: &str, text: &str, effort: Effort) -> usize {
+    let found = compile_tests(name, text, &NoModules, effort);
+    assert!(found.diagnostics.is_empty(), "{name}: {:#?}", found.diagnostics);
+    let images = images(text);
+    for test in &found.tests {
+        let image = |source: &String| -> Arc<dyn Image> {
+            let (_, bytes) = images.iter().find(|(name, _)| name == source).expect("each source has an image");
+            Arc::new(MemoryImage::new(&bytes[..]))
+        };
+        let sources = Sources { images: test.walk.sources.iter().map(image).collect() };
+        let trace = check_all(&test.walk, &[], &sources);
+        if let Outcome::Fault(report) = trace.outcome {
+            let fault = &test.walk.faults[report.fault.index()];
+            let line = found.sources.place(fault.span).line;
+            panic!("{name}:{line}: {}: {} (found {:?})", test.name, fault.message, report.found);
+        }
+    }
+    found.tests.len()
 }

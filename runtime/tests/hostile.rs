@@ -192,8 +192,11 @@ fn compiled() -> Vec<(String, Verified)> {
             let name = path.file_name().expect("a file").to_string_lossy().into_owned();
             let compiled = compile(&name, &text, &NoModules);
             assert!(compiled.diagnostics.is_empty(), "{name}: {:#?}", compiled.diagnostics);
-            let tests =
-                if folder.starts_with("tests") { compile_tests(&name, &text, &NoModules).tests } else { Vec::new() };
+            let tests = if folder.starts_with("tests") {
+                compile_tests(&name, &text, &NoModules, trav_compiler::Effort::Many).tests
+            } else {
+                Vec::new()
+            };
             let all = compiled.traversals.into_iter().chain(tests.into_iter().map(|t| t.walk));
             programs.extend(all.map(|f| (format!("{name}: {}", f.name), f)));
         }

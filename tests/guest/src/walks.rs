@@ -123,7 +123,7 @@ fn golden() {
         let path = entry.expect("a readable folder").path();
         let text = std::fs::read_to_string(&path).expect("a readable file");
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
-        let found = trav_compiler::compile_tests(&name, &text, &NoModules);
+        let found = trav_compiler::compile_tests(&name, &text, &NoModules, trav_compiler::Effort::Many);
         assert!(found.diagnostics.is_empty(), "{name}: {:#?}", found.diagnostics);
         let image = machine::file("golden", &header::images(&text)[0].1);
         for hook in HOOKS {
