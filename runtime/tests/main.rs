@@ -8,6 +8,7 @@ mod golden;
 mod header;
 mod hook;
 mod hostile;
+mod idioms;
 mod images;
 mod interp;
 #[cfg(feature = "kernel")]

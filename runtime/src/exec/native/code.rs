@@ -59,7 +59,7 @@ pub(super) struct Lane {
     pub out: *mut u8,
     /// Address of the current disk block.
     pub disk: u64,
-    /// What the walk will look at when it goes on: an address, and how many bytes from there.
+    /// What the walk will look at when it goes on: the address of a byte, and behind a hop how many bytes from there.
     pub wanted: u64,
     pub wanted_bytes: u64,
 }
@@ -278,45 +278,50 @@ impl Code {
         }
         // Two halves take turns: what one has asked for arrives while the other one runs.
         let halves = [0..count / 2, count / 2..count];
-        let mut resting = [false; 2];
-        while resting != [true; 2] {
-            for (half, resting) in halves.iter().zip(&mut resting) {
-                *resting = *resting || !self.turn(turn, row, views, half.clone());
+        let mut points = halves.clone().map(|half| if half.is_empty() { Lane::RESTING } else { 0 });
+        while points != [Lane::RESTING; 2] {
+            for (half, point) in halves.iter().zip(&mut points) {
+                if *point != Lane::RESTING {
+                    *point = self.turn(turn, row, views, half.clone(), *point);
+                }
             }
         }
     }
 
-    /// Runs the lanes of a range that are least far up to their next point, and asks for what they will look at there; false if all rest.
-    /// The least far are those for which the others wait, so that walks meet again behind a loop.
+    /// Runs the lanes of a range that wait at a point up to their next one, asks for what they will look at there, and gives the point
+    /// of those that are least far. For these the others wait, so that walks meet again behind a loop.
     #[inline]
-    fn turn(&self, turn: Turn, row: &mut Row, views: &[View], range: Range<usize>) -> bool {
-        let point = range.clone().map(|i| row.lane(i).resume).min().unwrap_or(Lane::RESTING);
-        if point == Lane::RESTING {
-            return false;
-        }
+    fn turn(&self, turn: Turn, row: &mut Row, views: &[View], range: Range<usize>, point: u64) -> u64 {
         let lanes = row.words[range.start * self.lane_words..range.end * self.lane_words].as_mut_ptr_range();
         // SAFETY: see the file's head: the function is verified; each lane has its own regions, which live as long as the call of `run`,
         // and its head says where; points and carried values are the code's own, and nobody else uses the lanes during a turn.
         unsafe { turn(lanes.start, views.as_ptr(), lanes.end, point) };
+        let mut least = Lane::RESTING;
         for i in range {
             let lane = row.lane(i);
-            prefetch(lane.wanted, std::mem::take(&mut lane.wanted_bytes));
+            least = least.min(lane.resume);
+            prefetch(lane.wanted);
+            if lane.wanted_bytes > 0 {
+                for line in (64..std::mem::take(&mut lane.wanted_bytes)).step_by(64) {
+                    prefetch(lane.wanted + line);
+                }
+            }
         }
-        true
+        least
     }
 }
 
-/// Asks for the cache lines of so many bytes.
+/// Asks for the cache line of an address.
 #[inline]
-fn prefetch(address: u64, bytes: u64) {
+fn prefetch(address: u64) {
     #[cfg(target_arch = "x86_64")]
-    for line in (0..bytes).step_by(64) {
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: to fetch ahead is no access, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance((address + line) as usize)) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance(address as usize)) }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (address, bytes);
+    let _ = address;
 }
 
 impl Drop for Code {

@@ -4,7 +4,7 @@
 //! loop over an array does not, and the processor fetches ahead by itself. So a walk is cut before a load of the disk block
 //! in a loop without hops, if its address depends on what was read, and if no load on the way to it has touched the line.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use trav_compiler::ir::defs::Defs;
 use trav_compiler::ir::graph::Graph;
 use trav_compiler::ir::{BinOp, Block, Function, Inst, Op, Region, Terminator, Value};
@@ -17,7 +17,7 @@ const NEAR_BYTES: i128 = 64;
 /// The cuts of one function.
 pub(super) struct Cuts {
     /// For each, the values that are alive before the load.
-    alive: HashMap<(Block, usize), Vec<Value>>,
+    alive: BTreeMap<(Block, usize), Vec<Value>>,
 }
 
 impl Cuts {
@@ -41,7 +41,7 @@ impl Cuts {
             touched.insert(block, roots);
         }
         if places.is_empty() {
-            return Cuts { alive: HashMap::new() };
+            return Cuts { alive: BTreeMap::new() };
         }
         let live_in = live_in(f, &graph);
         Cuts { alive: places.into_iter().map(|at| (at, alive_before(f, &live_in, at))).collect() }
@@ -52,9 +52,9 @@ impl Cuts {
         self.alive.get(&(block, inst)).map(Vec::as_slice)
     }
 
-    /// The most values that a cut carries.
-    pub fn carried_max(&self) -> usize {
-        self.alive.values().map(Vec::len).max().unwrap_or(0)
+    /// For each cut the values that are alive there, the cuts in order.
+    pub fn alive(&self) -> impl Iterator<Item = &[Value]> {
+        self.alive.values().map(Vec::as_slice)
     }
 }
 

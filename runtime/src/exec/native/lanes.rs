@@ -1,8 +1,8 @@
 //! The code of a batch: many walks on one thread, each in a lane of memory.
 //!
 //! The function gets a row of lanes and a *point*, and runs every lane that waits there up to its next point: the block behind a
-//! hop, or a load that would wait for memory (see [`cuts`](super::cuts)). What is alive at a point lies in the lane; between points it
-//! lives in registers. Every IR value is a Cranelift variable here, because a block can be entered at a point in its midst.
+//! hop, or a load that would wait for memory (see [`cuts`](super::cuts)). A value that is alive at a point has a *home*, a word in the lane: it is
+//! stored there where it is made, and loaded behind the point; between points it lives in registers. Every IR value is a Cranelift variable here, because a block can be entered at a point in its midst.
 //!
 //! All lanes of a turn go on at the same place, so no branch depends on which walk is where, and the processor works on
 //! several of them at once.
@@ -17,7 +17,7 @@ use cranelift_codegen::ir::{self, InstBuilder};
 use cranelift_frontend::{FunctionBuilder, Switch, Variable};
 use std::mem::{offset_of, size_of};
 use trav_compiler::ir::defs::Defs;
-use trav_compiler::ir::{Block, Function, Inst, Op, Target, Ty, Value};
+use trav_compiler::ir::{Block, Function, Inst, Op, Target, Terminator, Ty, Value};
 
 /// Of a large block only the begin is fetched at its hop; a search's probes are fetched one by one.
 const BEGIN_BYTES: u64 = 64;
@@ -26,6 +26,8 @@ const BEGIN_BYTES: u64 = 64;
 pub(super) struct Lanes {
     /// For each IR value.
     pub values: Vec<Variable>,
+    /// For each IR value its word in the lane, if it has one.
+    homes: Vec<Option<u32>>,
     /// The address of the current disk block.
     pub disk: Variable,
     /// Where in a lane the slots begin, in bytes.
@@ -47,25 +49,37 @@ pub(super) struct Lanes {
     defs: Defs,
 }
 
-/// Words of a lane before its slots: the head, and what a point carries.
-fn carried_end(f: &Function, cuts: &Cuts) -> usize {
-    let params = f.blocks.iter().map(|b| b.params.len()).max().unwrap_or(0);
-    size_of::<Lane>() / 8 + params.max(cuts.carried_max())
+/// For each value its home, as a word of the lane, and the words of a lane before its slots.
+fn homes(f: &Function, defs: &Defs, cuts: &Cuts) -> (Vec<Option<u32>>, u32) {
+    let (mut homes, mut end) = (vec![None; f.values.len()], size_of::<Lane>() as u32 / 8);
+    let carried = f.blocks.iter().filter_map(|block| match &block.term {
+        Terminator::Hop { next, .. } => Some(f.block(next.block).params.as_slice()),
+        _ => None,
+    });
+    for &v in carried.chain(cuts.alive()).flatten() {
+        if homes[v.index()].is_none() && !cuts::is_made_again(f, defs, v) {
+            homes[v.index()] = Some(end);
+            end += 1;
+        }
+    }
+    (homes, end)
 }
 
 /// Words of a whole lane.
 pub(super) fn lane_words(f: &Function) -> usize {
-    carried_end(f, &Cuts::of(f)) + slot_offset(f, f.slots.len()) as usize / 8
+    homes(f, &Defs::of(f), &Cuts::of(f)).1 as usize + slot_offset(f, f.slots.len()) as usize / 8
 }
 
 impl Lanes {
     /// At the function's entry.
     pub fn new(f: &Function, b: &mut FunctionBuilder<'_>, [first, end, point]: [ir::Value; 3]) -> Lanes {
-        let cuts = Cuts::of(f);
-        let slots_at = carried_end(f, &cuts) as u32 * 8;
+        let (cuts, defs) = (Cuts::of(f), Defs::of(f));
+        let (homes, slots_at) = homes(f, &defs, &cuts);
+        let slots_at = 8 * slots_at;
         let values = (0..f.values.len()).map(|i| b.declare_var(type_of(f, Value(i as u32)))).collect();
         Lanes {
             values,
+            homes,
             disk: b.declare_var(I64),
             lane: b.declare_var(I64),
             slots_at,
@@ -77,7 +91,7 @@ impl Lanes {
             points: Vec::new(),
             stride: slots_at + slot_offset(f, f.slots.len()),
             cuts,
-            defs: Defs::of(f),
+            defs,
         }
     }
 }
@@ -139,21 +153,31 @@ impl Lower<'_> {
         self.b.ins().jump(advance, &[]);
     }
 
+    /// Defines a value, and stores it at its home.
+    pub fn set_in_lane(&mut self, v: Value, value: ir::Value) {
+        let lanes = self.lanes();
+        let (variable, home) = (lanes.values[v.index()], lanes.homes[v.index()]);
+        self.b.def_var(variable, value);
+        if let Some(home) = home {
+            let word = self.word(v);
+            self.store_in_lane(8 * home as usize, word);
+        }
+    }
+
     /// The walk goes on behind its hop when the block's bytes are in the cache.
     pub fn suspend_at_hop(&mut self, len: Value, next: &Target) {
         let disk = self.disk.expect("a hop has just set it");
         let whole = self.f.value(len).range.hi <= WHOLE_MAX_BYTES.into();
         let wanted = if whole { self.get(len) } else { self.const_word(BEGIN_BYTES) };
-        let params = &self.f.block(next.block).params;
-        let carried: Vec<(Value, Value)> = std::iter::once(len)
-            .chain(next.args.iter().copied())
-            .zip(params.iter().copied())
-            .filter(|&(_, param)| self.known(param).is_none())
-            .collect();
-        let args: Vec<Value> = carried.iter().map(|&(arg, _)| arg).collect();
-        self.suspend(disk, wanted, &args);
-        for (i, &(_, param)) in carried.iter().enumerate() {
-            self.take(i, param);
+        self.store_in_lane(offset_of!(Lane, disk), disk);
+        self.store_in_lane(offset_of!(Lane, wanted_bytes), wanted);
+        self.set_params(next, Some(len));
+        self.suspend(disk);
+        let f = self.f;
+        for &param in &f.block(next.block).params {
+            if self.known(param).is_none() {
+                self.take(param);
+            }
         }
         let block = self.clif_block(next.block);
         self.b.ins().jump(block, &[]);
@@ -168,27 +192,19 @@ impl Lower<'_> {
             alive.iter().partition(|&&v| cuts::is_made_again(f, &lanes.defs, v));
         let Op::Load { addr, .. } = &inst.op else { unreachable!("only loads are cut") };
         let address = self.address(addr);
-        let line = self.const_word(1);
-        self.suspend(address, line, &carried);
-        for (i, &v) in carried.iter().enumerate() {
-            self.take(i, v);
+        self.suspend(address);
+        for v in carried {
+            self.take(v);
         }
         for v in again {
             self.make_again(v);
         }
     }
 
-    /// Stores what is alive and goes to the next lane; then begins the code behind the point.
-    fn suspend(&mut self, address: ir::Value, bytes: ir::Value, carried: &[Value]) {
+    /// Goes to the next lane; then begins the code behind the point.
+    fn suspend(&mut self, address: ir::Value) {
         let point = self.lanes().points.len();
         self.store_in_lane(offset_of!(Lane, wanted), address);
-        self.store_in_lane(offset_of!(Lane, wanted_bytes), bytes);
-        for (i, &v) in carried.iter().enumerate() {
-            let word = self.word(v);
-            self.store_in_lane(size_of::<Lane>() + 8 * i, word);
-        }
-        let disk = self.disk.expect("a point has a disk block");
-        self.store_in_lane(offset_of!(Lane, disk), disk);
         let resume = self.const_word(point as u64);
         self.store_in_lane(offset_of!(Lane, resume), resume);
         let advance = self.lanes().advance;
@@ -212,12 +228,14 @@ impl Lower<'_> {
         self.b.ins().store(self.regions.context, value, self.context, at as i32);
     }
 
-    /// Takes a carried value back.
-    fn take(&mut self, i: usize, v: Value) {
-        let at = size_of::<Lane>() + 8 * i;
-        let word = self.b.ins().load(I64, self.regions.context, self.context, at as i32);
+    /// Takes a value back from its home.
+    fn take(&mut self, v: Value) {
+        let lanes = self.lanes();
+        let variable = lanes.values[v.index()];
+        let home = lanes.homes[v.index()].expect("what is alive at a point has a home");
+        let word = self.b.ins().load(I64, self.regions.context, self.context, 8 * home as i32);
         let value = if self.f.value(v).ty == Ty::Bool { self.b.ins().ireduce(I8, word) } else { word };
-        self.set(v, value);
+        self.b.def_var(variable, value);
     }
 
     fn make_again(&mut self, v: Value) {
@@ -242,7 +260,7 @@ impl Lower<'_> {
         let given = first.into_iter().chain(target.args.iter().copied()).zip(params.copied());
         let mut values = Vec::with_capacity(target.args.len() + 1);
         for (arg, param) in given {
-            if self.known(param).is_none() {
+            if self.known(param).is_none() && arg != param {
                 values.push((param, self.get(arg)));
             }
         }

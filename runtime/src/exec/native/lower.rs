@@ -4,18 +4,22 @@
 //! lives in a register; a hop computes the next. `Bool` is an `i8`, everything else an `i64`.
 
 use super::code::{Callbacks, Context};
+use super::difference::Difference;
 use super::disks;
 use super::lanes::Lanes;
 use super::ops::low_bits;
 use super::status::{Status, Variant};
+use super::sum::Sum;
 use crate::exec::ExecError;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I64};
 use cranelift_codegen::ir::{self, AbiParam, BlockArg, InstBuilder, Signature, StackSlot};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem::offset_of;
+use trav_compiler::ir::defs::Defs;
+use trav_compiler::ir::graph::Graph;
 use trav_compiler::ir::schema::LeafKind;
 use trav_compiler::ir::{Block, FaultId, FaultRef, Function, Target, Terminator, Ty, Value};
 
@@ -52,7 +56,7 @@ pub(super) fn lower(
     }
     b.set_cold_block(exit);
     b.set_cold_block(noted_exit);
-    let order = reverse_postorder(f);
+    let (graph, defs) = (Graph::of(f), Defs::of(f));
     let regions = super::memory::Regions::new(&mut b);
     let mut lower = Lower {
         f,
@@ -61,7 +65,7 @@ pub(super) fn lower(
         call_conv,
         values: vec![None; f.values.len()],
         blocks: vec![None; f.blocks.len()],
-        disks: disks::origins(f, &order),
+        disks: disks::origins(f, &graph.order),
         slots: SlotArea::None,
         ends: HashMap::new(),
         disk: None,
@@ -78,8 +82,22 @@ pub(super) fn lower(
     };
     lower.begin_lanes();
     lower.prologue();
-    for block in order {
-        lower.block(block);
+    let sums: HashMap<Block, Sum<'_>> =
+        graph.order.iter().filter_map(|&block| Some((block, Sum::of(f, &graph, &defs, block)?))).collect();
+    let bodies: HashSet<Block> = sums.values().map(|sum| sum.body).collect();
+    for &block in graph.order.iter().filter(|block| !bodies.contains(block)) {
+        lower.begin_block(block);
+        if let Some(sum) = sums.get(&block) {
+            lower.sum(sum);
+            lower.insts(block);
+            lower.jump(sum.next);
+            continue;
+        }
+        if let Some(difference) = Difference::of(f, &defs, block).filter(|_| lower.lanes.is_none()) {
+            lower.skip_equal(&difference);
+        }
+        lower.insts(block);
+        lower.terminator(&f.block(block).term);
     }
     lower.epilogue();
     lower.end_lanes();
@@ -98,28 +116,6 @@ fn signature(call_conv: cranelift_codegen::isa::CallConv, params: &[ir::Type], r
 /// How a value is represented.
 pub(super) fn type_of(f: &Function, v: Value) -> ir::Type {
     if f.value(v).ty == Ty::Bool { I8 } else { I64 }
-}
-
-/// Reachable blocks, each after those that dominate it, so that values are made before they are used.
-fn reverse_postorder(f: &Function) -> Vec<Block> {
-    let mut seen = vec![false; f.blocks.len()];
-    let mut order = Vec::new();
-    seen[0] = true;
-    let mut stack = vec![(Block(0), false)];
-    while let Some((block, done)) = stack.pop() {
-        if done {
-            order.push(block);
-            continue;
-        }
-        stack.push((block, true));
-        for target in f.block(block).term.targets() {
-            if !std::mem::replace(&mut seen[target.block.index()], true) {
-                stack.push((target.block, false));
-            }
-        }
-    }
-    order.reverse();
-    order
 }
 
 /// The function under construction.
@@ -177,7 +173,7 @@ impl Lower<'_> {
     /// Defines an IR value.
     pub fn set(&mut self, v: Value, value: ir::Value) {
         match &self.lanes {
-            Some(lanes) => self.b.def_var(lanes.values[v.index()], value),
+            Some(_) => self.set_in_lane(v, value),
             None => self.values[v.index()] = Some(value),
         }
     }
@@ -293,7 +289,7 @@ impl Lower<'_> {
         made
     }
 
-    fn block(&mut self, block: Block) {
+    fn begin_block(&mut self, block: Block) {
         let made = self.clif_block(block);
         self.b.switch_to_block(made);
         let data = self.f.block(block);
@@ -313,11 +309,13 @@ impl Lower<'_> {
                 self.set(param, value);
             }
         }
-        for (i, inst) in data.insts.iter().enumerate() {
+    }
+
+    fn insts(&mut self, block: Block) {
+        for (i, inst) in self.f.block(block).insts.iter().enumerate() {
             self.cut_before(block, i, inst);
             self.inst(inst);
         }
-        self.terminator(&data.term);
     }
 
     fn terminator(&mut self, term: &Terminator) {

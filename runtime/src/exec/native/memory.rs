@@ -2,15 +2,19 @@
 
 use super::code::Callbacks;
 use super::lower::{Lower, SlotArea};
+use super::status::Variant;
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I8X16, I16, I32, I64};
 use cranelift_codegen::ir::{
     self, AliasRegion, AliasRegionData, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind,
 };
 use cranelift_frontend::FunctionBuilder;
-use trav_compiler::ir::{Addr, Endian, Function, Region, Size};
+use trav_compiler::ir::{Addr, Endian, Function, Region, Size, Value};
 
 /// Copies of a known size up to here are done in place, through registers.
 const INLINE_COPY_MAX_BYTES: u32 = 64;
+/// Copies of an unknown size up to here are done in place, too.
+const SHORT_COPY_MAX_BYTES: u32 = 64;
 /// Areas up to this size are cleared in place.
 const INLINE_CLEAR_MAX_BYTES: u32 = 256;
 
@@ -80,17 +84,7 @@ impl Lower<'_> {
     }
 
     fn place(&mut self, addr: &Addr) -> Place {
-        let (mut base, start) = match addr.region {
-            Region::Disk => (self.disk.expect("the verifier has shown that a disk block is there"), 0),
-            // The bytes follow the length.
-            Region::Arg(i) => (self.args, self.f.args[i as usize].offset + 8),
-            Region::Slot(slot) => self.slot_base(slot.index()),
-            Region::Data(data) => {
-                let address = self.data[data.index()].as_ptr().expose_provenance();
-                (self.const_word(address as u64), 0)
-            }
-            Region::Out => (self.out, 0),
-        };
+        let (mut base, start) = self.start_of(addr.region);
         for part in [addr.base, addr.index].into_iter().flatten() {
             let part = self.get(part);
             base = self.b.ins().iadd(base, part);
@@ -102,6 +96,32 @@ impl Lower<'_> {
             Ok(_) => Place { base, offset: offset as i32, flags },
             Err(_) => Place { base: self.b.ins().iadd_imm_s(base, offset), offset: 0, flags },
         }
+    }
+
+    /// The begin of a region, as a value and an offset from it.
+    fn start_of(&mut self, region: Region) -> (ir::Value, u32) {
+        match region {
+            Region::Disk => (self.disk.expect("the verifier has shown that a disk block is there"), 0),
+            // The bytes follow the length.
+            Region::Arg(i) => (self.args, self.f.args[i as usize].offset + 8),
+            Region::Slot(slot) => self.slot_base(slot.index()),
+            Region::Data(data) => {
+                let address = self.data[data.index()].as_ptr().expose_provenance();
+                (self.const_word(address as u64), 0)
+            }
+            Region::Out => (self.out, 0),
+        }
+    }
+
+    /// The address of a region's first byte.
+    pub fn region_start(&mut self, region: Region) -> ir::Value {
+        let (base, offset) = self.start_of(region);
+        self.b.ins().iadd_imm_s(base, i64::from(offset))
+    }
+
+    /// How a region may be accessed.
+    pub fn region_flags(&self, region: Region) -> MemFlagsData {
+        self.regions.of(region)
     }
 
     fn load_at(&mut self, ty: ir::Type, place: Place, at: u32) -> ir::Value {
@@ -191,6 +211,11 @@ impl Lower<'_> {
                     self.store_at(piece, to, at);
                 }
             }
+            Size::Value(v)
+                if self.variant != Variant::Full && self.f.value(v).range.hi <= SHORT_COPY_MAX_BYTES.into() =>
+            {
+                self.copy_short(to, from, v);
+            }
             len => {
                 let len = match len {
                     Size::Const(len) => self.const_word(len.into()),
@@ -200,6 +225,54 @@ impl Lower<'_> {
                 self.call(Callbacks::copy(), &[to, from, len], false);
             }
         }
+    }
+
+    /// Copies a few bytes without a call: a register from the begin and one to the end, which may overlap, of the
+    /// size that fits the length.
+    fn copy_short(&mut self, to: Place, from: Place, len: Value) {
+        let most = self.f.value(len).range.hi;
+        let len = self.get(len);
+        let done = self.b.create_block();
+        for (size, ty) in [(16, I8X16), (8, I64), (4, I32), (2, I16), (1, I8)] {
+            if most < size.into() {
+                continue;
+            }
+            let (fits, shorter) = (self.b.create_block(), self.b.create_block());
+            let is_long = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, len, i64::from(size));
+            self.b.ins().brif(is_long, fits, &[], shorter, &[]);
+            self.b.switch_to_block(fits);
+            if most > (2 * size).into() && size == 16 {
+                self.copy_middle(to, from, len, done);
+            }
+            let [from_end, to_end] = [from, to].map(|place| self.before_end(place, len, size));
+            let (begin, end) = (self.load_at(ty, from, 0), self.load_at(ty, from_end, 0));
+            self.store_at(begin, to, 0);
+            self.store_at(end, to_end, 0);
+            self.b.ins().jump(done, &[]);
+            self.b.switch_to_block(shorter);
+        }
+        self.b.ins().jump(done, &[]);
+        self.b.switch_to_block(done);
+    }
+
+    /// Of 33 to 64 bytes; goes on with fewer.
+    fn copy_middle(&mut self, to: Place, from: Place, len: ir::Value, done: ir::Block) {
+        let (more, few) = (self.b.create_block(), self.b.create_block());
+        let is_long = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, len, 32);
+        self.b.ins().brif(is_long, more, &[], few, &[]);
+        self.b.switch_to_block(more);
+        let [from_end, to_end] = [from, to].map(|place| self.before_end(place, len, 32));
+        let parts = [(from, 0), (from, 16), (from_end, 0), (from_end, 16)].map(|(p, at)| self.load_at(I8X16, p, at));
+        for (part, (place, at)) in parts.into_iter().zip([(to, 0), (to, 16), (to_end, 0), (to_end, 16)]) {
+            self.store_at(part, place, at);
+        }
+        self.b.ins().jump(done, &[]);
+        self.b.switch_to_block(few);
+    }
+
+    /// So many bytes before the end of an area.
+    fn before_end(&mut self, area: Place, len: ir::Value, bytes: i32) -> Place {
+        Place { base: self.b.ins().iadd(area.base, len), offset: area.offset - bytes, ..area }
     }
 
     /// Gives the slots their place, and clears them.

@@ -9,6 +9,7 @@
 mod batch;
 mod code;
 mod cuts;
+mod difference;
 mod disks;
 mod hop;
 mod lanes;
@@ -16,6 +17,8 @@ mod lower;
 mod memory;
 mod ops;
 mod status;
+mod stride;
+mod sum;
 
 pub use batch::{Batch, End};
 
