@@ -82,6 +82,18 @@ fn comments_may_stand_anywhere() {
 }
 
 #[test]
+fn a_condition_behind_a_method_is_a_member_of_its_own() {
+    let text = "struct S {
+    a: u8,
+    fn f() -> u8 { a }
+    where f() == a,
+    b: match a { 0 => u8, else => u16 } where a < 2,
+}
+";
+    assert_eq!(check(text), text);
+}
+
+#[test]
 fn the_style() {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);

@@ -96,6 +96,8 @@ impl<'a> Layout<'a> {
                 !matches!(behind, "else" | ";")
             }
             ("{", Holds::File) => !goes_on(behind),
+            // Behind a method, `where` begins a member; behind a type it goes on.
+            ("{", Holds::List) if self.word(start) == "fn" && behind == "where" => true,
             ("{", Holds::List | Holds::Arms) => !goes_on(behind) && !matches!(behind, "where" | ""),
             _ => false,
         }
