@@ -96,9 +96,14 @@ pub fn compile(file: &str, options: Options<'_>) -> Result<Compilation, Failure>
     if has_error(&compilation.diagnostics) { Err(Failure::Spec) } else { Ok(compilation) }
 }
 
-/// Opens an image. The error of [`image::open`] names the path.
+/// Opens an image: a file or block device, or `qcow2:FILE`, the disk within a container. The error of opening names the path.
 pub fn image(path: impl AsRef<Path>) -> Result<Arc<dyn Image>, Failure> {
-    image::open(path).map_err(|e| Failure::Call(format!("cannot open {e}")))
+    let path = path.as_ref();
+    let opened = match path.to_str().and_then(|path| path.strip_prefix("qcow2:")) {
+        Some(within) if !path.exists() => image::Qcow2Image::open(Path::new(within)).map(|disk| Arc::new(disk) as _),
+        _ => image::open(path),
+    };
+    opened.map_err(|e| Failure::Call(format!("cannot open {e}")))
 }
 
 /// Compiles what one traversal of `file` needs, as [`compile`] does for all.

@@ -199,3 +199,19 @@ traversal second(vol: Volume = volume.open()) -> u64 { let p = read Pair at vol.
         assert_eq!((ran.status, ran.out.trim()), (Some(0), "99"), "{engine}: {ran:?}");
     });
 }
+
+/// `qcow2:FILE` is the disk within a container.
+#[test]
+fn a_walk_runs_on_the_disk_within_a_container() {
+    let raw = file("container", "disk.raw", list::image());
+    let within = format!("{raw}.qcow2");
+    match Command::new("qemu-img").args(["convert", "-c", "-O", "qcow2", &raw, &within]).status() {
+        Err(error) => return println!("skipped, because qemu-img does not run: {error}"),
+        Ok(status) => assert!(status.success()),
+    }
+    let on = |image: &str| trav(&["run", LIST, "total", "--image", image, "--json"]);
+    let (plain, contained) = (on(&raw), on(&format!("qcow2:{within}")));
+    assert_eq!((plain.status, &contained.out), (Some(0), &plain.out), "{contained:?}");
+    let wrong = on(&format!("qcow2:{raw}"));
+    assert!(wrong.status == Some(2) && wrong.err.contains("disk.raw"), "{wrong:?}");
+}

@@ -1,6 +1,7 @@
 //! Images: where the blocks come from.
 //!
-//! Three kinds: [`MappedFile`] (the default of [`open`]), [`FileImage`] (positioned reads) and [`MemoryImage`]. An image has the length
+//! [`MappedFile`] is the default of [`open`]; [`FileImage`] reads piece by piece, [`MemoryImage`] holds its bytes, and
+//! [`Qcow2Image`] is the disk within a container. An image has the length
 //! that its file had when it was opened.
 //!
 //! The bytes of a mapped file may change while a walk runs; executors read a byte that steers an access once. Where a file is
@@ -9,10 +10,14 @@
 mod file;
 mod lost;
 mod mapped;
+#[cfg(feature = "qcow2")]
+mod qcow2;
 
 pub use file::FileImage;
 pub(crate) use lost::any as any_lost;
 pub use mapped::MappedFile;
+#[cfg(feature = "qcow2")]
+pub use qcow2::Qcow2Image;
 
 use std::fs::{File, FileType};
 use std::io::{self, Seek, SeekFrom};

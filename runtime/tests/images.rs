@@ -156,3 +156,65 @@ fn a_file_may_be_truncated_while_threads_walk_it() {
     });
     std::fs::remove_file(path).unwrap();
 }
+
+/// Runs `qemu-img`; none where it is not there.
+#[cfg(feature = "qcow2")]
+fn qemu_img(args: &[&str]) -> Option<()> {
+    match std::process::Command::new("qemu-img").args(args).output() {
+        Ok(ran) => {
+            assert!(ran.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
+            Some(())
+        }
+        Err(error) => {
+            println!("skipped, because qemu-img does not run: {error}");
+            None
+        }
+    }
+}
+
+#[cfg(feature = "qcow2")]
+#[test]
+fn the_disk_within_a_qcow2_file_is_the_disk_that_went_in() {
+    use trav_runtime::image::Qcow2Image;
+    // Clusters that are empty, full, and full of little.
+    let word = |i: u32| match i / 4096 % 3 {
+        0 => 0,
+        1 => i.wrapping_mul(0x9e37_79b9),
+        _ => i,
+    };
+    let bytes: Vec<u8> = (0..1 << 18).flat_map(|i| word(i).to_le_bytes()).collect();
+    let raw = file("disk.raw", &bytes);
+    let raw_name = raw.to_str().expect("a name in UTF-8");
+    let within = raw.with_extension("qcow2");
+    let name = within.to_str().expect("a name in UTF-8");
+    for options in [&["-o", "compat=0.10"][..], &["-o", "cluster_size=512"], &["-c"]] {
+        let args = [&["convert", "-O", "qcow2"], options, &[raw_name, name]].concat();
+        let Some(()) = qemu_img(&args) else { return };
+        let disk = Qcow2Image::open(&within).unwrap();
+        assert_eq!((disk.len(), disk.bytes()), (bytes.len() as u64, None), "{options:?}");
+        for (at, len) in [(0, 16), (65_530, 20), (511, 1), (1 << 19, 70_000), (bytes.len() - 5, 5)] {
+            let mut part = vec![0xee; len];
+            disk.read_at(at as u64, &mut part).unwrap();
+            assert_eq!(part, bytes[at..at + len], "{options:?} at {at}");
+        }
+    }
+    // Neither a raw file nor half a container is a disk, and a container does not open other files.
+    let error = |path: &std::path::Path| Qcow2Image::open(path).err().expect("it is refused").to_string();
+    assert!(error(&raw).contains("disk.raw"), "{}", error(&raw));
+    let whole = std::fs::read(&within).unwrap();
+    std::fs::write(&within, &whole[..whole.len() / 2]).unwrap();
+    if let Ok(half) = Qcow2Image::open(&within) {
+        let read = |at: usize| half.read_at(at as u64, &mut [0; 4096]).is_err();
+        assert!((0..bytes.len()).step_by(4096).any(read), "the end of the file holds clusters");
+    }
+    let extended = raw.with_extension("extended");
+    let extended_name = extended.to_str().expect("UTF-8");
+    qemu_img(&["convert", "-O", "qcow2", "-o", "extended_l2=on,cluster_size=128k", raw_name, extended_name]);
+    assert!(error(&extended).contains("extended L2 entries"), "{}", error(&extended));
+    let above = raw.with_extension("above");
+    qemu_img(&["create", "-q", "-f", "qcow2", "-F", "raw", "-b", raw_name, above.to_str().expect("UTF-8")]);
+    assert!(error(&above).contains("denied"), "{}", error(&above));
+    for path in [raw, within, extended, above] {
+        std::fs::remove_file(path).unwrap();
+    }
+}

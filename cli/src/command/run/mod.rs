@@ -29,7 +29,7 @@ pub(super) struct Call {
     /// Arguments: 12, -1, 0x1f, 4KiB, true, text, hex:00ff10
     #[arg(value_name = "NAME=VALUE")]
     pub args: Vec<String>,
-    /// The image; SOURCE=FILE for a further source of the traversal
+    /// The image; SOURCE=FILE for a further source of the traversal, qcow2:FILE for the disk within a container
     #[arg(long = "image", value_name = "[SOURCE=]FILE")]
     pub images: Vec<String>,
 }
