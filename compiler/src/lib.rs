@@ -87,7 +87,7 @@ pub fn compile_with(name: &str, text: &str, loader: &dyn Loader, options: Option
         let program = &checked.program;
         let wanted = wanted.and_then(|name| traversal_of_root(program, name));
         let mut called = FxHashSet::default();
-        let finished = parallel::map(&needed(program, wanted), |id| {
+        let finished = parallel::map(&needed(program, wanted), sources.text_bytes(), |id| {
             let mut lowered = lower::lower(program, &sources, *id, fixed);
             (std::mem::take(&mut lowered.called), finish(lowered, &sources, effort))
         });
@@ -173,8 +173,9 @@ pub fn compile_tests(name: &str, text: &str, loader: &dyn Loader, effort: Effort
     let mut tests = Vec::new();
     if diagnostics.is_empty() {
         let program = &checked.program;
-        let finished =
-            parallel::map(&checked.tests, |test| finish(lower::lower_test(program, &sources, test), &sources, effort));
+        let finished = parallel::map(&checked.tests, sources.text_bytes(), |test| {
+            finish(lower::lower_test(program, &sources, test), &sources, effort)
+        });
         for (test, walk) in checked.tests.iter().zip(finished) {
             match walk {
                 Ok(walk) => tests.push(TestWalk { name: test.name.clone(), image: test.image.clone(), walk }),

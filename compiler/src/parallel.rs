@@ -7,9 +7,12 @@ use std::thread;
 /// Room for recursion over nested syntax, which the parser bounds.
 const STACK_BYTES: usize = 64 << 20;
 
-/// What `f` makes of each item.
-pub fn map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let workers = cores().min(items.len());
+/// Less text than this is parsed, or compiled, before another thread has begun.
+const WORTH_BYTES: usize = 4 << 10;
+
+/// What `f` makes of each item, where all of them stand for so many bytes of text.
+pub fn map<T: Sync, R: Send>(items: &[T], text_bytes: usize, f: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let workers = if text_bytes < WORTH_BYTES { 1 } else { cores().min(items.len()) };
     if workers < 2 {
         return items.iter().map(f).collect();
     }

@@ -61,6 +61,11 @@ impl SourceMap {
         Self::default()
     }
 
+    /// The length of all texts.
+    pub fn text_bytes(&self) -> usize {
+        self.files.iter().map(|file| file.text.len()).sum()
+    }
+
     /// Adds a file and returns its id.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> FileId {
         let text = text.into();

@@ -106,7 +106,9 @@ impl Parts {
     pub fn parse(&self) -> Option<Module> {
         let mut module = Module { file: self.file, doc: String::new(), uses: Vec::new(), items: Vec::new() };
         let taken: Vec<&Part> = self.declarations.iter().filter(|part| part.is_taken).collect();
-        for declaration in parallel::map(&taken, |part| self.declaration(part)) {
+        let tokens = taken.iter().flat_map(|part| &self.tokens[part.from..part.to]);
+        let bytes = tokens.map(|token| token.end - token.start).sum();
+        for declaration in parallel::map(&taken, bytes, |part| self.declaration(part)) {
             match declaration? {
                 Declaration::Use(found) => module.uses.push(found),
                 Declaration::Item(found) => module.items.push(found),
