@@ -8,6 +8,7 @@ Variants: every checksum, node size and profile, volumes of several devices (the
 with and without items, the trees of block groups and of free space, every compression, subvolumes and snapshots, names with the same hash."""
 import os, re, shutil, subprocess, sys, tempfile
 from corpus import Corpus, content, have, listed, pattern, run, sample, variants
+import btrfs_damage
 
 UUID = "b7b7b7b7-0000-4000-8000-0000000000%02x"
 # name: (options of mkfs.btrfs, devices, MiB of each, options of mount, more)
@@ -344,8 +345,10 @@ def subvolumes(top):
 def main():
     if not have("mkfs.btrfs", "btrfs", "btrfs-map-logical"):
         return
-    folder, wanted = variants(VARIANTS, sys.argv)
+    folder, wanted = variants(VARIANTS | {"damaged": None}, sys.argv)
     c = Corpus(folder, "btrfs")
+    if wanted.pop("damaged", 0) is None:
+        btrfs_damage.damage(c)
     for name, variant in wanted.items():
         try:
             make(c, name, *variant)

@@ -90,8 +90,14 @@ class Corpus:
             for at, piece in change:
                 data[at:at + len(piece)] = piece
         path = self.image(name)
+        zeros = bytes(65536)
         with open(path, "wb") as f:
-            f.write(data)
+            f.truncate(len(data))
+            for at in range(0, len(data), 65536):
+                # What is zero takes no room on the disk.
+                if data[at:at + 65536] != zeros[:len(data) - at]:
+                    f.seek(at)
+                    f.write(data[at:at + 65536])
         return path
 
 

@@ -8,6 +8,7 @@ Variants: versions 4 and 5, blocks of 512 bytes to 64 KiB, inodes of 256 to 2048
 directories blind to case; and damage."""
 import os, random, re, shutil, struct, subprocess, sys, tempfile
 from corpus import Corpus, content, have, listed, pattern, run, sample, variants
+import xfs_damage
 
 UUID = "5f5f5f5f-0000-4000-8000-000000000001"
 # name: (options of mkfs.xfs, size in MiB, filled by "kernel" or "proto")
@@ -344,8 +345,10 @@ def proto(c, name, options, size):
 def main():
     if not have("mkfs.xfs", "xfs_db"):
         return
-    folder, wanted = variants(VARIANTS, sys.argv)
+    folder, wanted = variants(VARIANTS | {"damaged": None}, sys.argv)
     c = Corpus(folder, "xfs")
+    if wanted.pop("damaged", 0) is None:
+        xfs_damage.damage(c)
     for name, (options, size, how) in wanted.items():
         try:
             {"kernel": kernel, "proto": proto}[how](c, name, options, size)

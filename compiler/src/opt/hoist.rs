@@ -4,7 +4,7 @@
 //! comes after it, that scale the same index. Claims belong to values, so what is exact in one place is so in every place that its operands
 //! reach. On walks A and B it saves four instructions each, most of them tests of the address that is then formed once.
 
-use crate::fx::FxHashMap;
+use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::verify::Steps;
@@ -22,9 +22,13 @@ fn share_once(f: &mut Function) -> bool {
     let graph = Graph::of(f);
     let mut groups: FxHashMap<Key, Vec<(Block, Value)>> = FxHashMap::default();
     let mut order: Vec<Key> = Vec::new();
+    let counted = counted(f);
     for b in &graph.order {
         for inst in &f.block(*b).insts {
             let (Some(v), true) = (inst.result, is_cheap(&inst.op)) else { continue };
+            if counted.contains(&v) {
+                continue;
+            }
             let key = key(f, inst, v);
             let group = groups.entry(key.clone()).or_default();
             if group.is_empty() {
@@ -43,6 +47,18 @@ fn share_once(f: &mut Function) -> bool {
     }
     rename(f, &renamed);
     !renamed.is_empty()
+}
+
+/// What loops add to their counters on the way back. It stays with its loop even where it is a known number: the verifier wants this very
+/// counter and one.
+fn counted(f: &Function) -> FxHashSet<Value> {
+    let targets = f.blocks.iter().flat_map(|b| b.term.targets());
+    let passed = targets.filter_map(|t| {
+        let to = f.block(t.block);
+        let counter = to.params.iter().position(|p| to.header.is_some_and(|h| h.counter == *p))?;
+        t.args.get(counter).copied()
+    });
+    passed.collect()
 }
 
 /// Whether doing it where it is not needed costs next to nothing.
