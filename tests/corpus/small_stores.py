@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Makes the small images of the specs' test items in tests/small: databases, tables, read-only file systems and volumes (see small.py for the others).
 
-    small_stores.py DIR      needs sqlite3, Python's lmdb and plyvel, mksquashfs, mkfs.erofs, genromfs, cryptsetup
+    small_stores.py DIR      needs sqlite3, Python's lmdb and plyvel, mksquashfs, mkfs.erofs, genromfs, cryptsetup, mkfs.xfs, mkfs.btrfs, ldb, lvm
+
+Images of XFS, LUKS and LVM are cut behind the last byte that is not zero: walks do not ask how long a device is.
 
 What the test items expect was put in, or was read with these tools. BPF-KV's file is written here, as its `db-bench` lays it out."""
 import glob, os, shutil, sqlite3, struct, sys
@@ -77,6 +79,51 @@ def luks(path, source):
     run("truncate", "-s", "16K", path)
 
 
+def cut(path, length=None):
+    """Cuts an image, at the end of what it has where no length is given."""
+    if length is None:
+        with open(path, "rb") as f:
+            length = -(-len(f.read().rstrip(b"\0")) // 4096) * 4096
+    run("truncate", "-s", str(length), path)
+
+
+def xfs(path, source):
+    lines = ["/none", "0 0", "d--755 0 0", f"hello.txt ---644 0 0 {source}/hello.txt", f"longer.bin ---640 1000 100 {source}/longer.bin", "link l--777 0 0 hello.txt", "$"]
+    with open(source + "/proto", "w") as f:
+        f.write("\n".join(lines) + "\n")
+    run("mkfs.xfs", "--unsupported", "-q", "-f", "-m", "uuid=c0ffee00-0000-4000-8000-000000000001", "-L", "small", "-b", "size=1024", "-p", source + "/proto", "-d", f"file,name={path},size=32m,agcount=2")
+    os.remove(source + "/proto")
+    # Inodes of the first group end here; the log and the second group are not needed.
+    cut(path, 65536)
+
+
+def btrfs(path, source):
+    run("truncate", "-s", "16M", path)
+    run("mkfs.btrfs", "-q", "-f", "-M", "-n", "4096", "-m", "single", "-d", "single", "-L", "small", "-U", "c0ffee00-0000-4000-8000-000000000001", "--rootdir", source, path)
+    cut(path)
+
+
+def rocksdb(path, source):
+    folder = os.path.join(source, "rocks")
+    run("ldb", "--db=" + folder, "load", "--create_if_missing", "--compression_type=no", "--disable_wal", "--block_size=256", text="".join("key%03d ==> value %d\n" % (i, i) for i in range(40)))
+    shutil.copy(glob.glob(folder + "/*.sst")[0], path)
+    shutil.rmtree(folder)
+
+
+def lvm2(path, source):
+    run("truncate", "-s", "16M", path)
+    loop = run("losetup", "--find", "--show", path).strip()
+    settings = ["--config", 'devices { filter=["a|/dev/loop.*|", "r|.*|"] use_devicesfile=0 } global { use_lvmpolld=0 } activation { udev_sync=0 udev_rules=0 }', "--driverloaded", "n"]
+    try:
+        run("vgcreate", *settings, "-s", "1m", "smallvg", loop)
+        run("lvcreate", *settings, "-an", "-Zn", "-Wn", "-y", "-n", "one", "-l", "3", "smallvg")
+        run("lvcreate", *settings, "-an", "-Zn", "-Wn", "-y", "-n", "two", "-l", "2", "smallvg")
+        run("lvextend", *settings, "-l", "+4", "smallvg/one")
+    finally:
+        run("losetup", "-d", loop)
+    cut(path)
+
+
 if __name__ == "__main__":
     files = {"hello.txt": b"hello world\n", "longer.bin": pattern(5000, "n")}
-    make_small(sys.argv[1], (squashfs, erofs, romfs, sqlite, lmdb, leveldb, bpfkv, luks), files)
+    make_small(sys.argv[1], (squashfs, erofs, romfs, sqlite, lmdb, leveldb, bpfkv, luks, xfs, btrfs, rocksdb, lvm2), files)
