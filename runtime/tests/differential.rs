@@ -59,29 +59,31 @@ fn check_batches(native: &Native, f: &Verified, traces: &[Trace], calls: &[(&[u8
         let (together, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|((_, s), _)| same(s, sources));
         left = others;
         let bound = native.bind(sources).unwrap_or_else(|e| panic!("{e:?}"));
-        let mut batch = bound.batch(3).unwrap_or_else(|e| panic!("{e:?}"));
         // Each call twice, once beside its neighbours and once beside itself.
         let order: Vec<usize> =
             (0..together.len()).flat_map(|i| [i, i + 1, i]).filter(|i| *i < together.len()).collect();
         let args: Vec<u8> = order.iter().flat_map(|&i| together[i].0.0.iter().copied()).collect();
-        let mut ended = 0;
-        batch
-            .call_many(&args, &mut |n, end| {
-                assert_eq!(n, ended);
-                ended += 1;
-                let trace = together[order[n]].1;
-                assert_eq!(end.hops, trace.hops.len() as u64, "{}", f.name);
-                assert_eq!(end.bytes, trace.hops.iter().fold(0u64, |sum, hop| sum.wrapping_add(hop.len)));
-                match &trace.outcome {
-                    Outcome::Fault(report) => assert_eq!(end.fault, Some(*report), "{}", f.name),
-                    Outcome::Done(result) => {
-                        assert_eq!(end.fault, None, "{}", f.name);
-                        assert!(result.is_empty() || end.result == result, "{}", f.name);
+        for batch in [bound.batch(3), bound.lockstep(3)] {
+            let mut ended = 0;
+            batch
+                .unwrap_or_else(|e| panic!("{e:?}"))
+                .call_many(&args, &mut |n, end| {
+                    assert_eq!(n, ended);
+                    ended += 1;
+                    let trace = together[order[n]].1;
+                    assert_eq!(end.hops, trace.hops.len() as u64, "{}", f.name);
+                    assert_eq!(end.bytes, trace.hops.iter().fold(0u64, |sum, hop| sum.wrapping_add(hop.len)));
+                    match &trace.outcome {
+                        Outcome::Fault(report) => assert_eq!(end.fault, Some(*report), "{}", f.name),
+                        Outcome::Done(result) => {
+                            assert_eq!(end.fault, None, "{}", f.name);
+                            assert!(result.is_empty() || end.result == result, "{}", f.name);
+                        }
                     }
-                }
-            })
-            .unwrap_or_else(|e| panic!("{e:?}"));
-        assert_eq!(ended, order.len());
+                })
+                .unwrap_or_else(|e| panic!("{e:?}"));
+            assert_eq!(ended, order.len());
+        }
     }
 }
 

@@ -67,7 +67,7 @@ impl Contest<'_> {
         for (i, (contestant, times)) in ours.enumerate().filter(|_| best.is_finite()) {
             let wanted = self.wanted.get(i).map_or(String::new(), |w| format!("   wanted: at most {w:.2}"));
             let name = format!("{} / best rival", contestant.name);
-            println!("  {name:<34} {:>9.2} {:>9.2}{wanted}", times.best / best, times.median / median);
+            println!("  {name:<34} {:>9.3} {:>9.3}{wanted}", times.best / best, times.median / median);
         }
         println!();
     }

@@ -1,16 +1,17 @@
 //! The native executor against C and against what people use, in one process, round-robin.
 //!
 //! `cargo bench -p trav-runtime --bench native -- [SECTION]… [WALK]…`. Sections: `cache` (the image in the second-level cache, one lookup
-//! after another and in batches), `large` (images of 1 GiB), `libraries` (what people use), `compile` (from text to code). Walks: `A` to `E`. Without any, all run. Results are compared before
+//! after another and in batches), `large` (images of 1 GiB), `libraries` (what people use), `machine` (a BPF machine that checks accesses), `compile` (from text to code). Walks: `A` to `E`. Without any, all run. Results are compared before
 //! anything is timed.
 
 mod contest;
 mod images;
+mod libraries;
 mod rival;
 
 use contest::{Contest, Contestant};
 use images::Case;
-use rival::{Library, Sqlite};
+use rival::Library;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -93,17 +94,23 @@ fn main() {
     let is_chosen = |name: &str, among: &[&str]| {
         chosen.iter().any(|c| c == name) || !chosen.iter().any(|c| among.contains(&c.as_str()))
     };
-    let (letters, sections) = (WALKS.map(|w| w.letter), ["cache", "large", "libraries", "compile"]);
+    let (letters, sections) = (WALKS.map(|w| w.letter), ["cache", "large", "libraries", "machine", "compile"]);
     let traversals = traversals();
-    let libraries = Library::all("walks.c");
+    let compiled = Library::all("walks.c");
     for section in sections.into_iter().filter(|s| is_chosen(s, &sections)) {
         for walk in WALKS.iter().filter(|w| is_chosen(w.letter, &letters)) {
             let traversal = traversals.iter().find(|t| t.name == walk.name).expect("`walks.trav` has it");
             let native = native::prepare(traversal).expect("this machine has a backend");
             match (section, walk.large) {
-                ("cache", _) => in_cache(walk, &native, &libraries),
-                ("large", Some(image)) => large(walk, &native, image, &libraries),
-                ("libraries", _) if walk.name == "row" => against_sqlite(walk, &native),
+                ("cache", _) => in_cache(walk, &native, &compiled),
+                ("large", Some(image)) => large(walk, &native, image, &compiled),
+                ("libraries", _) => match walk.letter {
+                    "B" => libraries::ext2fs(),
+                    "C" => libraries::sqlite(&native, (walk.small)()),
+                    "E" => libraries::leveldb(&native, (walk.small)()),
+                    _ => {}
+                },
+                ("machine", _) => libraries::machine(walk.letter, traversal, &native, (walk.small)()),
                 ("compile", _) => compilation(walk),
                 _ => {}
             }
@@ -139,39 +146,6 @@ fn large(walk: &Walk, native: &Native, image: fn() -> Case, libraries: &[Library
     let case = image();
     let title = format!("{}: {}, {} MiB", walk.letter, walk.name, case.image.len() >> 20);
     contest(walk, native, libraries, case, Some(64), &Contest { title, rounds: 12, wanted: &[1.0, walk.wanted[2]] });
-}
-
-/// Walk C against libsqlite3 on the same file.
-fn against_sqlite(walk: &Walk, native: &Native) {
-    let Case { image, args, words } = (walk.small)();
-    let path = std::env::temp_dir().join(format!("trav-{}.sqlite", std::process::id()));
-    std::fs::write(&path, image).expect("there is room for temporary files");
-    let sources = Sources::one(trav_runtime::image::open(&path).expect("it was just written"));
-    let bound = native.bind(&sources).expect("the image is in memory");
-    let mut walker = bound.walker();
-    if let Some(sqlite) = Sqlite::open(&path) {
-        let value = sqlite.value();
-        for args in args.chunks_exact(words) {
-            walker.call(&as_bytes(args), &mut |_| {}).expect("the arguments are good");
-            // A row that is there, and 96 bytes of value in it.
-            assert_eq!((walker.result()[0], value(args[1] as i64)), (1, 96), "{args:?}");
-        }
-        let bytes = as_bytes(&args);
-        let ours = Contestant::ours("trav", || {
-            for args in bytes.chunks_exact(words * 8) {
-                walker.call(args, &mut |_| {}).expect("the arguments are good");
-                black_box(walker.result());
-            }
-        });
-        let theirs = Contestant::rival("libsqlite3, prepared statement", || {
-            for args in args.chunks_exact(words) {
-                black_box(value(args[1] as i64));
-            }
-        });
-        let title = "C: a row by its rowid, against libsqlite3".into();
-        Contest { title, rounds: 20, wanted: &[1.0 / 5.0] }.run(args.len() / words, vec![ours, theirs]);
-    }
-    std::fs::remove_file(&path).expect("it is there");
 }
 
 /// From source text to a callable function.
@@ -258,7 +232,7 @@ fn compare(
     let mut walker = bound.walker();
     let mut results = Vec::with_capacity(args.len() / words);
     let mut end = |_: usize, end: End<'_>| results.push((end.fault, end.result.to_vec()));
-    let mut batch = bound.batch(16).expect("no walk is a stream");
+    let mut batch = bound.lockstep(16).expect("no walk is a stream");
     batch.call_many(&as_bytes(args), &mut end).expect("the arguments are good");
     for (args, (fault, result)) in args.chunks_exact(words).zip(&results) {
         walker.call(&as_bytes(args), &mut |_| {}).expect("the arguments are good");

@@ -69,39 +69,39 @@ impl Library {
     }
 }
 
-/// libsqlite3 with a database open.
-pub struct Sqlite(Library);
+/// A library that people use, behind the three functions of a C file.
+pub struct Used(Library);
 
-impl Sqlite {
-    /// None, with the reason printed, where the library is not there.
-    pub fn open(path: &Path) -> Option<Sqlite> {
-        let library = Library::compile("gcc", "sqlite.c", &["-lsqlite3"])?;
+impl Used {
+    /// Opens what lies at `path`. None, with the reason printed, where the library is not there.
+    pub fn open(source: &str, library: &str, path: &Path) -> Option<Used> {
+        let library = Library::compile("gcc", source, &[library])?;
         let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path of ours has no zero byte");
-        // SAFETY: this is the signature in `sqlite.c`, and the path lives as long as the call.
+        // SAFETY: this is the signature in each of these files, and the path lives as long as the call.
         let status = unsafe {
-            let open = library.library.get::<unsafe extern "C" fn(*const c_char) -> c_int>(b"sqlite_open");
-            open.expect("`sqlite.c` has it")(path.as_ptr())
+            let open = library.library.get::<unsafe extern "C" fn(*const c_char) -> c_int>(b"rival_open");
+            open.expect("the file has it")(path.as_ptr())
         };
-        assert_eq!(status, 0, "libsqlite3 opens the image");
-        Some(Sqlite(library))
+        assert_eq!(status, 0, "{source} opens its image");
+        Some(Used(library))
     }
 
-    /// The bytes of a row's value; -1 for no row.
-    pub fn value(&self) -> impl Fn(i64) -> i64 + '_ {
-        // SAFETY: this is the signature in `sqlite.c`.
-        let value = unsafe { self.0.library.get::<unsafe extern "C" fn(i64) -> i64>(b"sqlite_value") };
-        let value = value.expect("`sqlite.c` has it");
-        // SAFETY: the database is open as long as `self` lives.
-        move |id| unsafe { value(id) }
+    /// Answers one call.
+    pub fn lookup(&self) -> impl Fn(&[u64]) -> i64 + '_ {
+        // SAFETY: this is the signature in each of these files.
+        let lookup = unsafe { self.0.library.get::<unsafe extern "C" fn(*const u64) -> i64>(b"rival_lookup") };
+        let lookup = lookup.expect("the file has it");
+        // SAFETY: what was opened is open as long as `self` lives; a call has as many words as the file reads.
+        move |args| unsafe { lookup(args.as_ptr()) }
     }
 }
 
-impl Drop for Sqlite {
+impl Drop for Used {
     fn drop(&mut self) {
-        // SAFETY: this is the signature in `sqlite.c`; nothing is called afterwards.
+        // SAFETY: this is the signature in each of these files; nothing is called afterwards.
         unsafe {
-            let close = self.0.library.get::<unsafe extern "C" fn()>(b"sqlite_close_all");
-            close.expect("`sqlite.c` has it")();
+            let close = self.0.library.get::<unsafe extern "C" fn()>(b"rival_close");
+            close.expect("the file has it")();
         }
     }
 }

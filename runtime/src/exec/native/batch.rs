@@ -1,18 +1,27 @@
 //! Batches: many walks at once on one thread, so that their waits for memory overlap.
 //!
-//! On images that do not fit into the caches this is several times faster than one walk after another, and in the caches too,
-//! because what walks do that go on together no branch predictor must guess.
+//! On images that do not fit into the caches this is several times faster than one walk after another. In the cache of a core there
+//! is nothing to wait for, and to store what is alive costs more than it gains: there they are walked one after another.
 
 use super::code::{Code, Lane, Row};
 use super::status::Status;
-use super::{Bound, ExecError, FaultReport, bad_arguments, fault};
+use super::{Bound, ExecError, FaultReport, Walker, bad_arguments, fault};
 use crate::image::any_lost;
+
+/// Images up to this size, taken together, are in the second-level cache.
+const IN_CACHE_MAX_BYTES: u64 = 1 << 20;
 
 /// Runs batches of walks of one bound traversal. One for each thread.
 pub struct Batch<'b> {
     bound: &'b Bound<'b>,
-    code: &'b Code,
-    row: Row,
+    way: Way<'b>,
+}
+
+enum Way<'b> {
+    /// All at once.
+    Lockstep { code: &'b Code, row: Row },
+    /// One after another.
+    InTurn(Walker<'b>),
 }
 
 /// How one walk of a batch ended.
@@ -29,41 +38,68 @@ pub struct End<'e> {
 }
 
 impl<'b> Batch<'b> {
+    /// In lockstep only where it pays.
     pub(super) fn new(bound: &'b Bound<'b>, lanes: usize) -> Result<Self, ExecError> {
-        if bound.native.function.stream {
-            return Err(ExecError::Refused("a traversal that gives rows is walked one at a time".into()));
+        let is_small = bound.views.iter().map(|view| view.len).sum::<u64>() <= IN_CACHE_MAX_BYTES;
+        if !is_small {
+            return Batch::lockstep(bound, lanes);
         }
-        if !bound.in_memory {
-            return Err(ExecError::Refused("a batch needs images in memory".into()));
-        }
+        check(bound)?;
+        Ok(Batch { bound, way: Way::InTurn(bound.walker()) })
+    }
+
+    pub(super) fn lockstep(bound: &'b Bound<'b>, lanes: usize) -> Result<Self, ExecError> {
+        check(bound)?;
         let code = bound.native.batch()?;
-        Ok(Batch { bound, code, row: Row::new(code, lanes.max(1)) })
+        Ok(Batch { bound, way: Way::Lockstep { code, row: Row::new(code, lanes.max(1)) } })
     }
 
     /// Runs one walk for each arguments in `args`, which lie one after another. `end` is called with the position of each walk and how it
     /// ended, in order.
     pub fn call_many(&mut self, args: &[u8], end: &mut dyn FnMut(usize, End<'_>)) -> Result<(), ExecError> {
-        let size = self.code.args_size();
+        let size = self.bound.code.args_size();
         if size == 0 || !args.len().is_multiple_of(size) {
             let message = format!("expected {size} bytes of arguments for each walk, found {} in all", args.len());
             return Err(ExecError::Arguments(message));
         }
-        let lanes = self.row.len();
+        let (code, row) = match &mut self.way {
+            Way::Lockstep { code, row } => (*code, row),
+            Way::InTurn(walker) => {
+                for (i, args) in args.chunks_exact(size).enumerate() {
+                    walker.call(args, &mut |_| {})?;
+                    let (hops, bytes) = (walker.hops(), walker.bytes());
+                    end(i, End { fault: walker.fault(), result: walker.result(), hops, bytes });
+                }
+                return Ok(());
+            }
+        };
+        let lanes = row.len();
         for (group, args) in args.chunks(lanes * size).enumerate() {
-            self.code.run(&mut self.row, &self.bound.views, args);
+            code.run(row, &self.bound.views, args);
             if any_lost() {
                 self.bound.images.check().map_err(ExecError::Io)?;
             }
             for (i, args) in args.chunks_exact(size).enumerate() {
-                let Lane { context, status, .. } = self.row.lane(i);
+                let Lane { context, status, .. } = row.lane(i);
                 let (hops, bytes, status) = (context.hops, context.bytes, *status);
                 if status == Status::ARGUMENTS {
                     return Err(bad_arguments(&self.bound.native.function, args));
                 }
                 let fault = if status == Status::DONE { None } else { fault(status, context) };
-                end(group * lanes + i, End { fault, result: self.row.result(i), hops, bytes });
+                end(group * lanes + i, End { fault, result: row.result(i), hops, bytes });
             }
         }
         Ok(())
     }
+}
+
+/// Whether the walk can be one of a batch.
+fn check(bound: &Bound<'_>) -> Result<(), ExecError> {
+    if bound.native.function.stream {
+        return Err(ExecError::Refused("a traversal that gives rows is walked one at a time".into()));
+    }
+    if !bound.in_memory {
+        return Err(ExecError::Refused("a batch needs images in memory".into()));
+    }
+    Ok(())
 }

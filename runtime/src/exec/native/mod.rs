@@ -134,9 +134,14 @@ impl Bound<'_> {
         Walker { bound: self, out, status: Status::DONE, context: Context::new() }
     }
 
-    /// Makes a caller that keeps so many walks going at once.
+    /// Makes a caller that keeps so many walks going at once, where that is faster than one after another.
     pub fn batch(&self, lanes: usize) -> Result<Batch<'_>, ExecError> {
         Batch::new(self, lanes)
+    }
+
+    /// Makes a caller that keeps so many walks going at once, however small the images are.
+    pub fn lockstep(&self, lanes: usize) -> Result<Batch<'_>, ExecError> {
+        Batch::lockstep(self, lanes)
     }
 }
 
