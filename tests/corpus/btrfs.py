@@ -7,7 +7,7 @@ Where the kernel does not mount Btrfs for this user, `mkfs.btrfs --rootdir` fill
 Variants: every checksum, node size and profile, volumes of several devices (the first has the queries, `devices` names all), mixed groups, holes
 with and without items, the trees of block groups and of free space, every compression, subvolumes and snapshots, names with the same hash."""
 import os, re, shutil, subprocess, sys, tempfile
-from corpus import Corpus, content, have, listed, pattern, run, sample, variants
+from corpus import CRC32C, Corpus, content, have, listed, pattern, run, sample, variants
 import btrfs_damage
 
 UUID = "b7b7b7b7-0000-4000-8000-0000000000%02x"
@@ -46,23 +46,11 @@ VARIANTS = {
 }
 
 
-def crc32c_table():
-    out = []
-    for n in range(256):
-        for _ in range(8):
-            n = n >> 1 ^ (0x82F63B78 if n & 1 else 0)
-        out.append(n)
-    return out
-
-
-TABLE = crc32c_table()
-
-
 def name_hash(name):
     """As btrfs_name_hash of the kernel."""
     h = 0xfffffffe
     for letter in name:
-        h = TABLE[(h ^ letter) & 255] ^ h >> 8
+        h = CRC32C[(h ^ letter) & 255] ^ h >> 8
     return h
 
 
@@ -115,7 +103,7 @@ def fill(top, many):
 def same_hash(first, head):
     """A name that begins with `head` and has the hash of `first`: the last four bytes are solved for; letters only, so by trying heads."""
     target = name_hash(first)
-    back = {TABLE[i] >> 24: i for i in range(256)}
+    back = {CRC32C[i] >> 24: i for i in range(256)}
     for n in range(1 << 20):
         start = head + b"%x" % n
         state = name_hash(start)
@@ -124,12 +112,12 @@ def same_hash(first, head):
         for _ in range(4):
             i = back[h >> 24]
             indices.append(i)
-            h = (h ^ TABLE[i]) << 8 & 0xffffffff | i
+            h = (h ^ CRC32C[i]) << 8 & 0xffffffff | i
         out = b""
         for i in reversed(indices):
             letter = (state ^ i) & 255
             out += bytes([letter])
-            state = TABLE[i] ^ state >> 8
+            state = CRC32C[i] ^ state >> 8
         if state == target and all(0x20 < c < 0x7f and c != 0x2f for c in out):
             return start + out
     raise RuntimeError("no name has this hash")

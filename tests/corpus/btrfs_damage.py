@@ -2,29 +2,10 @@
 
 Checksums are made right again after each change unless the case is about them, since otherwise they would hide what else is looked at."""
 import os, re, shutil, struct, subprocess, sys, tempfile
-from corpus import content, pattern, run
+from corpus import content, crc32c, pattern, run
 
 NODE = 4096
 SUPER = 65536
-
-
-def crc32c_table():
-    out = []
-    for n in range(256):
-        for _ in range(8):
-            n = n >> 1 ^ (0x82F63B78 if n & 1 else 0)
-        out.append(n)
-    return out
-
-
-TABLE = crc32c_table()
-
-
-def crc32c(data):
-    n = 0xffffffff
-    for byte in data:
-        n = TABLE[(n ^ byte) & 255] ^ n >> 8
-    return n ^ 0xffffffff
 
 
 def make(path, folder):

@@ -55,6 +55,25 @@ def runs(numbers):
     return out
 
 
+def crc32c_table():
+    out = []
+    for n in range(256):
+        for _ in range(8):
+            n = n >> 1 ^ (0x82F63B78 if n & 1 else 0)
+        out.append(n)
+    return out
+
+
+CRC32C = crc32c_table()
+
+
+def crc32c(data):
+    n = 0xffffffff
+    for byte in data:
+        n = CRC32C[(n ^ byte) & 255] ^ n >> 8
+    return n ^ 0xffffffff
+
+
 class Corpus:
     """The queries of one family."""
 
