@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use trav_compiler::certificate::Certificate;
+use trav_compiler::ir::ObligationKind;
 use trav_compiler::ir::verify::Verified;
-use trav_compiler::source::SourceMap;
+use trav_compiler::source::{SourceMap, Span};
 
 /// Prints a certificate for people.
 pub fn print(sources: &SourceMap, f: &Verified, hook: &str, c: &Certificate, out: &mut dyn Write) -> io::Result<()> {
@@ -26,16 +27,38 @@ pub fn print(sources: &SourceMap, f: &Verified, hook: &str, c: &Certificate, out
         "  {} steps, {} bytes carried over a read, {} bytes of scratch memory",
         c.steps, c.frame_bytes, c.scratch_bytes
     )?;
+    let proved: Vec<String> = c.proved.iter().map(|(kind, n)| format!("{n} {}", words(*kind))).collect();
+    writeln!(out, "  proved: {}", proved.join(", "))?;
     match c.checks.len() {
         1 => writeln!(out, "  1 check remains")?,
         n => writeln!(out, "  {n} checks remain")?,
     }
     for check in &c.checks {
         let (place, fault) = (sources.place(check.span), &f.faults[check.fault.index()]);
-        let kind = fault.kind.name();
-        writeln!(out, "    {}:{}: {} ({kind}): {}", place.file, place.line, fault.message, check.reason)?;
+        let kind = words(check.kind);
+        write!(out, "    {}:{}: {} ({kind}): {}", place.file, place.line, fault.message, check.reason)?;
+        match lines(sources, &check.others).as_slice() {
+            [] => writeln!(out)?,
+            others => writeln!(out, "; also {}", others.join(", "))?,
+        }
     }
     Ok(())
+}
+
+/// What a kind of obligation is called.
+fn words(kind: ObligationKind) -> String {
+    kind.name().replace('_', " ")
+}
+
+/// The lines of places, each once.
+fn lines(sources: &SourceMap, spans: &[Span]) -> Vec<String> {
+    let mut lines: Vec<(String, u32)> = Vec::new();
+    for place in spans.iter().map(|span| sources.place(*span)) {
+        if !lines.contains(&(place.file.clone(), place.line)) {
+            lines.push((place.file, place.line));
+        }
+    }
+    lines.into_iter().map(|(file, line)| format!("{file}:{line}")).collect()
 }
 
 /// A certificate as an object.
@@ -46,16 +69,18 @@ pub fn to_json(sources: &SourceMap, f: &Verified, hook: &str, c: &Certificate) -
         .map(|check| {
             let (place, fault) = (sources.place(check.span), &f.faults[check.fault.index()]);
             json!({
-                "file": place.file, "line": place.line, "kind": fault.kind.name(), "message": fault.message,
-                "reason": check.reason,
+                "file": place.file, "line": place.line, "obligation": check.kind.name(), "kind": fault.kind.name(),
+                "message": fault.message, "reason": check.reason, "also": lines(sources, &check.others),
             })
         })
         .collect();
+    let proved: BTreeMap<&str, u64> = c.proved.iter().map(|(kind, n)| (kind.name(), *n)).collect();
     let (run, walk) = c.insns.as_ref().map_or((None, None), |n| (Some(n.run), Some(n.walk)));
     json!({
         "traversal": f.name, "hook": hook, "hops_max": c.hops_max, "bytes_max": c.bytes_max, "rows_max": c.rows_max,
         "read_bytes_max": c.read_bytes_max, "insns_hop_max": run, "insns_max": walk, "insns_missing": c.insns.as_ref().err(),
         "steps": c.steps, "frame_bytes": c.frame_bytes, "scratch_bytes": c.scratch_bytes, "checks": checks,
+        "proved": proved,
     })
 }
 

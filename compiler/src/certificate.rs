@@ -8,9 +8,11 @@ use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::eval::range;
 use crate::ir::graph::Graph;
 use crate::ir::verify::Verified;
-use crate::ir::{Block, FaultId, Function, Mode, Op, Terminator};
+use crate::ir::{
+    Block, Fault, FaultId, FaultKind, FaultRef, Function, Mode, Obligation, ObligationKind, Op, Terminator,
+};
 use crate::source::Span;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Upper bounds. A number that does not fit in 64 bits is `u64::MAX`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,17 +33,26 @@ pub struct Certificate {
     pub steps: u64,
     /// Most instructions of the BPF code that the hook gets; or why there is none, or no bound.
     pub insns: Result<InsnBounds, String>,
-    /// Checks that the prover could not remove, by place.
+    /// Obligations that the prover could not show, by place: they are checked on every run.
     pub checks: Vec<RemainingCheck>,
+    /// How many obligations of each kind are proved, for those of which there are any.
+    pub proved: BTreeMap<ObligationKind, u64>,
 }
 
-/// A check that stays in the code.
+/// An obligation that is checked at run time.
+///
+/// It is one obligation, however often the code that tests it was put in place and wherever it is used: that a member lies in its structure,
+/// or that an expression fits in 64 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemainingCheck {
-    /// The entry of the fault table that it leads to.
+    /// What is checked.
+    pub kind: ObligationKind,
+    /// The entry of the fault table that it leads to, at the first place.
     pub fault: FaultId,
-    /// The place in the spec.
+    /// The first place in the spec.
     pub span: Span,
+    /// The other places where it is tested.
+    pub others: Vec<Span>,
     /// Why it could not be proved away.
     pub reason: String,
 }
@@ -75,6 +86,7 @@ pub fn certificate(f: &Verified, hook: &Profile) -> Certificate {
             _ => {}
         }
     }
+    let checks = remaining(f);
     Certificate {
         hops_max: cost.hops,
         bytes_max: cost.bytes,
@@ -84,7 +96,8 @@ pub fn certificate(f: &Verified, hook: &Profile) -> Certificate {
         scratch_bytes: StateLayout::of(f).map_or(u64::MAX, |layout| layout.size.into()),
         steps,
         insns: insns(f, hook),
-        checks: remaining(f),
+        proved: proved(f, &checks),
+        checks,
     }
 }
 
@@ -98,32 +111,108 @@ fn most(n: i128) -> u64 {
 }
 
 /// Structure and arithmetic that is checked at run time. Conditions that the spec states itself are not among them.
-fn remaining(f: &Function) -> Vec<RemainingCheck> {
-    let mut out: BTreeMap<(Span, u32), RemainingCheck> = BTreeMap::new();
+pub fn remaining(f: &Function) -> Vec<RemainingCheck> {
+    let mut places: BTreeMap<(Span, FaultId), (ObligationKind, String)> = BTreeMap::new();
     for inst in f.blocks.iter().flat_map(|b| &b.insts) {
-        let (fault, reason) = match &inst.op {
-            Op::Check { .. } if inst.result.is_some_and(|v| f.is_shown(v)) => continue,
-            Op::Check { a, size, limit, fault, .. } => {
-                let (a, limit) = (f.value(*a).range, f.value(*limit).range);
-                let size = range::size_range(f, *size);
-                (
-                    fault.fault,
-                    format!(
-                        "begins at {}..={}, takes {}..={} bytes, must end by {}..={}",
-                        a.lo, a.hi, size.lo, size.hi, limit.lo, limit.hi
-                    ),
-                )
-            }
-            Op::Binary { op, mode: Mode::Checked(fault), a, b } => {
-                let exact = range::mathematical(*op, f.value(*a).range, f.value(*b).range);
-                (fault.fault, format!("the result is {}..={}", exact.lo, exact.hi))
-            }
-            _ => continue,
-        };
-        let span = f.faults[fault.index()].span;
-        out.entry((span, fault.0)).or_insert(RemainingCheck { fault, span, reason });
+        let Some((kind, fault)) = obliged(f, &inst.op) else { continue };
+        if inst.result.is_some_and(|v| f.is_shown(v)) {
+            continue;
+        }
+        places.insert((f.faults[fault.fault.index()].span, fault.fault), (kind, reason(f, &inst.op)));
     }
-    out.into_values().collect()
+    let mut out: Vec<RemainingCheck> = Vec::new();
+    let mut known: HashMap<(ObligationKind, Option<Span>, &str), usize> = HashMap::new();
+    for ((span, fault), (kind, reason)) in places {
+        let at = *known.entry(key(f, kind, fault)).or_insert(out.len());
+        match out.get_mut(at) {
+            Some(check) if !check.others.contains(&span) && check.span != span => check.others.push(span),
+            Some(_) => {}
+            None => out.push(RemainingCheck { kind, fault, span, others: Vec::new(), reason }),
+        }
+    }
+    out
+}
+
+/// What makes an obligation one: that a structure lies in its parent, member by member and wherever it is looked at; anything else by its place.
+fn key(f: &Function, kind: ObligationKind, fault: FaultId) -> (ObligationKind, Option<Span>, &str) {
+    let fault = &f.faults[fault.index()];
+    let named = fault.message.strip_suffix(" lies outside its block").filter(|what| !what.contains(' '));
+    match named.filter(|_| kind == ObligationKind::View) {
+        Some(what) => (kind, None, what.split('.').next().unwrap_or(what)),
+        None => (kind, Some(fault.span), &fault.message),
+    }
+}
+
+/// The obligation that an operation tests, if it is one that the spec does not state as a condition.
+fn obliged<'f>(f: &Function, op: &'f Op) -> Option<(ObligationKind, &'f FaultRef)> {
+    match op {
+        Op::Check { fault, .. } => Some((ObligationKind::View, fault)),
+        Op::Binary { mode: Mode::Checked(fault), .. } => Some((ObligationKind::Overflow, fault)),
+        Op::Guard { fault, .. } if f.faults[fault.fault.index()].kind == FaultKind::Overflow => {
+            Some((ObligationKind::Overflow, fault))
+        }
+        _ => None,
+    }
+}
+
+fn reason(f: &Function, op: &Op) -> String {
+    match op {
+        Op::Check { a, size, limit, .. } => {
+            let (a, limit, size) = (f.value(*a).range, f.value(*limit).range, range::size_range(f, *size));
+            format!(
+                "begins at {}..={}, takes {}..={} bytes, must end by {}..={}",
+                a.lo, a.hi, size.lo, size.hi, limit.lo, limit.hi
+            )
+        }
+        Op::Binary { op, a, b, .. } => {
+            let exact = range::mathematical(*op, f.value(*a).range, f.value(*b).range);
+            format!("the result of `{}` is {}..={}", op.sign(), exact.lo, exact.hi)
+        }
+        Op::Guard { fault, .. } => match fault.found {
+            Some(v) => format!("it is {}..={}", f.value(v).range.lo, f.value(v).range.hi),
+            None => "nothing that is known of its parts shows it".into(),
+        },
+        _ => String::new(),
+    }
+}
+
+/// The obligations that a function has before its proof, as they are counted: by what [`remaining`] calls one.
+pub fn name_obligations(f: &mut Function) {
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    for inst in f.blocks.iter().flat_map(|b| &b.insts) {
+        if let Some((kind, fault)) = obliged(f, &inst.op)
+            && seen.insert(key(f, kind, fault.fault))
+        {
+            let Fault { message, span, .. } = &f.faults[fault.fault.index()];
+            found.push(Obligation { kind, span: *span, text: message.clone(), operands: Vec::new() });
+        }
+    }
+    f.obligations.extend(found);
+}
+
+/// How many obligations of each kind hold on every run.
+fn proved(f: &Function, checks: &[RemainingCheck]) -> BTreeMap<ObligationKind, u64> {
+    let mut out = BTreeMap::new();
+    let checked: HashSet<(ObligationKind, &str)> =
+        checks.iter().map(|c| (c.kind, f.faults[c.fault.index()].message.as_str())).collect();
+    let mut seen = HashSet::new();
+    for o in &f.obligations {
+        if !checked.contains(&(o.kind, o.text.as_str())) && seen.insert((o.kind, o.span, o.text.as_str())) {
+            *out.entry(o.kind).or_default() += 1;
+        }
+    }
+    let headers = f.blocks.iter().filter(|b| b.header.is_some()).map(|b| b.span);
+    let reads = f.blocks.iter().filter(|b| matches!(b.term, Terminator::Hop { .. })).map(|b| b.span);
+    let (headers, reads): (HashSet<Span>, HashSet<Span>) = (headers.collect(), reads.collect());
+    let counted = [
+        (ObligationKind::LoopBound, headers.len()),
+        (ObligationKind::ReadSize, reads.len()),
+        (ObligationKind::FrameSize, reads.len()),
+        (ObligationKind::HopBound, 1),
+    ];
+    out.extend(counted.into_iter().filter(|(_, n)| *n > 0).map(|(kind, n)| (kind, n as u64)));
+    out
 }
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -76,7 +76,7 @@ impl Noise {
 
 impl Image for Noise {
     fn len(&self) -> u64 {
-        if self.seed.is_multiple_of(7) { 100_000 } else { u64::MAX }
+        if self.seed.is_multiple_of(7) { 100_000 } else { i64::MAX as u64 }
     }
     fn bytes(&self) -> Option<&[u8]> {
         None

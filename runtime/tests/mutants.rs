@@ -205,6 +205,7 @@ fn tamper(sum: &mut Sum, r: &mut Random) {
             Fact::Condition { sense, .. } => *sense = !*sense,
             Fact::Definition { k, .. } => *k += 1,
             Fact::Invariant(i) => *i += 1,
+            Fact::Read(block) => block.0 ^= 1,
             Fact::Product(a, _) => *fact = (**a).clone(),
             Fact::Split(split) => split.arms.swap(0, 1),
         },

@@ -6,7 +6,7 @@
 //! back included, where it may be used itself.
 
 use super::linear::{Form, Forms};
-use super::{Block, Function, Mode, Op, Range, Value, eval::range};
+use super::{Block, CmpOp, Function, Mode, Op, Range, Value, eval::range};
 use std::collections::BTreeMap;
 
 /// A known inequality: a form that is at most 0.
@@ -34,6 +34,8 @@ pub enum Fact {
     },
     /// An invariant, by its place in [`Evidence::invariants`].
     Invariant(u32),
+    /// What a block's hop reads ends within the largest image; known on the edge that it takes.
+    Read(Block),
     /// That the product of two forms that are at most 0 is at least 0.
     Product(Box<Fact>, Box<Fact>),
     /// A form that is at most 0 with either operand of a select in the place of its result.
@@ -74,14 +76,15 @@ pub struct Invariant {
 /// What has been shown of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// For the result of a `Check`: that it cannot fail, so that it is no test any more. For `Exact` arithmetic: that its result fits.
+    /// For the result of a `Check`: that it cannot fail, so that it is no test any more. For `Exact` arithmetic: that its result fits. For a
+    /// comparison: that it is true, so that a guard on it is gone.
     pub proofs: BTreeMap<Value, Vec<Sum>>,
     /// Invariants that the proofs use.
     pub invariants: Vec<Invariant>,
 }
 
 impl Function {
-    /// Whether a check has been shown to hold, so that nothing is tested.
+    /// Whether a check or comparison has been shown to hold, so that nothing is tested.
     pub fn is_shown(&self, check: Value) -> bool {
         self.evidence.proofs.contains_key(&check)
     }
@@ -105,6 +108,15 @@ pub fn goals(f: &Function, forms: &Forms, op: &Op) -> Option<Vec<Form>> {
             }
             Some(goals)
         }
+        Op::Compare { op, a, b } => {
+            let below = |a: Value, n: i128, b: Value| forms.get(a).plus(-1, forms.get(b))?.plus(1, &Form::number(n));
+            match op {
+                CmpOp::Lt => Some(vec![below(*a, 1, *b)?]),
+                CmpOp::Le => Some(vec![below(*a, 0, *b)?]),
+                CmpOp::Eq => Some(vec![below(*a, 0, *b)?, below(*b, 0, *a)?]),
+                CmpOp::Ne => None,
+            }
+        }
         _ => None,
     }
 }
@@ -118,4 +130,6 @@ pub struct Point {
     pub position: usize,
     /// Conditions that hold besides those that hold at the place: those of the edge that is taken from it.
     pub edge: Vec<(Value, bool)>,
+    /// Whether it is behind the hop that ends the block.
+    pub read: bool,
 }

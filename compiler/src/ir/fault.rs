@@ -79,7 +79,7 @@ pub struct Obligation {
 }
 
 /// The kinds of obligation (language reference, chapter "What is proved").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ObligationKind {
     /// An index is below its array's length.
     Index,
@@ -91,4 +91,12 @@ pub enum ObligationKind {
     ReadSize,
     /// A loop's number of turns.
     LoopBound,
+    /// A structure, member or array lies inside its parent.
+    View,
+    /// A result fits in 64 bits, or in the type that it is stored in.
+    Overflow,
+    /// A walk's number of reads.
+    HopBound,
+    /// The bytes of the values that a read carries over.
+    FrameSize,
 }

@@ -4,8 +4,9 @@
 //! same forms off the same function. A product of two variables is an atom of its own, so that `n * stride` can be spoken of.
 
 use crate::ir::defs::Defs;
+use crate::ir::eval::range::IMAGE_MAX;
 use crate::ir::graph::Graph;
-use crate::ir::{BinOp, CmpOp, Function, Mode, Op, Range, Size, Ty, Value};
+use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Range, Size, Terminator, Ty, Value};
 
 /// A form of more terms is not expanded: it is an atom.
 const TERMS_MAX: usize = 10;
@@ -216,6 +217,12 @@ impl Forms {
             }),
             _ => None,
         }
+    }
+
+    /// The inequality that holds once the read which ends a block has succeeded: it lies in an image.
+    pub fn read(&self, f: &Function, block: Block) -> Option<Form> {
+        let Terminator::Hop { offset, len, .. } = &f.blocks.get(block.index())?.term else { return None };
+        self.get(*offset).plus(1, self.get(*len))?.plus(1, &Form::number(-IMAGE_MAX))
     }
 
     /// The inequality number `k` (form at most 0) that follows from the operation which makes a value.

@@ -31,6 +31,25 @@ names! {
     CmpOp { Eq = "eq", Ne = "ne", Lt = "lt", Le = "le" }
     ObligationKind {
         Index = "index", Divisor = "divisor", Shift = "shift", ReadSize = "read_size", LoopBound = "loop_bound",
+        View = "view", Overflow = "overflow", HopBound = "hop_bound", FrameSize = "frame_size",
+    }
+}
+
+impl BinOp {
+    /// How a spec writes it.
+    pub fn sign(self) -> &'static str {
+        match self {
+            BinOp::Add => "+",
+            BinOp::Sub => "-",
+            BinOp::Mul => "*",
+            BinOp::Div => "/",
+            BinOp::Rem => "%",
+            BinOp::And => "&",
+            BinOp::Or => "|",
+            BinOp::Xor => "^",
+            BinOp::Shl => "<<",
+            BinOp::Shr => ">>",
+        }
     }
 }
 

@@ -439,6 +439,7 @@ impl Display for Fact {
             Fact::Condition { cond, sense, k } => write!(out, "{sense} {cond} {k}"),
             Fact::Definition { value, k } => write!(out, "def {value} {k}"),
             Fact::Invariant(i) => write!(out, "invariant {i}"),
+            Fact::Read(block) => write!(out, "read {block}"),
             Fact::Product(a, b) => write!(out, "product({a}, {b})"),
             Fact::Split(split) => {
                 let [a, b] = &split.arms;

@@ -1,6 +1,6 @@
-//! Where conditions are known: by branches and guards.
+//! Where conditions are known: by branches and guards, and by evidence.
 
-use super::defs::Defs;
+use super::defs::{Def, Defs};
 use super::graph::Graph;
 use super::{BinOp, Block, Function, Op, Terminator, Ty, Value};
 use crate::fx::FxHashMap;
@@ -15,18 +15,48 @@ pub fn implied(f: &Function, defs: &Defs, cond: Value, sense: bool) -> Vec<(Valu
     let mut all = Vec::new();
     while let Some((cond, sense)) = open.pop().filter(|_| all.len() < IMPLIED_MAX) {
         all.push((cond, sense));
-        let Some(Op::Binary { op, a, b, .. }) = defs.op(f, cond) else { continue };
-        let (a, b) = (*a, *b);
-        match (op, f.value(a).range.as_const(), f.value(b).range.as_const()) {
-            _ if f.value(cond).ty != Ty::Bool => {}
-            (BinOp::And, ..) if sense => open.extend([(a, true), (b, true)]),
-            (BinOp::Or, ..) if !sense => open.extend([(a, false), (b, false)]),
-            (BinOp::Xor, _, Some(n)) => open.push((a, sense != (n == 1))),
-            (BinOp::Xor, Some(n), _) => open.push((b, sense != (n == 1))),
+        match Logic::of(f, defs, cond) {
+            Some(Logic::And(a, b)) if sense => open.extend([(a, true), (b, true)]),
+            Some(Logic::Or(a, b)) if !sense => open.extend([(a, false), (b, false)]),
+            Some(Logic::Not(a)) => open.push((a, !sense)),
             _ => {}
         }
     }
     all
+}
+
+/// What a condition is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logic {
+    /// Both hold.
+    And(Value, Value),
+    /// One holds, or both.
+    Or(Value, Value),
+    /// It does not hold.
+    Not(Value),
+}
+
+impl Logic {
+    /// Of the operation that makes a value; none for a comparison. `a && b` may be a select of `b` or false.
+    pub fn of(f: &Function, defs: &Defs, cond: Value) -> Option<Logic> {
+        if f.value(cond).ty != Ty::Bool {
+            return None;
+        }
+        let known = |v: Value| f.value(v).range.as_const();
+        match *defs.op(f, cond)? {
+            Op::Binary { op: BinOp::And, a, b, .. } => Some(Logic::And(a, b)),
+            Op::Binary { op: BinOp::Or, a, b, .. } => Some(Logic::Or(a, b)),
+            Op::Binary { op: BinOp::Xor, a, b, .. } => match (known(a), known(b)) {
+                (_, Some(1)) => Some(Logic::Not(a)),
+                (Some(1), _) => Some(Logic::Not(b)),
+                _ => None,
+            },
+            Op::Select { cond, a, b } if known(b) == Some(0) => Some(Logic::And(cond, a)),
+            Op::Select { cond, a, b } if known(a) == Some(1) => Some(Logic::Or(cond, b)),
+            Op::Refine { a, .. } => Logic::of(f, defs, a),
+            _ => None,
+        }
+    }
 }
 
 /// What the edge to target number `i` says of a branch's condition; none if the edge says nothing.
@@ -51,6 +81,11 @@ impl Settled {
                 settled.0.entry(known).or_default().push(from);
             }
         };
+        for v in f.evidence.proofs.keys() {
+            if let (Some(Def::Inst(block, i)), Some(Op::Compare { .. })) = (defs.get(*v), defs.op(f, *v)) {
+                add((block, i + 1), (*v, true));
+            }
+        }
         for (block, data) in f.blocks() {
             for (i, inst) in data.insts.iter().enumerate() {
                 if let Op::Guard { cond, .. } = inst.op {
@@ -63,7 +98,36 @@ impl Settled {
                 add((block, 0), known);
             }
         }
+        settled.resolve(f, graph, defs);
         settled
+    }
+
+    /// Of two of which one holds, the other does where one does not; of two that are not both so, the other is not where one is.
+    fn resolve(&mut self, f: &Function, graph: &Graph, defs: &Defs) {
+        let mut found = Vec::new();
+        for (&(cond, sense), places) in &self.0 {
+            let (a, b) = match Logic::of(f, defs, cond) {
+                Some(Logic::Or(a, b)) if sense => (a, b),
+                Some(Logic::And(a, b)) if !sense => (a, b),
+                _ => continue,
+            };
+            for (this, other) in [(a, b), (b, a)] {
+                for against in self.0.get(&(this, !sense)).into_iter().flatten() {
+                    for place in places {
+                        // From the later of the two on.
+                        let later = [(place, against), (against, place)].into_iter().find(|(first, then)| {
+                            if first.0 == then.0 { first.1 <= then.1 } else { graph.dominates(first.0, then.0) }
+                        });
+                        found.extend(later.map(|(_, at)| (*at, (other, sense))));
+                    }
+                }
+            }
+        }
+        for (at, (cond, sense)) in found {
+            for known in implied(f, defs, cond, sense) {
+                self.0.entry(known).or_default().push(at);
+            }
+        }
     }
 
     /// Whether the condition has this value in front of the operation at a place.

@@ -11,6 +11,9 @@ use ast::BinaryOp;
 /// A number with its type.
 pub(super) type Num = (Value, IntTy);
 
+/// Operations through which the sign of a number is looked for.
+const SIGN_DEPTH: u32 = 4;
+
 /// The range of products, unless it leaves 128 bits.
 pub(super) fn product(a: Range, b: Range) -> Option<Range> {
     let all = [a.lo.checked_mul(b.lo)?, a.lo.checked_mul(b.hi)?, a.hi.checked_mul(b.lo)?, a.hi.checked_mul(b.hi)?];
@@ -141,14 +144,22 @@ impl Lowerer<'_> {
         let fits = |ty| range.is_some_and(|r| Range::of(ty).contains(r));
         let ty = match (fits(ir::Ty::U64), fits(ir::Ty::I64)) {
             (true, _) => ir::Ty::U64,
+            // What is known here to have no sign needs none.
+            _ if self.has_no_sign(op, a, b) => ir::Ty::U64,
             (false, true) => ir::Ty::I64,
-            (false, false) if ta.signed || tb.signed => ir::Ty::I64,
-            (false, false) => ir::Ty::U64,
+            (false, false) if !ta.signed && !tb.signed => ir::Ty::U64,
+            (false, false) => ir::Ty::I64,
         };
         let a = self.fit(a, ty, span);
         let b = self.fit(b, ty, span);
         let v = self.checked(ir_op, a, b);
         self.int(v, 8)
+    }
+
+    /// Whether conditions say that neither the numbers nor the result is negative.
+    fn has_no_sign(&self, op: BinaryOp, a: Value, b: Value) -> bool {
+        let (a, b) = (self.range_by_parts(a, SIGN_DEPTH), self.range_by_parts(b, SIGN_DEPTH));
+        a.lo >= 0 && b.lo >= 0 && (op != BinaryOp::Sub || a.lo >= b.hi)
     }
 
     /// `x - x % c` cannot be negative: it is `x / c * c`.

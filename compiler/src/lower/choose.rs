@@ -169,6 +169,8 @@ impl Lowerer<'_> {
                     let op = if r.inclusive { ast::BinaryOp::Le } else { ast::BinaryOp::Lt };
                     let high = self.comparison(op, (subject, scrutinee.span), (to, r.end.span), r.span);
                     match (low, high) {
+                        // What is above the least anyway has only one end to be tested against; then not to match says something.
+                        (Val::Bool(a), Val::Bool(b)) if self.is_sure(a) => Val::Bool(b),
                         (Val::Bool(a), Val::Bool(b)) => Val::Bool(self.exact(ir::BinOp::And, a, b)),
                         _ => Val::Never,
                     }

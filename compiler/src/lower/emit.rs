@@ -105,6 +105,7 @@ impl Lowerer<'_> {
                 let (ra, rb) = (self.range_by_parts(a, depth - 1), self.range_by_parts(b, depth - 1));
                 known.meet(range::binary(op, mode, self.ty(v), ra, rb))
             }
+            Some(Op::Cast(a) | Op::Refine { a, .. }) if depth > 0 => known.meet(self.range_by_parts(a, depth - 1)),
             _ => known,
         }
     }
@@ -121,6 +122,15 @@ impl Lowerer<'_> {
     pub(super) fn learn(&mut self, v: Value, range: Range) {
         let known = self.range(v).meet(range);
         self.scopes.last_mut().expect("a scope is open").facts.insert(v, known);
+    }
+
+    /// Whether what is known of its operands says that a comparison is true.
+    pub(super) fn is_sure(&self, cond: Value) -> bool {
+        let by_parts = match self.def_of(cond) {
+            Some(Op::Compare { op, a, b }) => range::compare(op, self.range(a), self.range(b)),
+            _ => self.range(cond),
+        };
+        by_parts == Range::just(1) || self.range(cond) == Range::just(1)
     }
 
     /// Whether conditions say that a value is not this number.
@@ -187,17 +197,13 @@ impl Lowerer<'_> {
         if let Some(v) = self.fold(op, a, b) {
             return v;
         }
-        let word = match op {
-            BinOp::Add => "+",
-            BinOp::Sub => "-",
-            BinOp::Mul => "*",
-            _ => "<<",
+        let (span, wrong) = match op {
+            BinOp::Sub if ty == ir::Ty::U64 => (self.span, "is negative"),
+            BinOp::Sub => (self.span, "does not fit in 64 bits"),
+            _ => (self.whole.filter(|w| w.covers(self.span)).unwrap_or(self.span), "does not fit in 64 bits"),
         };
-        let message = match op {
-            BinOp::Sub if ty == ir::Ty::U64 => format!("`{}` is negative", self.text(self.span)),
-            _ => format!("`{}`: the result of `{word}` does not fit in 64 bits", self.text(self.span)),
-        };
-        let fault = self.fault(ir::FaultKind::Overflow, message, self.span);
+        let message = format!("`{}` {wrong}", self.text(span));
+        let fault = self.fault(ir::FaultKind::Overflow, message, span);
         self.pure(Op::Binary { op, mode: Mode::Checked(fault), a, b }, ty)
     }
 

@@ -161,22 +161,42 @@ impl Lowerer<'_> {
                 self.comparison(op, (left, a.span), (right, b.span), span)
             }
             _ => {
+                let outer = self.enter_whole(op, span);
                 let left = self.expr(a);
                 let (left, right) = self.holding(left, |l| l.expr(b));
-                if let (Val::Flags(x, f), Val::Flags(y, g)) = (&left, &right)
-                    && f == g
-                {
-                    let flags = *f;
-                    let bits = IntTy::plain(self.program.flags[flags.index()].bits, false);
-                    return match self.arithmetic(op, (*x, bits), ((*y, bits), b.span), span) {
-                        Val::Int(v, _) => Val::Flags(v, flags),
-                        other => other,
-                    };
-                }
-                let (Some(x), Some(y)) = (self.num(left, a.span), self.num(right, b.span)) else { return Val::Never };
-                self.arithmetic(op, x, (y, b.span), span)
+                let result = self.operate(op, (left, a.span), (right, b.span), span);
+                self.whole = outer;
+                result
             }
         }
+    }
+
+    /// Begins a sum or product, unless it is a part of one: then what does not fit is the whole. What is divided, subtracted from or masked is no
+    /// part, as its result may fit though it does not.
+    fn enter_whole(&mut self, op: BinaryOp, span: Span) -> Option<Span> {
+        let grows = matches!(op, BinaryOp::Add | BinaryOp::Mul | BinaryOp::Shl);
+        let outer = self.whole;
+        self.whole = match outer {
+            Some(whole) if grows && whole.covers(span) => Some(whole),
+            _ => grows.then_some(span),
+        };
+        outer
+    }
+
+    /// An operator of two operands that are there.
+    fn operate(&mut self, op: BinaryOp, (left, a): (Val, Span), (right, b): (Val, Span), span: Span) -> Val {
+        if let (Val::Flags(x, f), Val::Flags(y, g)) = (&left, &right)
+            && f == g
+        {
+            let flags = *f;
+            let bits = IntTy::plain(self.program.flags[flags.index()].bits, false);
+            return match self.arithmetic(op, (*x, bits), ((*y, bits), b), span) {
+                Val::Int(v, _) => Val::Flags(v, flags),
+                other => other,
+            };
+        }
+        let (Some(x), Some(y)) = (self.num(left, a), self.num(right, b)) else { return Val::Never };
+        self.arithmetic(op, x, (y, b), span)
     }
 
     /// `a && b` as a value.

@@ -93,6 +93,8 @@ pub struct Lowerer<'a> {
     called: FxHashSet<FnId>,
     /// The place in the spec of what is emitted.
     span: Span,
+    /// The sum or product that the present expression is a part of.
+    whole: Option<Span>,
     /// What the traversal gives back.
     result: Ty,
     /// Arguments that are known, by their dotted names.
@@ -207,6 +209,7 @@ impl<'a> Lowerer<'a> {
             expressions_left: EXPRESSIONS_MAX,
             called: FxHashSet::default(),
             span,
+            whole: None,
             result,
             fixed: &[],
             stream,

@@ -162,7 +162,8 @@ fn live_values(f: &Function) -> Vec<bool> {
     live
 }
 
-/// A parameter that receives one value on all edges (or itself around a loop) is that value, within one step.
+/// A parameter that receives one value on all edges (or itself around a loop) is that value, within one step. Behind a read, what receives what
+/// another parameter receives is that one: so the number that was read and is carried beside is known to be the block's length.
 fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
     let mut renamed: FxHashMap<Value, Value> = FxHashMap::default();
     let resolve = |renamed: &FxHashMap<Value, Value>, mut v: Value| {
@@ -173,30 +174,43 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
     };
     for b in &graph.order {
         let edges = &graph.predecessors[b.index()];
-        if edges.is_empty() || steps.step(*b) == *b {
+        if edges.is_empty() {
             continue;
         }
-        for i in (0..f.block(*b).params.len()).rev() {
+        let begins = steps.step(*b) == *b;
+        let read = |(p, _): &(Block, usize)| matches!(f.block(*p).term, Terminator::Hop { .. });
+        let hop = usize::from(edges.iter().any(read));
+        // What each parameter receives, by edge; a hop's length comes first.
+        let received: Vec<Vec<Value>> = edges
+            .iter()
+            .map(|(p, t)| incoming(f, *p, *t).into_iter().map(|v| resolve(&renamed, v)).collect())
+            .collect();
+        for i in (hop..f.block(*b).params.len()).rev() {
             let v = f.block(*b).params[i];
             if f.block(*b).header.is_some_and(|h| h.counter == v) {
                 continue;
             }
             let mut one = None;
-            let same = edges.iter().all(|(p, t)| {
-                let a = f.block(*p).term.targets().nth(*t).expect("the edge was found there").args[i];
-                let a = resolve(&renamed, a);
-                if a == v {
-                    return true;
-                }
-                *one.get_or_insert(a) == a
-            });
-            if let (true, Some(a)) = (same, one) {
-                renamed.insert(v, a);
-                f.blocks[b.index()].params.remove(i);
-                for (p, t) in edges {
-                    let target = targets_mut(&mut f.blocks[p.index()].term).nth(*t);
-                    target.expect("the edge was found there").args.remove(i);
-                }
+            let mut args = received.iter().map(|args| args[i]);
+            let same = !begins && args.all(|a| a == v || *one.get_or_insert(a) == a);
+            let twin = || {
+                (0..i).find(|j| {
+                    let alike = f.value(v).ty == f.value(f.block(*b).params[*j]).ty;
+                    alike && received.iter().all(|args| args[i] == args[*j])
+                })
+            };
+            let is = match one.filter(|_| same) {
+                Some(a) => a,
+                None => match begins.then(twin).flatten() {
+                    Some(j) => f.block(*b).params[j],
+                    None => continue,
+                },
+            };
+            renamed.insert(v, is);
+            f.blocks[b.index()].params.remove(i);
+            for (p, t) in edges {
+                let target = targets_mut(&mut f.blocks[p.index()].term).nth(*t);
+                target.expect("the edge was found there").args.remove(i - hop);
             }
         }
     }
@@ -211,6 +225,17 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
         }
     }
     true
+}
+
+/// What an edge passes to its block's parameters.
+fn incoming(f: &Function, from: Block, target: usize) -> Vec<Value> {
+    let term = &f.block(from).term;
+    let len = match term {
+        Terminator::Hop { len, .. } => Some(*len),
+        _ => None,
+    };
+    let args = &term.targets().nth(target).expect("the edge was found there").args;
+    len.into_iter().chain(args.iter().copied()).collect()
 }
 
 /// Drops writes to slots that nothing reads, and says at each hop which slots are read later.

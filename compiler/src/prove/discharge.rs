@@ -284,6 +284,9 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
         ObligationKind::LoopBound => {
             ("E0602", format!("expected a loop with a bound, found one up to `{na}`"), "how many turns?".into())
         }
+        ObligationKind::View | ObligationKind::Overflow | ObligationKind::HopBound | ObligationKind::FrameSize => {
+            unreachable!("what is checked or bounded in any case is no condition to prove")
+        }
     };
     let mut d = Diagnostic::error(code, o.span, message, label);
     for (v, n) in [(a, &na), (b, &nb)].into_iter().take(operands.len()) {
@@ -328,7 +331,7 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
         ObligationKind::Divisor => "is 0",
         ObligationKind::Shift => "is too far a shift",
         ObligationKind::ReadSize => "is too long",
-        ObligationKind::Index | ObligationKind::LoopBound => "is out of bounds",
+        _ => "is out of bounds",
     };
     let line = format!("require {bound} else fail \"{} {wrong}\";", na.replace('"', "'"));
     d.help = Some(format!("{promise}write `{line}` before this"));

@@ -5,8 +5,10 @@
 //! guard; uses that it dominates use it. Behind a check, its result takes the checked offset's place.
 
 use crate::fx::FxHashMap;
+use crate::ir::defs::Defs;
 use crate::ir::graph::Graph;
-use crate::ir::{BinOp, Block, Function, Inst, Op, Terminator, Ty, Value, ValueData};
+use crate::ir::settled::Logic;
+use crate::ir::{Block, Function, Inst, Op, Terminator, Value, ValueData};
 
 /// Inserts the refinements and renames the uses.
 pub fn insert(f: &mut Function) {
@@ -34,30 +36,27 @@ pub fn insert(f: &mut Function) {
     }
 }
 
+/// How deep conditions are made of conditions, for what one of them says.
+const LOGIC_DEEP: u32 = 5;
+
 /// What a condition is made of: operands as first written.
 #[derive(Clone, Copy)]
 enum Condition {
     Compare(Value, Value),
-    Both(Value, Value),
-    Either(Value, Value),
-    Not(Value),
+    Logic(Logic),
 }
 
 /// The conditions, by their results.
 fn conditions(f: &Function) -> FxHashMap<Value, Condition> {
-    let is_bool = |v: Value| f.value(v).ty == Ty::Bool;
+    let defs = Defs::of(f);
     let insts = f.blocks.iter().flat_map(|b| &b.insts);
     let made = insts.filter_map(|i| {
+        let v = i.result?;
         let condition = match &i.op {
             Op::Compare { a, b, .. } => Condition::Compare(*a, *b),
-            Op::Binary { op: BinOp::And, a, b, .. } if is_bool(*a) => Condition::Both(*a, *b),
-            Op::Binary { op: BinOp::Or, a, b, .. } if is_bool(*a) => Condition::Either(*a, *b),
-            Op::Binary { op: BinOp::Xor, a, b, .. } if is_bool(*a) && f.value(*b).range.as_const() == Some(1) => {
-                Condition::Not(*a)
-            }
-            _ => return None,
+            _ => Condition::Logic(Logic::of(f, &defs, v)?),
         };
-        Some((i.result?, condition))
+        Some((v, condition))
     });
     made.collect()
 }
@@ -114,7 +113,24 @@ impl Pass<'_> {
         }
         let names = &self.names;
         self.f.blocks[b.index()].term.map_uses(|v| names.get(&v).copied().unwrap_or(v));
+        self.pass_lengths(b);
         self.f.blocks[b.index()].insts = new;
+    }
+
+    /// The length of the disk block goes by one name everywhere.
+    fn pass_lengths(&mut self, b: Block) {
+        if matches!(self.f.block(b).term, Terminator::Hop { .. }) {
+            return;
+        }
+        let mut term = std::mem::replace(&mut self.f.blocks[b.index()].term, Terminator::Return);
+        for t in super::cleanup::targets_mut(&mut term) {
+            let to = self.f.block(t.block);
+            let place = to.disk.and_then(|d| to.params.iter().position(|p| *p == d.len));
+            if let Some(arg) = place.and_then(|i| t.args.get_mut(i)) {
+                *arg = self.original(*arg);
+            }
+        }
+        self.f.blocks[b.index()].term = term;
     }
 
     fn original(&self, v: Value) -> Value {
@@ -132,25 +148,53 @@ impl Pass<'_> {
 
     fn refine(&mut self, cond: Value, sense: bool, b: Block, out: &mut Vec<Inst>) {
         let cond = self.original(cond);
-        let (x, y) = match self.conditions.get(&cond).copied() {
-            Some(Condition::Compare(x, y)) => (x, y),
+        match self.conditions.get(&cond).copied() {
+            Some(Condition::Compare(x, y)) => self.name_refined(&[x, y], (cond, sense), b, out),
             // A conjunction that holds says that both parts do; a disjunction that fails, that neither does.
-            Some(Condition::Both(x, y)) if sense => {
+            Some(Condition::Logic(Logic::And(x, y))) if sense => {
                 self.refine(x, true, b, out);
                 self.refine(y, true, b, out);
-                return;
             }
-            Some(Condition::Either(x, y)) if !sense => {
+            Some(Condition::Logic(Logic::Or(x, y))) if !sense => {
                 self.refine(x, false, b, out);
                 self.refine(y, false, b, out);
-                return;
             }
-            Some(Condition::Not(x)) => return self.refine(x, !sense, b, out),
-            _ => return,
-        };
-        for a in [x, y] {
-            let now = self.names.get(&a).copied().unwrap_or(a);
-            if self.is_constant(a) {
+            Some(Condition::Logic(Logic::Not(x))) => self.refine(x, !sense, b, out),
+            // Of two that do not both hold, or of which one does, both must speak of what is learnt.
+            Some(Condition::Logic(Logic::And(x, y) | Logic::Or(x, y))) => {
+                let (mut of_x, mut of_y) = (Vec::new(), Vec::new());
+                self.compared(x, LOGIC_DEEP, &mut of_x);
+                self.compared(y, LOGIC_DEEP, &mut of_y);
+                of_x.retain(|v| of_y.contains(v));
+                of_x.dedup();
+                self.name_refined(&of_x, (cond, sense), b, out);
+            }
+            None => {}
+        }
+    }
+
+    /// The values that a condition compares, as first written.
+    fn compared(&self, cond: Value, depth: u32, found: &mut Vec<Value>) {
+        match self.conditions.get(&self.original(cond)).copied().filter(|_| depth > 0) {
+            Some(Condition::Compare(x, y)) => {
+                let new: Vec<Value> =
+                    [x, y].into_iter().map(|v| self.original(v)).filter(|v| !found.contains(v)).collect();
+                found.extend(new);
+            }
+            Some(Condition::Logic(Logic::And(x, y) | Logic::Or(x, y))) => {
+                self.compared(x, depth - 1, found);
+                self.compared(y, depth - 1, found);
+            }
+            Some(Condition::Logic(Logic::Not(x))) => self.compared(x, depth - 1, found),
+            None => {}
+        }
+    }
+
+    /// Gives values new names that carry what a condition says of them.
+    fn name_refined(&mut self, values: &[Value], (cond, sense): (Value, bool), b: Block, out: &mut Vec<Inst>) {
+        for a in values {
+            let now = self.names.get(a).copied().unwrap_or(*a);
+            if self.is_constant(*a) {
                 continue;
             }
             let data = self.f.value(now).clone();
@@ -158,7 +202,7 @@ impl Pass<'_> {
             let v = Value(self.f.values.len() as u32 - 1);
             let span = self.f.block(b).span;
             out.push(Inst { op: Op::Refine { a: now, cond, sense }, result: Some(v), span });
-            self.rename(a, v);
+            self.rename(*a, v);
         }
     }
 

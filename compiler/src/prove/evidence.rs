@@ -1,4 +1,4 @@
-//! Finds evidence: checks that cannot fail because of what holds of several values together.
+//! Finds evidence: checks and guards that cannot fail because of what holds of several values together.
 //!
 //! A goal is a linear form that must be at most 0. The variable that was made last is eliminated by one of the facts that bound it, and so on,
 //! until the claims show what is left (Fourier and Motzkin's elimination, on demand and depth first, as ABCD goes through differences). What
@@ -12,17 +12,19 @@ use crate::ir::graph::Graph;
 use crate::ir::linear::{Atom, Form, Forms};
 use crate::ir::settled::{Settled, implied, on_edge};
 use crate::ir::verify::passed;
-use crate::ir::{Block, CmpOp, Function, Mode, Op, Range, Terminator, Value};
+use crate::ir::{Block, CmpOp, FaultKind, Function, Mode, Op, Range, Terminator, Value};
 use std::rc::Rc;
 
 /// Forms looked at for one goal, invariants' included.
-const FUEL: u32 = 300;
+const FUEL: u32 = 120;
 /// The same for an obligation, without whose proof there is no walk.
 const FUEL_OBLIGATION: u32 = 4_000;
 /// Eliminations in a row.
 const DEPTH_MAX: usize = 9;
 /// Facts tried for one elimination, the nearest first.
 const FACTS_MAX: usize = 10;
+/// Selects looked at within one another. The verifier takes facts of a depth of 3, of which one is for products.
+const SPLITS_MAX: usize = 2;
 /// Invariants that rest on one another.
 const NESTED_MAX: u32 = 8;
 
@@ -35,6 +37,13 @@ pub fn find(f: &mut Function) {
         for (i, inst) in f.block(*b).insts.iter().enumerate() {
             let tests = matches!(inst.op, Op::Check { .. } | Op::Binary { mode: Mode::Checked(_), .. });
             wanted.extend(inst.result.filter(|_| tests).map(|v| (*b, i, v)));
+            // Where a condition is tested that the spec does not state, it may be true wherever it is made.
+            if let Op::Guard { cond, fault } = inst.op
+                && f.faults[fault.fault.index()].kind == FaultKind::Overflow
+                && let Some(Def::Inst(block, i)) = defs.get(cond)
+            {
+                wanted.push((block, i, cond));
+            }
         }
     }
     if wanted.is_empty() {
@@ -54,23 +63,26 @@ pub fn find(f: &mut Function) {
             *mode = Mode::Exact;
         }
     }
+    for b in &mut f.blocks {
+        b.insts.retain(|i| !matches!(i.op, Op::Guard { cond, .. } if evidence.proofs.contains_key(&cond)));
+    }
     f.evidence = evidence;
 }
 
 /// A fact, what it says, and from where on.
 #[derive(Clone)]
-struct Known {
-    fact: Fact,
-    form: Form,
-    at: (Block, usize),
+pub(super) struct Known {
+    pub fact: Fact,
+    pub form: Form,
+    pub at: (Block, usize),
 }
 
 /// Finds proofs in one function.
 pub struct Search<'f> {
-    f: &'f Function,
-    graph: &'f Graph,
-    defs: &'f Defs,
-    forms: Forms,
+    pub(super) f: &'f Function,
+    pub(super) graph: &'f Graph,
+    pub(super) defs: &'f Defs,
+    pub(super) forms: Forms,
     /// By each atom that they speak of, in the order of their places.
     facts: FxHashMap<Atom, Vec<Rc<Known>>>,
     /// The values that are just this atom and claim something of it.
@@ -83,6 +95,10 @@ pub struct Search<'f> {
     failed: FxHashSet<(Block, Form)>,
     nested: u32,
     fuel: u32,
+    /// The selects whose operands are looked at one by one.
+    splitting: Vec<Value>,
+    /// How often a limit has ended something.
+    cuts: u32,
     /// Whether there may still be branches of which the claims say how they go. The evidence found then is not written down.
     before_folding: bool,
 }
@@ -127,6 +143,8 @@ impl<'f> Search<'f> {
             failed: FxHashSet::default(),
             nested: 0,
             fuel: 0,
+            splitting: Vec::new(),
+            cuts: 0,
             before_folding: false,
         };
         search.collect();
@@ -187,7 +205,7 @@ impl<'f> Search<'f> {
     /// Tries to show that a check is none.
     fn check(&mut self, (block, position): (Block, usize), v: Value) {
         let Some(goals) = goals(self.f, &self.forms, &self.f.block(block).insts[position].op) else { return };
-        let point = Point { block, position, edge: Vec::new() };
+        let point = Point { block, position, edge: Vec::new(), read: false };
         let kept = self.evidence.invariants.len();
         let mut sums = Vec::new();
         for goal in &goals {
@@ -206,7 +224,7 @@ impl<'f> Search<'f> {
     /// Whether a comparison always holds in front of an operation.
     pub fn holds(&mut self, (block, position): (Block, usize), cond: Value) -> bool {
         self.before_folding = true;
-        let at = Point { block, position, edge: Vec::new() };
+        let at = Point { block, position, edge: Vec::new(), read: false };
         let Some(Op::Compare { op, a, b }) = self.defs.op(self.f, cond) else { return false };
         let (a, b) = (self.forms.get(*a).clone(), self.forms.get(*b).clone());
         let mut below = |x: &Form, n: i128, y: &Form| {
@@ -235,6 +253,7 @@ impl<'f> Search<'f> {
             Claimed::Open => {}
         }
         if self.fuel == 0 || gone.len() == DEPTH_MAX {
+            self.cuts += 1;
             return None;
         }
         self.fuel -= 1;
@@ -262,6 +281,11 @@ impl<'f> Search<'f> {
         }
         if let Some(split) = self.split(goal, atom, at) {
             return Some((1, vec![(1, Fact::Split(Box::new(split)))]));
+        }
+        if let Some(known) = self.grown(atom, factor > 0, at)
+            && let Some(found) = self.with_fact(goal, (atom, factor), &known, at, gone)
+        {
+            return Some(found);
         }
         if let Some(invariant) = self.induct(goal, atom, at) {
             return Some((1, vec![(1, Fact::Invariant(invariant))]));
@@ -347,6 +371,9 @@ impl<'f> Search<'f> {
         let here = (at.block, at.position);
         let on_edge = at.edge.iter().flat_map(|(cond, sense)| self.conditions(*cond, *sense, here));
         let mut out: Vec<Rc<Known>> = on_edge.filter(fits).map(Rc::new).collect();
+        let read = at.read.then(|| self.forms.read(self.f, at.block)).flatten();
+        let read = read.map(|form| Known { fact: Fact::Read(at.block), form, at: here });
+        out.extend(read.filter(fits).map(Rc::new));
         let near = self.facts.get(&atom).into_iter().flatten().rev();
         out.extend(near.filter(|k| fits(k) && self.holds_at(k.at, at)).take(FACTS_MAX).cloned());
         if let Atom::Product(x, y) = atom {
@@ -384,9 +411,15 @@ impl<'f> Search<'f> {
     fn split(&mut self, goal: &Form, atom: Atom, at: &Point) -> Option<Split> {
         let value = atom.values().max_by_key(|v| self.age[v.index()])?;
         let Some(Op::Select { cond, a, b }) = self.defs.op(self.f, value) else { return None };
-        if self.nested == NESTED_MAX {
+        if self.nested == NESTED_MAX || self.splitting.len() == SPLITS_MAX {
+            self.cuts += 1;
             return None;
         }
+        // In an arm the operand stands for it; if it comes back, by a fact, that fact is of no use.
+        if self.splitting.contains(&value) {
+            return None;
+        }
+        self.splitting.push(value);
         let mut arm = |v: Value, sense: bool| {
             let form = goal.replaced(|x| self.forms.get(if x == value { v } else { x }).clone())?;
             let mut point = at.clone();
@@ -396,14 +429,20 @@ impl<'f> Search<'f> {
             self.nested -= 1;
             sum
         };
-        let arms = [arm(*a, true)?, arm(*b, false)?];
-        Some(Split { value, form: goal.clone(), arms })
+        let arms = arm(*a, true).and_then(|first| Some([first, arm(*b, false)?]));
+        self.splitting.pop();
+        Some(Split { value, form: goal.clone(), arms: arms? })
     }
 
     /// Tries the form as an invariant of the block whose parameter `atom` is.
     fn induct(&mut self, form: &Form, atom: Atom, at: &Point) -> Option<u32> {
         let last = atom.values().max_by_key(|v| self.age[v.index()])?;
         let Some(Def::Param(block, _)) = self.defs.get(last) else { return None };
+        self.invariant(block, form, at)
+    }
+
+    /// Shows that a form is at most 0 whenever a block is entered.
+    pub(super) fn invariant(&mut self, block: Block, form: &Form, at: &Point) -> Option<u32> {
         let found = self
             .evidence
             .invariants
@@ -413,10 +452,11 @@ impl<'f> Search<'f> {
             return Some(i as u32);
         }
         let known = self.failed.contains(&(block, form.clone()));
+        self.cuts += u32::from(self.nested == NESTED_MAX);
         if known || self.nested == NESTED_MAX || block == Block(0) || !self.graph.dominates(block, at.block) {
             return None;
         }
-        let kept = self.evidence.invariants.len();
+        let (kept, cuts) = (self.evidence.invariants.len(), self.cuts);
         self.evidence.invariants.push(Invariant { block, form: form.clone(), edges: Vec::new() });
         self.nested += 1;
         let edges = self.edges(block, form);
@@ -429,7 +469,10 @@ impl<'f> Search<'f> {
             None => {
                 // What was shown meanwhile may rest on it.
                 self.evidence.invariants.truncate(kept);
-                self.failed.insert((block, form.clone()));
+                // What a limit ended may be shown from elsewhere.
+                if self.cuts == cuts {
+                    self.failed.insert((block, form.clone()));
+                }
                 None
             }
         }
@@ -450,7 +493,8 @@ impl<'f> Search<'f> {
                 arg.map_or_else(|| self.forms.get(v).clone(), |(arg, _)| self.forms.get(arg).clone())
             })?;
             let edge = on_edge(&data.term, target).map_or(Vec::new(), |(c, s)| implied(f, self.defs, c, s));
-            let point = Point { block: from, position: data.insts.len(), edge };
+            let read = matches!(data.term, Terminator::Hop { .. });
+            let point = Point { block: from, position: data.insts.len(), edge, read };
             sums.push(self.show(&form, &point)?);
         }
         Some(sums)

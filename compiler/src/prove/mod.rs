@@ -1,6 +1,6 @@
 //! Proof, on the IR: what every value can be, which checks are needless, and whether each obligation holds.
 //!
-//! 1. [`essa`] gives what a condition has shown a name of its own (`Refine`), so that facts are facts about values.
+//! 1. [`number`] makes one value of what is computed twice, and [`essa`] gives what a condition has shown a name of its own (`Refine`), so that facts are facts about values.
 //! 2. [`ranges`] finds the range of each value: its claim.
 //! 3. [`discharge`] removes what the claims show, and answers the obligations, by [`evidence`] where they are of several values.
 //! 4. [`cleanup`] drops what nothing uses any more; [`shore`] tests at run time what the claims alone do not show.
@@ -13,11 +13,14 @@ pub mod cleanup;
 mod discharge;
 mod essa;
 mod evidence;
+mod growth;
+mod number;
 mod ranges;
 mod shore;
 
 pub use evidence::find as find_evidence;
 
+use crate::certificate::name_obligations;
 use crate::diag::Diagnostic;
 use crate::ir::Function;
 use crate::source::SourceMap;
@@ -34,6 +37,8 @@ pub struct Proved {
 pub fn prove(mut f: Function, sources: &SourceMap) -> Proved {
     cleanup::prune(&mut f);
     cleanup::drop_unused(&mut f);
+    name_obligations(&mut f);
+    number::number(&mut f);
     essa::insert(&mut f);
     ranges::find(&mut f);
     let diagnostics = discharge::discharge(&mut f, sources);

@@ -36,7 +36,7 @@ pub fn find(f: &mut Function) {
                 continue;
             }
             let mut changed = false;
-            changed |= params(f, &graph, *b, |f, v, new| {
+            changed |= params(f, &graph, &defs, *b, |f, v, new| {
                 let old = f.value(v).range;
                 let joined = old.join(new);
                 if joined == old {
@@ -65,7 +65,7 @@ pub fn find(f: &mut Function) {
     // Narrowing: each value again from what it is made of, which is still above the least solution.
     for _ in 0..2 {
         for b in &graph.order {
-            params(f, &graph, *b, |f, v, new| if new.is_empty() { f.value(v).range } else { new });
+            params(f, &graph, &defs, *b, |f, v, new| if new.is_empty() { f.value(v).range } else { new });
             insts(f, &defs, *b);
         }
     }
@@ -115,7 +115,7 @@ fn users(f: &Function, defs: &Defs) -> Vec<Vec<Block>> {
 
 /// Constants of the program and their neighbours: where loops are likely to end.
 fn thresholds(f: &Function) -> Vec<i128> {
-    let mut out = vec![0];
+    let mut out = vec![0, range::IMAGE_MAX];
     for inst in f.blocks.iter().flat_map(|b| &b.insts) {
         if let (Op::Const(word), Some(v)) = (&inst.op, inst.result) {
             let n = crate::ir::eval::number(f.value(v).ty, *word);
@@ -131,12 +131,21 @@ fn thresholds(f: &Function) -> Vec<i128> {
 }
 
 /// Sets the parameters of a block by what `choose` makes of the join over its edges.
-fn params(f: &mut Function, graph: &Graph, b: Block, mut choose: impl FnMut(&Function, Value, Range) -> Range) -> bool {
+fn params(
+    f: &mut Function,
+    graph: &Graph,
+    defs: &Defs,
+    b: Block,
+    mut choose: impl FnMut(&Function, Value, Range) -> Range,
+) -> bool {
     let mut changed = false;
     for i in 0..f.block(b).params.len() {
         let v = f.block(b).params[i];
-        let incoming = graph.predecessors[b.index()].iter().filter_map(|(p, t)| edge_value(f, *p, *t, i));
-        let new = incoming.map(|a| f.value(a).range).fold(EMPTY, Range::join);
+        let incoming = graph.predecessors[b.index()].iter().filter_map(|(p, t)| {
+            let arg = edge_value(f, *p, *t, i)?;
+            Some(range::passed(f, defs, &f.block(*p).term, arg))
+        });
+        let new = incoming.fold(EMPTY, Range::join);
         // A loop's counter needs no search: it begins at 0, and the test against the bound keeps each next one within it.
         let counted = f.block(b).header.filter(|h| h.counter == v && !new.is_empty());
         let chosen = match counted {

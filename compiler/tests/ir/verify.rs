@@ -237,7 +237,7 @@ const BREAKS: &[Break] = &[
     rows(
         &[
             ("v35: u64 = refine v21 if v33", "v35: u64 0..=2 = refine v21 if v41"),
-            ("v34: bool", "v41: bool = and v33, v31\n    v34: bool"),
+            ("v34: bool", "v41: bool = or v33, v31\n    v34: bool"),
             ("v41: bool = eq", "v50: bool = eq"),
             ("select v41", "select v50"),
         ],

@@ -6,7 +6,8 @@
 
 use crate::ir::defs::Defs;
 use crate::ir::schema::LeafKind;
-use crate::ir::{BinOp, CmpOp, Function, Mode, Op, Range, Size, Ty, Value};
+use crate::ir::settled::Logic;
+use crate::ir::{BinOp, CmpOp, Function, Mode, Op, Range, Size, Terminator, Ty, Value};
 
 /// The range of no value.
 const EMPTY: Range = Range::new(1, 0);
@@ -24,7 +25,13 @@ pub fn of(f: &Function, defs: &Defs, op: &Op, ty: Ty) -> Range {
             Some(LeafKind::Bytes { max, fixed }) => Range::new(if fixed { max.into() } else { 0 }, max.into()),
             _ => Range::of(ty),
         },
-        Op::Binary { op, mode, a, b } => binary(*op, *mode, ty, range(*a), range(*b)),
+        Op::Binary { op, mode, a, b } => {
+            let result = binary(*op, *mode, ty, range(*a), range(*b));
+            match rounded(f, defs, *op, *mode, *a, *b) {
+                Some(most) => result.meet(Range::new(i128::MIN, most)),
+                None => result,
+            }
+        }
         Op::Compare { op, a, b } => compare(*op, range(*a), range(*b)),
         Op::Select { cond, a, b } => select(range(*cond), range(*a), range(*b)),
         Op::Cast(a) => range(*a).meet(Range::of(ty)),
@@ -34,6 +41,65 @@ pub fn of(f: &Function, defs: &Defs, op: &Op, ty: Ty) -> Range {
         Op::Load { width, .. } => low_bits(ty, width.saturating_mul(8)),
         Op::Check { a, size, limit, .. } => check(range(*a), size_range(f, *size), range(*limit)),
         Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => EMPTY,
+    }
+}
+
+/// `x / n * n` and `x >> n << n` are at most `x`, as an interval does not know: the most that they can be, where a product is one.
+fn rounded(f: &Function, defs: &Defs, op: BinOp, mode: Mode, a: Value, b: Value) -> Option<i128> {
+    if mode == Mode::Wrap {
+        return None;
+    }
+    if op == BinOp::Shl
+        && let Some(Op::Binary { op: BinOp::Shr, a: x, b: n, .. }) = defs.op(f, defs.root(f, a))
+    {
+        return (defs.root(f, *n) == defs.root(f, b) && claim(f, *x).lo >= 0).then(|| claim(f, *x).hi);
+    }
+    if op != BinOp::Mul {
+        return None;
+    }
+    [(a, b), (b, a)].into_iter().find_map(|(quotient, by)| match defs.op(f, defs.root(f, quotient))? {
+        Op::Binary { op: BinOp::Div, a: x, b: n, .. } => {
+            let same = defs.root(f, *n) == defs.root(f, by);
+            (same && claim(f, *x).lo >= 0 && claim(f, *n).lo > 0).then(|| claim(f, *x).hi)
+        }
+        _ => None,
+    })
+}
+
+/// The most that an image has: a byte less than 2^63.
+pub const IMAGE_MAX: i128 = i64::MAX as i128;
+
+/// How many sums and products deep an offset is looked through for its parts.
+const PARTS_DEEP: u32 = 6;
+
+/// What is known of an argument on the other side of an edge. Behind a read, its offset and what was added up to it lie in the image.
+pub fn passed(f: &Function, defs: &Defs, term: &Terminator, arg: Value) -> Range {
+    let range = claim(f, arg);
+    let Terminator::Hop { offset, len, .. } = term else { return range };
+    let end = IMAGE_MAX - claim(f, *len).lo.max(0);
+    let is_part = f.values.get(arg.index()).is_some_and(|v| v.ty == Ty::U64)
+        && is_part(f, defs, *offset, defs.root(f, arg), PARTS_DEEP);
+    if is_part { range.meet(Range::new(0, end)) } else { range }
+}
+
+/// Whether a number is at most `whole`, because it is a part of that sum or a factor of that product.
+fn is_part(f: &Function, defs: &Defs, whole: Value, part: Value, depth: u32) -> bool {
+    let whole = defs.root(f, whole);
+    if whole == part {
+        return true;
+    }
+    let Some(Op::Binary { op, mode, a, b }) = defs.op(f, whole).filter(|_| depth > 0) else { return false };
+    // As no word is negative, each operand of a sum is at most the sum.
+    if *mode == Mode::Wrap || f.values.get(whole.index()).is_none_or(|v| v.ty != Ty::U64) {
+        return false;
+    }
+    match op {
+        BinOp::Add | BinOp::Or => is_part(f, defs, *a, part, depth - 1) || is_part(f, defs, *b, part, depth - 1),
+        BinOp::Shl => is_part(f, defs, *a, part, depth - 1),
+        BinOp::Mul => {
+            [(*a, *b), (*b, *a)].into_iter().any(|(x, by)| claim(f, by).lo > 0 && is_part(f, defs, x, part, depth - 1))
+        }
+        _ => false,
     }
 }
 
@@ -51,10 +117,25 @@ pub fn size_range(f: &Function, size: Size) -> Range {
     }
 }
 
-/// What `a` is when `cond`, a comparison with `a` or with what `a` refines, is `sense`; none if `cond` is no such thing.
+/// What `a` is when `cond`, a comparison with `a` or with what `a` refines, is `sense`; none if `cond` is no such thing. Of several conditions of
+/// which one holds, all must speak of it.
 pub fn refined(f: &Function, defs: &Defs, a: Value, cond: Value, sense: bool) -> Option<Range> {
+    refined_within(f, defs, a, (cond, sense), LOGIC_DEEP)
+}
+
+/// How deep conditions are made of conditions.
+const LOGIC_DEEP: u32 = 6;
+
+fn refined_within(f: &Function, defs: &Defs, a: Value, (cond, sense): (Value, bool), depth: u32) -> Option<Range> {
     let Some(Op::Compare { op, a: left, b: right }) = defs.op(f, cond) else {
-        return None;
+        let depth = depth.checked_sub(1)?;
+        let part = |cond: Value, sense: bool| refined_within(f, defs, a, (cond, sense), depth);
+        return match Logic::of(f, defs, cond)? {
+            Logic::Not(x) => part(x, !sense),
+            Logic::And(x, y) if sense => either(part(x, sense), part(y, sense)),
+            Logic::Or(x, y) if !sense => either(part(x, sense), part(y, sense)),
+            Logic::And(x, y) | Logic::Or(x, y) => Some(part(x, sense)?.join(part(y, sense)?)),
+        };
     };
     let root = defs.root(f, a);
     let range = claim(f, a);
@@ -64,6 +145,14 @@ pub fn refined(f: &Function, defs: &Defs, a: Value, cond: Value, sense: bool) ->
         Some(refine(*op, sense, false, range, claim(f, *left)))
     } else {
         None
+    }
+}
+
+/// What both say, or the one that says something.
+fn either(a: Option<Range>, b: Option<Range>) -> Option<Range> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.meet(b)),
+        (a, b) => a.or(b),
     }
 }
 

@@ -78,6 +78,7 @@ impl Parser<'_> {
             "false" => Fact::Condition { cond: self.use_value()?, sense: false, k: self.int()? },
             "def" => Fact::Definition { value: self.use_value()?, k: self.int()? },
             "invariant" => Fact::Invariant(self.int()?),
+            "read" => Fact::Read(Block(self.id("b", "a block")?)),
             "product" if depth < DEPTH_MAX => {
                 self.need("(")?;
                 let first = self.fact(depth + 1)?;

@@ -28,7 +28,7 @@ pub fn check(f: &Facts<'_>, settled: &Settled, errors: &mut Errors) {
         }
         for target in data.term.targets() {
             for (arg, param) in passed(f.f, &data.term, target) {
-                let (found, wanted) = (f.value(arg).range, f.value(param).range);
+                let (found, wanted) = (range::passed(f.f, &f.defs, &data.term, arg), f.value(param).range);
                 errors.want(wanted.contains(found), 11, At::Term(block, &data.term), || {
                     format!("expected {arg} within {} for {param}, found {}", show(wanted), show(found))
                 });

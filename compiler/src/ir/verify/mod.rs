@@ -30,13 +30,15 @@
 //! Claims (`claims.rs`).
 //!
 //! 10. A claim lies in its type and holds all that the operation's rule ([`range::of`]) gives for the operands' claims.
-//! 11. An argument's claim lies in its parameter's, and a hop's length's in the first parameter's.
+//! 11. An argument's claim lies in its parameter's, and a hop's length's in the first parameter's. Images are shorter than 2^63, so
+//!     behind a hop its offset, and what was added up to it, is ([`range::passed`]).
 //! 12. `Exact` arithmetic: the mathematical result lies in the type, by the claims or by rule 24.
 //! 13. A divisor's claim excludes 0, and for `I64` -1 unless the dividend's excludes the least number; a shift count's lies in
 //!     0..=63, and what is cast lies in the new type.
 //! 14. `Refine`: `cond` is a comparison with the value refined as an operand, and it is `sense` here: by a dominating `Guard`, or by a
-//!     dominating block with one way in, which is a branch on it. (A conjunction that is true or a disjunction that is
-//!     false says the same of both its operands, a negation `x xor true` the contrary of `x`.)
+//!     dominating block with one way in, which is a branch on it, or by rule 24 wherever it is made. (A conjunction that is true or a disjunction that is
+//!     false says the same of both its operands, a negation `x xor true` the contrary of `x`; of two of which one holds, the other does where
+//!     one does not.) Of conditions of which one holds, all speak of the value refined.
 //! 15. No `Prove` is left.
 //!
 //! Memory (`memory.rs`).
@@ -62,8 +64,8 @@
 //! Evidence (`evidence.rs`; it assumes the claims): inequalities between values, as linear forms ([`linear`](super::linear)).
 //!
 //! 24. A proof of an operation's result is a sum of facts known in front of it, with factors above 0, that shows what the operation needs:
-//!     that a check cannot fail, that `Exact` arithmetic has a result. Facts are claims, settled conditions, what follows from one
-//!     operation, invariants, and products of two of these.
+//!     that a check cannot fail, that `Exact` arithmetic has a result, that a comparison is true. Facts are claims, settled conditions, what
+//!     follows from one operation, that what was read lies in an image, invariants, and products of two of these.
 //! 25. An invariant speaks of parameters of its block and of values defined in blocks that dominate it, and has for each edge in a sum, of facts
 //!     known at the edge, that shows it for the arguments. Invariants may be used for each other: what holds at the start of every
 //!     walk and is kept by every edge holds always.
@@ -71,6 +73,7 @@
 //! By 7 and 23 every walk ends; by 17 to 21 every access is in bounds; by 12, 13 and 24 every operation has a result.
 //!
 //! [`range::of`]: super::eval::range::of
+//! [`range::passed`]: super::eval::range::passed
 
 mod claims;
 mod evidence;
