@@ -54,6 +54,9 @@ pub mod word {
     pub const HOPS: usize = 11;
     /// Under a hook whose program finds its file in a mapping of the task: an address in it. Written by user space.
     pub const MAPPING: usize = 12;
+    /// Under a hook whose program many tasks pass through: the only one that it serves, as `bpf_get_current_pid_tgid` counts them (process
+    /// above, thread below). Written by user space.
+    pub const OWNER: usize = 13;
     /// Words in the header; the rest of them is reserved and zero.
     pub const COUNT: usize = 16;
 }
@@ -69,6 +72,9 @@ pub const TRAP: u64 = u64::MAX;
 
 /// In the word `fault`: the next read would not begin where the hook can read. The word `found` has its offset.
 pub const MISALIGNED: u64 = u64::MAX - 1;
+
+/// The command of an ioctl(2) that enters a program, "trav".
+pub const IOCTL: i32 = 0x7472_6176;
 
 /// What a run of the program returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

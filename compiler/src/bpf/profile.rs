@@ -5,6 +5,7 @@
 
 use super::abi;
 use super::error::BpfError;
+use super::kernel;
 use crate::ir::Function;
 use serde::Deserialize;
 
@@ -189,13 +190,14 @@ pub struct Limits {
 }
 
 /// The texts of the built-in profiles.
-const BUILT_IN: [&str; 6] = [
+const BUILT_IN: [&str; 7] = [
     include_str!("profiles/test.toml"),
     include_str!("profiles/xrp.toml"),
     include_str!("profiles/bpfof.toml"),
     include_str!("profiles/uring.toml"),
     include_str!("profiles/hybrid.toml"),
     include_str!("profiles/file.toml"),
+    include_str!("profiles/lsm.toml"),
 ];
 
 impl Profile {
@@ -219,6 +221,15 @@ impl Profile {
     /// The text of the built-in profile of this name.
     pub fn text(name: &str) -> Option<&'static str> {
         BUILT_IN.into_iter().find(|text| Profile::parse(text).is_ok_and(|p| p.name == name))
+    }
+
+    /// The profile for a file that is read past the page cache: without the calls that look into it, if it can do without.
+    pub fn past_the_cache(&self) -> Profile {
+        let look = |call: &String| !kernel::Function::LOOK.iter().any(|look| call == look.name());
+        let wait =
+            |call: &String| self.ring.is_none() || !kernel::Function::FILE.iter().any(|file| call == file.name());
+        let calls = self.calls.iter().filter(|call| look(call) && wait(call)).cloned().collect();
+        Profile { calls, ..self.clone() }
     }
 
     /// Whether a traversal fits the hook, as far as its size and its reads go.

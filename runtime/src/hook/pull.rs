@@ -1,17 +1,22 @@
 //! A program that reads a file by calls: one run is as much of a walk as it can make alone.
 //!
-//! It finds the file by a mapping of this process, of which nothing but the address counts.
+//! It is entered by BPF_PROG_TEST_RUN and finds the file by a mapping of this process, of which nothing but the address counts; or by
+//! ioctl(2) on the file.
 
-use super::{Options, Walker, uring};
+use super::{Options, Walker, enter, uring};
 use crate::exec::kernel::area::Area;
 use crate::exec::kernel::load;
 use crate::exec::steps::{self, Machine, broken};
-use crate::exec::{ExecError, Trace};
+use crate::exec::{ExecError, FaultReport, Hop, Trace};
 use crate::image::Sources;
-use libbpf_rs::{Object, ProgramInput};
+use libbpf_rs::{Link, Object};
 use memmap2::MmapRaw;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use trav_compiler::bpf::abi::{self, StateLayout, word};
+use trav_compiler::bpf::profile::Profile;
 use trav_compiler::ir::verify::Verified;
 
 /// A traversal and a file.
@@ -21,51 +26,109 @@ pub(super) struct Pull {
     parts: Parts,
 }
 
+/// In the order in which they go.
 struct Parts {
+    entered: Entered,
     object: Object,
     state: Area,
     block: Area,
-    mapping: MmapRaw,
+    /// The thread that the program serves.
+    thread: u64,
+}
+
+/// How the program is entered.
+enum Entered {
+    /// By BPF_PROG_TEST_RUN; it finds the file by this mapping.
+    TestRun(MmapRaw),
+    /// By ioctl(2) on the file.
+    Ioctl { _link: Link, file: File },
 }
 
 impl Pull {
-    pub(super) fn attach(f: &Verified, elf: &[u8], file: &Path, options: &Options) -> Result<Pull, ExecError> {
-        let layout = StateLayout::of(f).expect("an object was made for it");
+    pub(super) fn attach(
+        f: &Verified,
+        layout: &StateLayout,
+        elf: &[u8],
+        profile: &Profile,
+        file: &Path,
+        options: &Options,
+    ) -> Result<Pull, ExecError> {
         let object = load::load(load::open(elf)?)?;
         let state = load::map_area(&object, abi::STATE_SECTION, layout.size.into())?;
         let block = load::map_area(&object, abi::BLOCK_SECTION, abi::block_capacity(f))?;
-        let mapping = uring::map_file(&uring::open(file, options.direct)?)?;
-        let mut pull = Pull { function: f.clone(), layout, parts: Parts { object, state, block, mapping } };
+        let file = uring::open(file, options.direct)?;
+        let entered = match &profile.context[..] {
+            [] => Entered::TestRun(uring::map_file(&file)?),
+            _ => {
+                let mut program = object.progs_mut();
+                let program = program.next().ok_or_else(|| broken("an object without a program".into()))?;
+                let refused = |e| ExecError::Refused(format!("the program cannot be attached ({e}); {}", load::RIGHTS));
+                Entered::Ioctl { _link: program.attach().map_err(refused)?, file }
+            }
+        };
+        let mut pull = Pull {
+            function: f.clone(),
+            layout: layout.clone(),
+            parts: Parts { entered, object, state, block, thread: enter::thread() },
+        };
         pull.parts.probe()?;
         Ok(pull)
     }
 }
 
 impl Walker for Pull {
+    fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {
+        Ok(&mut self.parts)
+    }
+
     fn walk(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
         steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)
+    }
+
+    fn result(
+        &mut self,
+        args: &[u8],
+        out: &mut [u8],
+        sources: &Sources,
+        hops: &mut Vec<Hop>,
+    ) -> Result<Option<FaultReport>, ExecError> {
+        self.parts.reset_state(self.layout.args as usize, args);
+        steps::result(&mut self.parts, &self.function, &self.layout, out, sources, hops, None)
     }
 }
 
 impl Parts {
-    /// Runs the program without a file, to see whether the kernel runs it at all.
+    /// Runs the program without a file that it can read, to see whether the kernel runs it at all.
     fn probe(&mut self) -> Result<(), ExecError> {
         self.state.clear();
-        self.run()
+        let refused =
+            |e: io::Error, why: &str| ExecError::Refused(format!("the kernel does not run the program ({e}); {why}"));
+        match &self.entered {
+            Entered::TestRun(_) => self.run().map_err(|e| refused(e, load::RIGHTS)),
+            Entered::Ioctl { .. } => {
+                self.state.set_word(8 * word::OWNER, self.thread);
+                let (_, no_file) = io::pipe().map_err(ExecError::Io)?;
+                let why = "the BPF LSM is on with `bpf` in the kernel's parameter `lsm=`";
+                enter::ioctl(no_file.as_fd()).map_err(|e| refused(e, why))
+            }
+        }
     }
 
-    fn run(&mut self) -> Result<(), ExecError> {
-        let program = self.object.progs_mut().next().ok_or_else(|| broken("an object without a program".into()))?;
-        match program.test_run(ProgramInput::default()) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(ExecError::Refused(format!("the kernel does not run the program ({e}); {}", load::RIGHTS))),
+    fn run(&self) -> io::Result<()> {
+        match &self.entered {
+            Entered::TestRun(_) => {
+                let program =
+                    self.object.progs().next().ok_or_else(|| io::Error::other("an object without a program"))?;
+                enter::test_run(program.as_fd())
+            }
+            Entered::Ioctl { file, .. } => enter::ioctl(file.as_fd()),
         }
     }
 }
 
 impl Machine for Parts {
     fn step(&mut self) -> Result<u64, ExecError> {
-        self.run()?;
+        self.run().map_err(|e| ExecError::Refused(format!("the kernel does not run the program ({e})")))?;
         match self.word(8 * word::STATUS) {
             0 => Err(broken(format!("the program did not find its file ({})", self.word(8 * word::ERROR) as i64))),
             status => Ok(status),
@@ -83,7 +146,10 @@ impl Machine for Parts {
     fn reset_state(&mut self, offset: usize, args: &[u8]) {
         self.state.clear();
         self.state.write(offset, args);
-        self.state.write(8 * word::MAPPING, &(self.mapping.as_ptr() as u64).to_ne_bytes());
+        match &self.entered {
+            Entered::TestRun(mapping) => self.state.set_word(8 * word::MAPPING, mapping.as_ptr() as u64),
+            Entered::Ioctl { .. } => self.state.set_word(8 * word::OWNER, self.thread),
+        }
     }
 
     fn write_block(&mut self, bytes: &[u8]) {

@@ -3,27 +3,22 @@
 
 use crate::Test;
 use crate::machine;
-use crate::spec::{HOOKS, attach, compile, words};
+use crate::spec::{HOOKS, attach, compile};
+use crate::walks::CHAIN;
+use crate::walks::chain::{chase, chase_arguments};
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Instant;
-use trav_runtime::exec::Outcome;
+use trav_runtime::exec::kernel::load;
 
-pub const TESTS: &[Test] = &[("measure_cached", cached), ("measure_direct", direct), ("measure_many", many)];
+pub const TESTS: &[Test] =
+    &[("measure_cached", cached), ("measure_direct", direct), ("measure_many", many), ("measure_sizes", sizes)];
 
-const CHASE: &str = "\
-struct Node size 512 { next: u64, value: u64 }
-
-traversal chase(start: u64) -> u64 {
-    var node = read Node at start;
-    loop up to 63 while node.next != 0 { node = read Node at node.next; }
-    return node.value;
-}
-";
-
-const DEPTHS: [u64; 3] = [1, 6, 10];
-const LOOKUPS: u64 = 200;
+const DEPTHS: [u64; 4] = [1, 2, 6, 10];
+/// Lookups in a row, of which one figure is taken; and figures, of which the median counts: the kernel does other things now and then.
+const LOOKUPS: u64 = 50;
+const ROUNDS: usize = 20;
 const NODES: u64 = 2048;
 
 /// Node `i` of a chain; node `i` leads to a node 10 times scattered, and a chain of depth `d` begins at level `d`: nodes stand in 16 levels.
@@ -76,45 +71,57 @@ fn by_pread(file: &File, buffer: &mut [u8], start: u64) -> u64 {
     word(buffer, 8)
 }
 
-fn assert_found(outcome: &Outcome, want: u64, hook: &str) {
-    let Outcome::Done(found) = outcome else { panic!("{hook}: {outcome:?}") };
-    assert_eq!(found[..], want.to_le_bytes(), "{hook}");
-}
+/// One way of making a lookup: from the start of a chain to the value at its end.
+type Lookup<'a> = Box<dyn FnMut(u64) -> u64 + 'a>;
 
 fn table(what: &str, path: &Path, direct: bool) {
-    let spec = compile("chase.trav", CHASE);
-    let f = &spec.traversals[0];
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "chase").expect("it is declared");
     let flags = if direct { libc::O_DIRECT } else { 0 };
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).expect("the file is there");
     let mut aligned = memory();
-    let buffer = &mut aligned[..512];
-    println!("guest: {what}: per lookup, beside pread");
-    for depth in DEPTHS {
+    let mut ways: Vec<(&str, Lookup<'_>)> =
+        vec![("pread", Box::new(|start| by_pread(&file, &mut aligned[..512], start)))];
+    for hook in HOOKS {
+        let mut attached = attach(f, path, hook, direct);
+        let lookup = move |start| attached.lookup::<chase>(&chase_arguments { start }).expect("the walk ends well");
+        ways.push((hook, Box::new(lookup)));
+    }
+    // What was written goes to the disk now, and not while figures are taken.
+    // SAFETY: no memory is passed.
+    unsafe { libc::sync() };
+    let mut figures = vec![[0.0; DEPTHS.len()]; ways.len()];
+    for (d, depth) in DEPTHS.into_iter().enumerate() {
         let calls: Vec<(u64, u64)> = (0..LOOKUPS).map(|n| chain(depth, n)).collect();
-        let mut pread = 0.0;
-        for round in 0..2 {
-            let begun = Instant::now();
-            for (start, want) in &calls {
-                assert_eq!(by_pread(&file, buffer, *start), *want);
-            }
-            // The first round warms the cache.
-            pread = if round == 1 { begun.elapsed().as_nanos() as f64 / LOOKUPS as f64 } else { pread };
-        }
-        println!("guest:   depth {depth:2}  pread   {pread:9.0}");
-        for hook in HOOKS {
-            let mut attached = attach(f, path, hook, direct);
-            let mut each = 0.0;
-            for _ in 0..2 {
+        let mut rounds = vec![Vec::new(); ways.len()];
+        for _ in 0..ROUNDS {
+            for ((name, lookup), rounds) in ways.iter_mut().zip(&mut rounds) {
                 let begun = Instant::now();
                 for (start, want) in &calls {
-                    let got = attached.lookup(&words(&[*start])).unwrap_or_else(|e| panic!("{hook}: {e}"));
-                    assert_found(&got.outcome, *want, hook);
+                    assert_eq!(lookup(*start), *want, "{name}");
                 }
-                each = begun.elapsed().as_nanos() as f64 / LOOKUPS as f64;
+                rounds.push(begun.elapsed().as_nanos() as f64 / LOOKUPS as f64);
             }
-            println!("guest:   depth {depth:2}  {hook:7} {each:9.0}  {:.2}", each / pread);
+        }
+        for (figures, rounds) in figures.iter_mut().zip(&mut rounds) {
+            figures[d] = median(rounds);
         }
     }
+    let heads = DEPTHS.map(|depth| format!("{:>16}", format!("depth {depth}")));
+    println!("guest: {what}: per lookup, beside pread");
+    println!("guest:   {:8}{}{:>9}{:>9}", "", heads.concat(), "per hop", "fixed");
+    for ((name, _), of) in ways.iter().zip(&figures) {
+        let cells: Vec<String> =
+            of.iter().zip(&figures[0]).map(|(n, pread)| format!("{n:9.0} ({:.2})", n / pread)).collect();
+        let last = DEPTHS.len() - 1;
+        let hop = (of[last] - of[0]) / (DEPTHS[last] - DEPTHS[0]) as f64;
+        println!("guest:   {name:8}{}{hop:9.0}{:9.0}", cells.concat(), of[0] - hop);
+    }
+}
+
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// A page for direct I/O.
@@ -138,8 +145,8 @@ fn many() {
     const DEPTH: u64 = 10;
     let disk = machine::null_disk("slow", 4, 2, 10_000);
     std::fs::write(&disk, image()).expect("the disk has room");
-    let spec = compile("chase.trav", CHASE);
-    let f = &spec.traversals[0];
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "chase").expect("it is declared");
     let calls: Vec<(u64, u64)> = (0..1024).map(|n| chain(DEPTH, n)).collect();
     let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&disk);
     let file = file.expect("the disk is there");
@@ -154,10 +161,37 @@ fn many() {
     for hook in ["uring", "hybrid"] {
         let mut attached = attach(f, &disk, hook, true);
         let begun = Instant::now();
-        let args = calls.iter().map(|(start, _)| words(&[*start]));
-        let done = attached.lookup_many(args, |i, got| assert_found(&got.outcome, calls[i].1, hook));
+        let args = calls.iter().map(|(start, _)| chase_arguments { start: *start });
+        let done = attached.lookup_many::<chase>(args, |i, got| assert_eq!(got, Ok(calls[i].1), "{hook}"));
         done.unwrap_or_else(|e| panic!("{hook}: {e}"));
         let each = begun.elapsed().as_nanos() as f64 / calls.len() as f64;
         println!("guest:   {hook}, 64 in flight          {each:9.0}  {:.1} times the lookups", pread / each);
+    }
+}
+
+/// What the kernel makes of the programs, beside programs in C that do the same, written by hand.
+fn sizes() {
+    let chain = compile("chain.trav", CHAIN);
+    let tree = compile("tree.trav", include_str!("tree.trav"));
+    let named = |spec: &'static str, hook| {
+        let all = if spec == "chase" { &chain } else { &tree };
+        let f = all.traversals.iter().find(|f| f.name == spec).expect("it is declared");
+        let object = trav_compiler::bpf::object(&[f], &all.sources, &crate::spec::profile(hook));
+        let object = object.unwrap_or_else(|e| panic!("{hook}: {spec}: {e}"));
+        load::verify(&object).unwrap_or_else(|e| panic!("{hook}: {spec}: {e}"))
+    };
+    println!("guest: programs: instructions after verification, and processed by the verifier; by hand in brackets");
+    let by_hand = [
+        ("chase", "uring", (248, 21554)),
+        ("chase", "hybrid", (213, 1724)),
+        ("chase", "lsm", (90, 7121)),
+        ("chase", "file", (0, 0)),
+        ("get", "uring", (258, 30679)),
+    ];
+    for (spec, hook, (insns, processed)) in by_hand {
+        let accounts = named(spec, hook);
+        let ours: usize = accounts.iter().map(|account| account.insns).sum();
+        let looked: u32 = accounts.iter().map(|account| account.verified).sum();
+        println!("guest:   {spec:6}{hook:8}{ours:6} ({insns}) {looked:8} ({processed})");
     }
 }

@@ -34,7 +34,7 @@ pub fn standard(module: &str, traversal: &str) -> Compilation {
 }
 
 /// The hooks of a stock kernel.
-pub const HOOKS: [&str; 3] = ["file", "uring", "hybrid"];
+pub const HOOKS: [&str; 4] = ["file", "lsm", "uring", "hybrid"];
 
 /// A built-in profile.
 pub fn profile(hook: &str) -> Profile {

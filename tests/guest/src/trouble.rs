@@ -43,7 +43,7 @@ fn signals() {
     for hook in HOOKS {
         let mut attached = attach(f, &path, hook, true);
         for (i, wanted) in wanted.iter().enumerate() {
-            let got = attached.lookup(&words(&[512 * i as u64])).unwrap_or_else(|e| panic!("{hook}: {i}: {e}"));
+            let got = attached.walk(&words(&[512 * i as u64])).unwrap_or_else(|e| panic!("{hook}: {i}: {e}"));
             assert_same(hook, f, &got, wanted);
         }
     }
@@ -60,7 +60,7 @@ fn truncation() {
         let file = std::fs::OpenOptions::new().write(true).open(&path).expect("the file is there");
         file.set_len(512 * 10 + 7).expect("a file can be made shorter");
         for i in [10, 11, 300] {
-            match attached.lookup(&words(&[512 * i])) {
+            match attached.walk(&words(&[512 * i])) {
                 Err(ExecError::Io(_)) => {}
                 other => panic!("{hook}: block {i} is gone: {other:?}"),
             }
@@ -68,7 +68,7 @@ fn truncation() {
         // What is left is as it was.
         let mut wanted = Interpreter::new(f, &path);
         let args = words(&[512 * 9]);
-        if let (Ok(got), wanted) = (attached.lookup(&args), wanted.run(&args)) {
+        if let (Ok(got), wanted) = (attached.walk(&args), wanted.run(&args)) {
             assert!(matches!(wanted.outcome, Outcome::Done(_) | Outcome::Fault(_)));
             assert_eq!(got.outcome, wanted.outcome, "{hook}");
         }
@@ -88,12 +88,12 @@ fn bad_sectors() {
     for hook in HOOKS {
         for direct in [false, true] {
             let mut attached = attach(f, &disk, hook, direct);
-            match attached.lookup(&words(&[512 * 105])) {
+            match attached.walk(&words(&[512 * 105])) {
                 Err(ExecError::Io(e)) => assert_eq!(e.raw_os_error(), Some(libc::EIO), "{hook}"),
                 other => panic!("{hook}: sector 105 cannot be read: {other:?}"),
             }
             // The hook goes on to be of use.
-            let got = attached.lookup(&words(&[512 * 13])).unwrap_or_else(|e| panic!("{hook}: {e}"));
+            let got = attached.walk(&words(&[512 * 13])).unwrap_or_else(|e| panic!("{hook}: {e}"));
             assert!(matches!(got.outcome, Outcome::Done(_)), "{hook}: block 13 is the last of its chain");
         }
     }
@@ -118,7 +118,7 @@ fn changed_meanwhile() {
         for hook in HOOKS {
             let mut attached = attach(f, &path, hook, false);
             for start in 0..300 {
-                let ended = attached.lookup(&words(&[512 * start]));
+                let ended = attached.walk(&words(&[512 * start]));
                 assert!(ended.is_ok(), "{hook}: {ended:?}");
             }
         }
@@ -137,7 +137,7 @@ fn attached_twice() {
         for start in 0..20 {
             let args = words(&[512 * start]);
             for attached in &mut both {
-                let got = attached.lookup(&args).unwrap_or_else(|e| panic!("{hook}: {e}"));
+                let got = attached.walk(&args).unwrap_or_else(|e| panic!("{hook}: {e}"));
                 assert_same(hook, f, &got, &wanted.run(&args));
             }
         }
@@ -171,7 +171,7 @@ fn nothing_leaks() {
     for hook in HOOKS {
         let mut attached = attach(f, &path, hook, true);
         assert_ne!(kept(), before, "{hook}: an attached hook is something that the kernel has");
-        attached.lookup(&words(&[512])).unwrap_or_else(|e| panic!("{hook}: {e}"));
+        attached.walk(&words(&[512])).unwrap_or_else(|e| panic!("{hook}: {e}"));
         drop(attached);
         assert_kept(before, hook);
     }
@@ -202,7 +202,7 @@ pub fn victim(hook: &str) -> ! {
     let path = machine::file(&format!("victim-{hook}"), &chain_image(400));
     let mut attached = attach(f, &path, hook, true);
     for start in (0..400).cycle() {
-        attached.lookup(&words(&[512 * start])).expect("the hook works");
+        attached.walk(&words(&[512 * start])).expect("the hook works");
         if start == 10 {
             let _ = std::io::stdout().write_all(b"!");
             let _ = std::io::stdout().flush();

@@ -1,6 +1,6 @@
 //! The file of a walk as a dynptr, found by a mapping of the task that runs the program.
 //!
-//! A `struct file` must be a pointer that the verifier trusts; `vm_file` of a mapping that the iterator over mappings gave is one. What
+//! A `struct file` must be a pointer that the verifier trusts: an LSM program's argument is one, and `vm_file` of a mapping that the iterator over mappings gave. What
 //! has been taken is given back on every way out, dynptrs even when they could not be made.
 
 use crate::bpf::asm::{Assembler, Label};
@@ -13,8 +13,8 @@ const FMODE_READ: i32 = 1;
 /// Places on the stack, below [`FRAME`].
 #[derive(Clone, Copy)]
 pub struct Places {
-    /// The iterator, 8 bytes.
-    pub iterator: i16,
+    /// The iterator, 8 bytes; none where the file is given.
+    pub iterator: Option<i16>,
     /// The file's size, 8 bytes.
     pub size: i16,
     /// The dynptr that reads only what is in the page cache, 16 bytes.
@@ -28,19 +28,24 @@ impl Places {
         self.cached.into_iter().chain(self.waiting)
     }
 
-    /// Takes the file whose mapping has the address in the word at `header` of where `area` points. Goes to `none` without it, with only the
+    /// Finds the file whose mapping has the address in the word at `header` of where `area` points. Goes to `none` without it, with only the
     /// iterator to give back. Changes registers 0 to 5 and `file`.
-    pub fn take(&self, asm: &mut Assembler, (area, header): (Reg, usize), file: Reg, none: Label) {
+    pub fn find(&self, asm: &mut Assembler, (area, header): (Reg, usize), file: Reg, none: Label) {
+        let Some(iterator) = self.iterator else { return };
         asm.push(Insn::helper(GET_CURRENT_TASK_BTF));
         asm.mov(2, R0);
         super::load_word(asm, 3, area, header);
-        stack_address(asm, 1, self.iterator);
+        stack_address(asm, 1, iterator);
         asm.kernel(Function::VmaNew);
-        stack_address(asm, 1, self.iterator);
+        stack_address(asm, 1, iterator);
         asm.kernel(Function::VmaNext);
         asm.branch(Cond::Eq, R0, Rhs::Imm(0), none);
         asm.load_member(file, R0, Member::VmaFile);
         asm.branch(Cond::Eq, file, Rhs::Imm(0), none);
+    }
+
+    /// Makes the dynptrs of the file. Goes to `none` if it cannot be read. Changes registers 0 to 5.
+    pub fn take(&self, asm: &mut Assembler, file: Reg, none: Label) {
         asm.load_member(1, file, Member::FileMode);
         asm.alu(AluOp::And, 1, Rhs::Imm(FMODE_READ));
         asm.branch(Cond::Eq, 1, Rhs::Imm(0), none);
@@ -66,8 +71,10 @@ impl Places {
             asm.kernel(Function::Discard);
         }
         asm.bind(none);
-        stack_address(asm, 1, self.iterator);
-        asm.kernel(Function::VmaDestroy);
+        if let Some(iterator) = self.iterator {
+            stack_address(asm, 1, iterator);
+            asm.kernel(Function::VmaDestroy);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! (Linux 6.9) once the program has had its time; all that the loop carries is in memory, and the next run goes on.
 
 mod file;
+mod looked_at;
 mod pull;
 mod ring;
 
@@ -22,7 +23,7 @@ pub const STACK_BYTES: u32 = 96;
 pub fn entry(f: &Function, entered: &Entered) -> Result<Entry, BpfError> {
     let mut asm = Assembler::default();
     match entered {
-        Entered::Pull { cached } => pull::write(&mut asm, f, *cached),
+        Entered::Pull { cached, given } => pull::write(&mut asm, f, *cached, *given),
         Entered::Loop { ring, cached, sources } => ring::write(&mut asm, ring, f, *cached, *sources),
     }
     let done = asm.finish().map_err(|TooFar| BpfError::JumpTooFar)?;

@@ -4,15 +4,19 @@
 //! the reason in the word `error`: it tells the end of the file from a fault of the disk.
 
 use super::file::{self, Places};
+use super::looked_at::looked_at;
 use super::{load_word, store_word};
 use crate::bpf::abi::{self, Status, word};
 use crate::bpf::asm::Assembler;
 use crate::bpf::insn::{AluOp, Cond, FRAME, Insn, R0, Reg, Rhs, Width};
+use crate::bpf::kernel::GET_CURRENT_PID_TGID;
 use crate::bpf::program::{Callee, Symbol};
 use crate::ir::Function;
 
 /// `EBADF`: no file is mapped at the address.
 const NO_FILE: i32 = -9;
+/// `ECANCELED`: what an ioctl(2) that was a walk returns.
+const CANCELED: i64 = -125;
 /// `ERANGE`: the read does not lie in the file, or is longer than any that the walk makes.
 const OUTSIDE: i32 = -34;
 
@@ -23,13 +27,19 @@ const OFFSET: Reg = 7;
 const LEN: Reg = 8;
 const HOPS: Reg = 9;
 
-pub fn write(asm: &mut Assembler, f: &Function, cached: bool) {
-    let places = Places { iterator: -8, size: -16, cached: cached.then_some(-32), waiting: Some(-48) };
+pub fn write(asm: &mut Assembler, f: &Function, cached: bool, given: Option<(i16, i16)>) {
+    let iterator = given.is_none().then_some(-8);
+    let places = Places { iterator, size: -16, cached: cached.then_some(-32), waiting: Some(-48) };
     let capacity = abi::block_capacity(f).min(i32::MAX as u64) as i32;
     let [none, next, over, outside, left] = [(); 5].map(|()| asm.label());
-    asm.symbol(STATE, Symbol::State, 0);
+    if let Some(context) = given {
+        ours(asm, context);
+    } else {
+        asm.symbol(STATE, Symbol::State, 0);
+    }
     store_word(asm, STATE, word::ERROR, Rhs::Imm(NO_FILE));
-    places.take(asm, (STATE, word::MAPPING), FILE, none);
+    places.find(asm, (STATE, word::MAPPING), FILE, none);
+    places.take(asm, FILE, none);
     store_word(asm, STATE, word::ERROR, Rhs::Imm(0));
     asm.imm(HOPS, 0);
     asm.bind(next);
@@ -49,6 +59,14 @@ pub fn write(asm: &mut Assembler, f: &Function, cached: bool) {
     for dynptr in places.cached.into_iter().chain(places.waiting) {
         asm.symbol(1, Symbol::Block, 0);
         asm.mov(2, LEN);
+        // A disk is asked for whole blocks.
+        let looked_at = looked_at(f, capacity as u64) as i32;
+        if Some(dynptr) == places.cached && looked_at < capacity {
+            let short = asm.label();
+            asm.branch(Cond::Lt, 2, Rhs::Imm(looked_at), short);
+            asm.imm(2, looked_at as u64);
+            asm.bind(short);
+        }
         asm.mov(4, OFFSET);
         file::read(asm, dynptr);
         asm.branch(Cond::Eq, R0, Rhs::Imm(0), next);
@@ -63,6 +81,22 @@ pub fn write(asm: &mut Assembler, f: &Function, cached: bool) {
     asm.alu(AluOp::Add, 1, Rhs::Reg(HOPS));
     store_word(asm, STATE, word::HOPS, Rhs::Reg(1));
     places.give_back(asm, none);
+    asm.imm(R0, given.map_or(0, |_| CANCELED as u64));
+    asm.push(Insn::exit());
+}
+
+/// Lets all pass that is not a walk's ioctl(2) by the thread that owns the state; then the file is in its register.
+fn ours(asm: &mut Assembler, (file, command): (i16, i16)) {
+    let [mine, pass] = [(); 2].map(|()| asm.label());
+    asm.load(Width::B4, 2, 1, command);
+    asm.branch(Cond::Ne, 2, Rhs::Imm(abi::IOCTL), pass);
+    asm.load(Width::B8, FILE, 1, file);
+    asm.push(Insn::helper(GET_CURRENT_PID_TGID));
+    asm.symbol(STATE, Symbol::State, 0);
+    load_word(asm, 1, STATE, word::OWNER);
+    asm.branch(Cond::Eq, 1, Rhs::Reg(R0), mine);
+    asm.bind(pass);
     asm.imm(R0, 0);
     asm.push(Insn::exit());
+    asm.bind(mine);
 }

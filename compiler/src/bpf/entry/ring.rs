@@ -4,6 +4,7 @@
 //! between until the completions are there that it asked for. What lies where in the memory is [`ring`](crate::bpf::ring)'s.
 
 use super::file::{self, Places};
+use super::looked_at::looked_at;
 use super::{load_word, store_word};
 use crate::bpf::abi::{self, Status};
 use crate::bpf::asm::{Assembler, Label};
@@ -49,13 +50,15 @@ const BLOCK: i16 = -24;
 const WALK: i16 = -32;
 const OFFSET: i16 = -40;
 const LEN: i16 = -48;
-const PLACES: Places = Places { iterator: -56, size: -64, cached: Some(-80), waiting: None };
+const PLACES: Places = Places { iterator: Some(-56), size: -64, cached: Some(-80), waiting: None };
 
 /// Writes the entry.
 pub fn write(asm: &mut Assembler, ring: &RingLayout, f: &ir::Function, cached: bool, sources: u32) {
     let [reap, run, launch, submit, none, stop, corrupt] = [(); 7].map(|()| asm.label());
     let capacity = abi::block_capacity(f).min(i32::MAX as u64) as i32;
-    let mut entry = RingEntry { asm, ring, cached, sources, capacity, reap, run, launch, submit, none, stop, corrupt };
+    let looked_at = looked_at(f, capacity as u64) as i32;
+    let mut entry =
+        RingEntry { asm, ring, cached, sources, capacity, looked_at, reap, run, launch, submit, none, stop, corrupt };
     entry.regions();
     entry.interrupted();
     entry.reap();
@@ -72,6 +75,7 @@ struct RingEntry<'a> {
     cached: bool,
     sources: u32,
     capacity: i32,
+    looked_at: i32,
     /// Takes the next completion.
     reap: Label,
     /// Runs the walk whose places are on the stack.
@@ -107,7 +111,8 @@ impl RingEntry<'_> {
         if self.cached {
             store_word(self.asm, REGION, word::ERROR, Rhs::Imm(NO_FILE));
             // The file stands in the register only until there is a dynptr.
-            PLACES.take(self.asm, (REGION, word::MAPPING), SUBMISSIONS, self.none);
+            PLACES.find(self.asm, (REGION, word::MAPPING), SUBMISSIONS, self.none);
+            PLACES.take(self.asm, SUBMISSIONS, self.none);
             store_word(self.asm, REGION, word::ERROR, Rhs::Imm(0));
         }
         self.region(SUBMISSIONS, REGION_SUBMISSIONS, walks << SQE_SHIFT, self.stop);
@@ -273,6 +278,12 @@ impl RingEntry<'_> {
         asm.branch(Cond::Gt, 2, Rhs::Reg(3), bad);
         asm.store(Width::B8, FRAME, OFFSET, Rhs::Reg(4));
         asm.store(Width::B8, FRAME, LEN, Rhs::Reg(2));
+        let copy = asm.label();
+        if self.looked_at < self.capacity {
+            asm.branch(Cond::Lt, 2, Rhs::Imm(self.looked_at), copy);
+            asm.imm(2, self.looked_at as u64);
+        }
+        asm.bind(copy);
         asm.load(Width::B8, 1, FRAME, BLOCK);
         file::read(asm, PLACES.cached.expect("there is a dynptr for it"));
         asm.branch(Cond::Eq, R0, Rhs::Imm(0), self.run);

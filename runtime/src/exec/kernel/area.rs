@@ -26,6 +26,11 @@ impl Area {
         u64::from_ne_bytes(word)
     }
 
+    /// Sets the word at a byte offset.
+    pub fn set_word(&mut self, at: usize, word: u64) {
+        self.write(at, &word.to_ne_bytes());
+    }
+
     /// Copies out of the area.
     pub fn read(&self, at: usize, to: &mut [u8]) {
         self.assert_inside(at, to.len());
