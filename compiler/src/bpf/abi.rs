@@ -57,6 +57,9 @@ pub mod word {
     /// Under a hook whose program many tasks pass through: the only one that it serves, as `bpf_get_current_pid_tgid` counts them (process
     /// above, thread below). Written by user space.
     pub const OWNER: usize = 13;
+    /// Under a hook that makes the reads: a time of CLOCK_MONOTONIC in nanoseconds after which none is made, [`TIMED_OUT`](super::TIMED_OUT) is
+    /// then the word `error`; 0 for no end. Written by user space.
+    pub const DEADLINE: usize = 14;
     /// Words in the header; the rest of them is reserved and zero.
     pub const COUNT: usize = 16;
 }
@@ -75,6 +78,9 @@ pub const MISALIGNED: u64 = u64::MAX - 1;
 
 /// The command of an ioctl(2) that enters a program, "trav".
 pub const IOCTL: i32 = 0x7472_6176;
+
+/// In the word `error`: `ETIME`, the deadline is past.
+pub const TIMED_OUT: i32 = -62;
 
 /// What a run of the program returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,6 +10,8 @@ use super::insn::Width;
 
 /// The number of the helper `bpf_get_current_task_btf` (include/uapi/linux/bpf.h).
 pub const GET_CURRENT_TASK_BTF: i32 = 158;
+/// The number of the helper `bpf_ktime_get_ns`: the time of CLOCK_MONOTONIC.
+pub const KTIME_GET_NS: i32 = 5;
 /// The number of the helper `bpf_get_current_pid_tgid`.
 pub const GET_CURRENT_PID_TGID: i32 = 14;
 /// The number of the helper `bpf_dynptr_read`.

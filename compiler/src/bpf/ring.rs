@@ -39,6 +39,8 @@ pub mod word {
     pub const BLOCKS: usize = 8;
     /// An address in a mapping of the file, for programs that look into the page cache. Written by user space.
     pub const MAPPING: usize = 9;
+    /// As [`DEADLINE`](super::abi::word::DEADLINE), for all calls of the batch. Written by user space.
+    pub const DEADLINE: usize = 10;
     /// Words in the header; the rest of them is reserved and zero.
     pub const COUNT_OF_WORDS: usize = 16;
 }

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 use trav_compiler::bpf::abi::IOCTL;
 
 /// BPF_PROG_TEST_RUN (include/uapi/linux/bpf.h).
@@ -41,4 +42,15 @@ pub fn thread() -> u64 {
     // SAFETY: no memory is passed.
     let thread = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
     u64::from(std::process::id()) << 32 | u64::from(thread)
+}
+
+/// The time after so long, as `bpf_ktime_get_ns` counts it; 0 for no end.
+pub fn deadline(timeout: Option<Duration>) -> u64 {
+    let Some(timeout) = timeout else { return 0 };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure lives through the call.
+    let done = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    assert_eq!(done, 0, "every Linux has this clock");
+    let now = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
+    now.checked_add(timeout).and_then(|then| u64::try_from(then.as_nanos()).ok()).unwrap_or(u64::MAX)
 }

@@ -6,6 +6,7 @@ use crate::exec::{ExecError, FaultReport, Hop, args};
 use crate::typed::{self, Value, Walk};
 use std::borrow::Borrow;
 use std::marker::PhantomData;
+use trav_compiler::bpf::abi::StateLayout;
 use trav_compiler::ir::{FaultKind, Function};
 
 /// A walk that ended in a fault: what its structures hold is not what the spec says, or is not there.
@@ -67,13 +68,23 @@ impl Fault {
 impl Hook {
     /// One walk. Nothing is allocated, unless blocks have to be read from here.
     pub fn lookup<W: Walk>(&mut self, arguments: &W::Arguments) -> Result<W::Answer, Failure> {
-        self.take::<W>(arguments, false)?;
-        let Hook { walker, function, sources, buffer, hops, .. } = self;
-        let (args, out) = buffer.split_at_mut(W::Arguments::SIZE);
+        self.assure::<W>(false)?;
+        self.in_buffer::<W, _>(arguments, |hook, args, out| {
+            hook.result(args, out)?;
+            Ok(W::Answer::take(out))
+        })
+    }
+
+    /// The same with arguments and result laid out.
+    #[inline]
+    pub fn result(&mut self, args: &[u8], out: &mut [u8]) -> Result<(), Failure> {
+        self.begun();
+        let Hook { walker, function, layout, sources, hops, .. } = self;
         args::check(function, args)?;
+        fits(function, layout, out, false)?;
         hops.clear();
         match walker.result(args, out, sources, hops)? {
-            None => Ok(W::Answer::take(out)),
+            None => Ok(()),
             Some(report) => Err(Fault::of(function, report, hops).into()),
         }
     }
@@ -86,6 +97,7 @@ impl Hook {
         mut each: impl FnMut(usize, Result<W::Answer, Fault>),
     ) -> Result<(), ExecError> {
         self.assure::<W>(false)?;
+        self.begun();
         let Hook { walker, function, layout, sources, .. } = self;
         let mut calls = calls.into_iter();
         let mut wrong = None;
@@ -105,22 +117,55 @@ impl Hook {
 
     /// The rows of a stream. The walk is suspended after each and goes on when the next is asked for; nothing of it runs in between.
     pub fn stream<W: Walk>(&mut self, arguments: &W::Arguments) -> Result<Rows<'_, W>, ExecError> {
-        self.take::<W>(arguments, true)?;
-        let args = &self.buffer[..W::Arguments::SIZE];
+        self.assure::<W>(true)?;
+        self.in_buffer::<W, _>(arguments, |hook, args, _| hook.begin(args))?;
+        Ok(Rows { hook: self, walk: PhantomData })
+    }
+
+    /// Begins a stream with arguments laid out; one that was going on is over.
+    pub fn begin(&mut self, args: &[u8]) -> Result<(), ExecError> {
         args::check(&self.function, args)?;
         self.walker.machine()?.reset_state(self.layout.args as usize, args);
         self.hops.clear();
-        Ok(Rows { hook: self, over: false, walk: PhantomData })
+        self.going_on = true;
+        Ok(())
     }
 
-    /// Lays arguments out in the buffer, with room for the answer behind them.
+    /// The next row of the stream that goes on, laid out; false when there is none.
+    pub fn row(&mut self, out: &mut [u8]) -> Result<bool, Failure> {
+        self.begun();
+        let Hook { walker, function, layout, sources, hops, going_on, .. } = self;
+        fits(function, layout, out, true)?;
+        if !std::mem::take(going_on) {
+            return Ok(false);
+        }
+        let machine = walker.machine()?;
+        match steps::advance(machine, function, sources, None, hops)? {
+            Pause::Row => {
+                machine.read_state(layout.out as usize, out);
+                *going_on = true;
+                Ok(true)
+            }
+            Pause::Done => Ok(false),
+            Pause::Fault(report) => Err(Fault::of(function, report, hops).into()),
+        }
+    }
+
+    /// With arguments laid out, and room for the answer. The memory is kept for the next call.
     #[inline]
-    fn take<W: Walk>(&mut self, arguments: &W::Arguments, stream: bool) -> Result<(), ExecError> {
-        self.assure::<W>(stream)?;
-        self.buffer.clear();
-        self.buffer.resize(W::Arguments::SIZE + W::Answer::SIZE, 0);
-        arguments.put(&mut self.buffer);
-        Ok(())
+    fn in_buffer<W: Walk, T>(
+        &mut self,
+        arguments: &W::Arguments,
+        then: impl FnOnce(&mut Hook, &[u8], &mut [u8]) -> T,
+    ) -> T {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        buffer.resize(W::Arguments::SIZE + W::Answer::SIZE, 0);
+        let (args, out) = buffer.split_at_mut(W::Arguments::SIZE);
+        arguments.put(args);
+        let done = then(self, args, out);
+        self.buffer = buffer;
+        done
     }
 
     /// The types are those of the traversal that is attached.
@@ -139,46 +184,47 @@ impl Hook {
             return Err(ExecError::Arguments(format!("expected types of `{attached}`, found those of `{wanted}`")));
         }
         self.known = Some(W::SIGNATURE);
-        match (f.stream, stream) {
-            (true, false) => Err(ExecError::Arguments(format!("`{}` is a stream", f.name))),
-            (false, true) => Err(ExecError::Arguments(format!("`{}` is no stream", f.name))),
-            _ => Ok(()),
-        }
+        kind(f, stream)
     }
+}
+
+/// Whether a traversal is asked for what it gives.
+fn kind(f: &Function, stream: bool) -> Result<(), ExecError> {
+    match (f.stream, stream) {
+        (true, false) => Err(ExecError::Arguments(format!("`{}` is a stream", f.name))),
+        (false, true) => Err(ExecError::Arguments(format!("`{}` is no stream", f.name))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is room for what it gives, no more and no less.
+fn fits(f: &Function, layout: &StateLayout, out: &[u8], stream: bool) -> Result<(), ExecError> {
+    kind(f, stream)?;
+    if out.len() == layout.out_size as usize {
+        return Ok(());
+    }
+    let message = format!("the result: expected {} bytes, found {}", layout.out_size, out.len());
+    Err(ExecError::Arguments(message))
 }
 
 /// The rows of a stream, one after the other; after a failure none.
 pub struct Rows<'h, W> {
     hook: &'h mut Hook,
-    over: bool,
     walk: PhantomData<W>,
-}
-
-impl<W: Walk> Rows<'_, W> {
-    fn advance(&mut self) -> Result<Option<W::Answer>, Failure> {
-        let Hook { walker, function, layout, sources, buffer, hops, .. } = &mut *self.hook;
-        let machine = walker.machine()?;
-        match steps::advance(machine, function, sources, None, hops)? {
-            Pause::Row => {
-                let out = &mut buffer[..W::Answer::SIZE];
-                machine.read_state(layout.out as usize, out);
-                Ok(Some(W::Answer::take(out)))
-            }
-            Pause::Done => Ok(None),
-            Pause::Fault(report) => Err(Fault::of(function, report, hops).into()),
-        }
-    }
 }
 
 impl<W: Walk> Iterator for Rows<'_, W> {
     type Item = Result<W::Answer, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.over {
-            return None;
-        }
-        let row = self.advance().transpose();
-        self.over = !matches!(row, Some(Ok(_)));
+        let mut buffer = std::mem::take(&mut self.hook.buffer);
+        buffer.resize(W::Answer::SIZE, 0);
+        let row = match self.hook.row(&mut buffer) {
+            Ok(true) => Some(Ok(W::Answer::take(&buffer))),
+            Ok(false) => None,
+            Err(failure) => Some(Err(failure)),
+        };
+        self.hook.buffer = buffer;
         row
     }
 }

@@ -21,6 +21,7 @@ mod probe;
 mod pull;
 #[cfg(feature = "kernel")]
 mod ring;
+mod timed;
 #[cfg(feature = "kernel")]
 mod uring;
 
@@ -30,6 +31,8 @@ use crate::image::{FileImage, Sources};
 pub use lookup::{Failure, Fault, Rows};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use timed::Timed;
 use trav_compiler::bpf::abi::StateLayout;
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::ir::verify::Verified;
@@ -91,6 +94,10 @@ pub struct Hook {
     buffer: Vec<u8>,
     /// The reads of the last walk that were made from here.
     hops: Vec<Hop>,
+    /// A stream has been begun and is not over.
+    going_on: bool,
+    file: Arc<Timed>,
+    timeout: Option<Duration>,
 }
 
 /// How one of many walks ended.
@@ -103,6 +110,9 @@ enum Ended<'a> {
 
 /// What runs the walks. The arguments have been checked.
 trait Walker {
+    /// Calls end so long from now, or when they end.
+    fn start(&mut self, timeout: Option<Duration>);
+
     /// What runs a walk step by step.
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError>;
 
@@ -151,7 +161,7 @@ impl Hook {
             let why = format!("the walk may read from `{further}`, and a hook is attached to one file");
             return Err(ExecError::Refused(why));
         }
-        let image = Arc::new(FileImage::open(file).map_err(ExecError::Io)?);
+        let image = Arc::new(Timed::new(FileImage::open(file).map_err(ExecError::Io)?));
         // The module's other sources, from which this walk does not read, have to be something.
         let sources = Sources { images: traversal.sources.iter().map(|_| image.clone() as Arc<_>).collect() };
         let layout = StateLayout::of(traversal);
@@ -177,7 +187,19 @@ impl Hook {
             }
         };
         let function = traversal.clone();
-        Ok(Hook { choice, walker, function, layout, sources, known: None, buffer: Vec::new(), hops: Vec::new() })
+        Ok(Hook {
+            choice,
+            walker,
+            function,
+            layout,
+            sources,
+            known: None,
+            buffer: Vec::new(),
+            hops: Vec::new(),
+            going_on: false,
+            file: image,
+            timeout: None,
+        })
     }
 
     /// What was taken, and why.
@@ -185,11 +207,33 @@ impl Hook {
         &self.choice
     }
 
+    /// Gives each call so much time from its begin (a stream: each row), or no end. A call that takes longer ends before its next read with an error of the kind
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut); a read that has been begun is waited for.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
+        self.start(timeout);
+    }
+
+    fn start(&mut self, timeout: Option<Duration>) {
+        self.file.start(timeout);
+        self.walker.start(timeout);
+    }
+
+    /// A call begins.
+    #[inline]
+    fn begun(&mut self) {
+        if self.timeout.is_some() {
+            self.start(self.timeout);
+        }
+    }
+
     /// One walk. The arguments are laid out by the function's argument leaves.
     ///
     /// The hops that the trace lists are those that were made from here.
     pub fn walk(&mut self, args: &[u8]) -> Result<Trace, ExecError> {
         crate::exec::args::check(&self.function, args)?;
+        self.going_on = false;
+        self.begun();
         self.walker.walk(args, &self.sources)
     }
 }

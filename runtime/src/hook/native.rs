@@ -4,6 +4,7 @@ use super::Walker;
 use crate::exec::steps::Machine;
 use crate::exec::{ExecError, Executor, FaultReport, Hop, Outcome, Trace, native, vm};
 use crate::image::Sources;
+use std::time::Duration;
 use trav_compiler::ir::verify::Verified;
 
 pub(super) struct Native {
@@ -19,6 +20,9 @@ impl Native {
 }
 
 impl Walker for Native {
+    /// All reads are made from here, where the time is looked at.
+    fn start(&mut self, _: Option<Duration>) {}
+
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {
         let machine = match self.machine.take() {
             Some(machine) => machine,

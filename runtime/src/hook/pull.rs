@@ -3,7 +3,7 @@
 //! It is entered by BPF_PROG_TEST_RUN and finds the file by a mapping of this process, of which nothing but the address counts; or by
 //! ioctl(2) on the file.
 
-use super::{Options, Walker, enter, uring};
+use super::{Options, Walker, enter, timed, uring};
 use crate::exec::kernel::area::Area;
 use crate::exec::kernel::load;
 use crate::exec::steps::{self, Machine, broken};
@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 use trav_compiler::bpf::abi::{self, StateLayout, word};
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::ir::verify::Verified;
@@ -34,6 +35,7 @@ struct Parts {
     block: Area,
     /// The thread that the program serves.
     thread: u64,
+    deadline: u64,
 }
 
 /// How the program is entered.
@@ -69,7 +71,7 @@ impl Pull {
         let mut pull = Pull {
             function: f.clone(),
             layout: layout.clone(),
-            parts: Parts { entered, object, state, block, thread: enter::thread() },
+            parts: Parts { entered, object, state, block, thread: enter::thread(), deadline: 0 },
         };
         pull.parts.probe()?;
         Ok(pull)
@@ -77,6 +79,11 @@ impl Pull {
 }
 
 impl Walker for Pull {
+    fn start(&mut self, timeout: Option<Duration>) {
+        self.parts.deadline = enter::deadline(timeout);
+        self.parts.state.set_word(8 * word::DEADLINE, self.parts.deadline);
+    }
+
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {
         Ok(&mut self.parts)
     }
@@ -130,6 +137,7 @@ impl Machine for Parts {
     fn step(&mut self) -> Result<u64, ExecError> {
         self.run().map_err(|e| ExecError::Refused(format!("the kernel does not run the program ({e})")))?;
         match self.word(8 * word::STATUS) {
+            _ if self.word(8 * word::ERROR) as i64 == i64::from(abi::TIMED_OUT) => Err(ExecError::Io(timed::over())),
             0 => Err(broken(format!("the program did not find its file ({})", self.word(8 * word::ERROR) as i64))),
             status => Ok(status),
         }
@@ -146,6 +154,7 @@ impl Machine for Parts {
     fn reset_state(&mut self, offset: usize, args: &[u8]) {
         self.state.clear();
         self.state.write(offset, args);
+        self.state.set_word(8 * word::DEADLINE, self.deadline);
         match &self.entered {
             Entered::TestRun(mapping) => self.state.set_word(8 * word::MAPPING, mapping.as_ptr() as u64),
             Entered::Ioctl { .. } => self.state.set_word(8 * word::OWNER, self.thread),

@@ -1,6 +1,6 @@
 //! A program that submits its reads to a ring: many walks at once, one system call for all of them.
 
-use super::{Ended, Options, Walker, uring};
+use super::{Ended, Options, Walker, enter, timed, uring};
 use crate::exec::kernel::load;
 use crate::exec::steps::{self, Machine, broken};
 use crate::exec::{ExecError, FaultReport, Hop, Trace};
@@ -10,7 +10,8 @@ use memmap2::MmapRaw;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
-use trav_compiler::bpf::abi::{StateLayout, Status, word as state_word};
+use std::time::Duration;
+use trav_compiler::bpf::abi::{StateLayout, Status, TIMED_OUT, word as state_word};
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::bpf::ring::{RingLayout, word};
 use trav_compiler::ir::verify::Verified;
@@ -73,6 +74,10 @@ impl Ring {
 }
 
 impl Walker for Ring {
+    fn start(&mut self, timeout: Option<Duration>) {
+        self.parts.ring.set_word(8 * word::DEADLINE, enter::deadline(timeout));
+    }
+
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {
         Ok(&mut self.parts)
     }
@@ -144,6 +149,9 @@ impl Ring {
         hops: &mut Vec<Hop>,
     ) -> Result<Option<FaultReport>, ExecError> {
         self.parts.ring.write(self.parts.state_at(0), state);
+        if self.parts.word(8 * state_word::ERROR) as i64 == i64::from(TIMED_OUT) {
+            return Err(ExecError::Io(timed::over()));
+        }
         let status = self.parts.word(8 * state_word::STATUS);
         match Status::from_word(status) {
             None | Some(Status::Hop | Status::Done | Status::Fault) => {}
@@ -202,6 +210,9 @@ impl Parts {
                 Err(e) => return Err(ExecError::Io(e)),
             }
             match self.ring.word(8 * word::ERROR) as i64 {
+                0 if self.ring.word(8 * word::FOREIGN) != 0 => {
+                    return Err(broken("a completion in the ring is none of its program's".into()));
+                }
                 0 => return Ok(()),
                 e => return Err(broken(format!("the ring's program stopped with {e}"))),
             }
@@ -213,7 +224,10 @@ impl Machine for Parts {
     fn step(&mut self) -> Result<u64, ExecError> {
         self.ring.set_word(self.state_at(0) + 8 * state_word::ERROR, 0);
         self.batch(1)?;
-        Ok(self.word(8 * state_word::STATUS))
+        match self.word(8 * state_word::ERROR) as i64 {
+            error if error == i64::from(TIMED_OUT) => Err(ExecError::Io(timed::over())),
+            _ => Ok(self.word(8 * state_word::STATUS)),
+        }
     }
 
     fn word(&self, offset: usize) -> u64 {

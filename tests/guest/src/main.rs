@@ -2,9 +2,12 @@
 //! line a test, switches off. `tests/guest/run` starts the machine and reads the lines.
 #![allow(unsafe_code, reason = "the first process makes system calls that no library has")]
 
+mod by_hand;
 mod machine;
 mod measure;
+mod nodes;
 mod spec;
+mod stores;
 mod trouble;
 mod walks;
 
@@ -20,7 +23,7 @@ fn main() {
     if std::process::id() == 1 {
         machine::prepare();
     }
-    let tests = [walks::TESTS, trouble::TESTS].concat();
+    let tests = [walks::TESTS, stores::TESTS, trouble::TESTS].concat();
     // Figures are taken only when they are asked for.
     let only = std::env::var("TRAV_GUEST_ONLY").unwrap_or_default();
     let tests = if only.starts_with("measure") { measure::TESTS.to_vec() } else { tests };

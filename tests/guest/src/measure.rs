@@ -2,7 +2,9 @@
 //! instructions, so the figures are the same on every machine. Every answer is checked against a table that never came from the disk.
 
 use crate::Test;
+use crate::by_hand::chase_many;
 use crate::machine;
+use crate::nodes::{chain, image};
 use crate::spec::{HOOKS, attach, compile};
 use crate::walks::CHAIN;
 use crate::walks::chain::{chase, chase_arguments};
@@ -19,43 +21,6 @@ const DEPTHS: [u64; 4] = [1, 2, 6, 10];
 /// Lookups in a row, of which one figure is taken; and figures, of which the median counts: the kernel does other things now and then.
 const LOOKUPS: u64 = 50;
 const ROUNDS: usize = 20;
-const NODES: u64 = 2048;
-
-/// Node `i` of a chain; node `i` leads to a node 10 times scattered, and a chain of depth `d` begins at level `d`: nodes stand in 16 levels.
-fn image() -> Vec<u8> {
-    let mut bytes = vec![0; place(NODES) as usize];
-    for i in 0..NODES {
-        let node = &mut bytes[place(i) as usize..][..512];
-        node[..8].copy_from_slice(&next(i).map_or(0, place).to_le_bytes());
-        node[8..16].copy_from_slice(&value(i).to_le_bytes());
-    }
-    bytes
-}
-
-/// Where a node stands: behind the first block, since 0 ends a chain.
-fn place(i: u64) -> u64 {
-    512 * (i + 1)
-}
-
-/// The level of a node is its number modulo 16; level 0 ends a chain.
-fn next(i: u64) -> Option<u64> {
-    let group = (i / 16 * 37 + 11) % (NODES / 16);
-    (!i.is_multiple_of(16)).then(|| group * 16 + i % 16 - 1)
-}
-
-fn value(i: u64) -> u64 {
-    i.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// The start of the `n`-th chain of a depth, and its answer.
-fn chain(depth: u64, n: u64) -> (u64, u64) {
-    let start = (n * 53 % (NODES / 16)) * 16 + depth - 1;
-    let mut at = start;
-    while let Some(next) = next(at) {
-        at = next;
-    }
-    (place(start), value(at))
-}
 
 /// The program that is replaced.
 fn by_pread(file: &File, buffer: &mut [u8], start: u64) -> u64 {
@@ -151,21 +116,37 @@ fn many() {
     let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&disk);
     let file = file.expect("the disk is there");
     let mut aligned = memory();
-    let begun = Instant::now();
-    for (start, want) in &calls {
-        assert_eq!(by_pread(&file, &mut aligned[..512], *start), *want);
-    }
-    let pread = begun.elapsed().as_nanos() as f64 / calls.len() as f64;
+    let time = |many: &mut dyn FnMut()| {
+        let mut rounds: Vec<f64> = (0..5)
+            .map(|_| {
+                let begun = Instant::now();
+                many();
+                begun.elapsed().as_nanos() as f64 / calls.len() as f64
+            })
+            .collect();
+        median(&mut rounds)
+    };
+    let pread = time(&mut || {
+        for (start, want) in &calls {
+            assert_eq!(by_pread(&file, &mut aligned[..512], *start), *want);
+        }
+    });
     println!("guest: null_blk with 10 us, depth {DEPTH}, per lookup");
     println!("guest:   pread, one after the other {pread:9.0}");
+    let starts: Vec<u64> = calls.iter().map(|(start, _)| *start).collect();
+    let by_hand = time(&mut || {
+        let answers = chase_many(&file, &starts);
+        assert!(answers.iter().zip(&calls).all(|(got, (_, want))| got == want));
+    });
+    println!("guest:   io_uring by hand, 64 at once {by_hand:7.0}  {:.2} times the lookups", pread / by_hand);
     for hook in ["uring", "hybrid"] {
         let mut attached = attach(f, &disk, hook, true);
-        let begun = Instant::now();
-        let args = calls.iter().map(|(start, _)| chase_arguments { start: *start });
-        let done = attached.lookup_many::<chase>(args, |i, got| assert_eq!(got, Ok(calls[i].1), "{hook}"));
-        done.unwrap_or_else(|e| panic!("{hook}: {e}"));
-        let each = begun.elapsed().as_nanos() as f64 / calls.len() as f64;
-        println!("guest:   {hook}, 64 in flight          {each:9.0}  {:.1} times the lookups", pread / each);
+        let each = time(&mut || {
+            let args = calls.iter().map(|(start, _)| chase_arguments { start: *start });
+            let done = attached.lookup_many::<chase>(args, |i, got| assert_eq!(got, Ok(calls[i].1), "{hook}"));
+            done.unwrap_or_else(|e| panic!("{hook}: {e}"));
+        });
+        println!("guest:   {hook:7}, 64 at once         {each:7.0}  {:.2} times the lookups", pread / each);
     }
 }
 

@@ -1,15 +1,20 @@
 //! What can go wrong under a walk: each ends in a right answer or a clear fault, and nothing is left behind.
 
 use crate::Test;
+use crate::by_hand;
 use crate::machine;
+use crate::nodes;
 use crate::spec::{HOOKS, Interpreter, assert_same, attach, compile, words};
+use crate::walks::chain::{chase, chase_arguments};
 use crate::walks::{CHAIN, chain_image};
 use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
 use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use trav_runtime::exec::{ExecError, Outcome};
+use trav_runtime::hook::Failure;
 
 pub const TESTS: &[Test] = &[
     ("signals", signals),
@@ -19,6 +24,10 @@ pub const TESTS: &[Test] = &[
     ("attached_twice", attached_twice),
     ("nothing_leaks", nothing_leaks),
     ("killed", killed),
+    ("timeouts", timeouts),
+    ("short_reads", short_reads),
+    ("beside_another_ring", beside_another_ring),
+    ("many_attached", many_attached),
 ];
 
 /// A storm of signals: the ring is left with reads in flight, and entered again.
@@ -142,6 +151,96 @@ fn attached_twice() {
             }
         }
     }
+}
+
+/// A disk that takes 10 ms for each read, and calls that may take 35.
+fn timeouts() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "chase").expect("it is declared");
+    let disk = machine::null_disk("sluggish", 4, 2, 10_000_000);
+    std::fs::write(&disk, nodes::image()).expect("the disk has room");
+    let (short, deep) = (nodes::chain(2, 5), nodes::chain(10, 5));
+    let [short_call, deep_call] = [short, deep].map(|(start, _)| chase_arguments { start });
+    let late = |e: &ExecError| matches!(e, ExecError::Io(e) if e.kind() == std::io::ErrorKind::TimedOut);
+    for hook in HOOKS {
+        let mut attached = attach(f, &disk, hook, true);
+        attached.set_timeout(Some(Duration::from_millis(35)));
+        match attached.lookup::<chase>(&deep_call) {
+            Err(Failure::Exec(e)) => assert!(late(&e), "{hook}: {e}"),
+            other => panic!("{hook}: ten reads take 100 ms: {other:?}"),
+        }
+        let got = attached.lookup::<chase>(&short_call).unwrap_or_else(|e| panic!("{hook}: two reads take 20 ms: {e}"));
+        assert_eq!(got, short.1, "{hook}");
+        let mut ended = 0;
+        let calls = [short_call.clone(), deep_call.clone()];
+        let many = attached.lookup_many::<chase>(calls, |i, got| {
+            assert_eq!((i, got), (0, Ok(short.1)), "{hook}");
+            ended += 1;
+        });
+        assert!(many.as_ref().is_err_and(late) && ended == 1, "{hook}: {many:?}, {ended}");
+        attached.set_timeout(None);
+        let got = attached.lookup::<chase>(&deep_call).unwrap_or_else(|e| panic!("{hook}: it may take its time: {e}"));
+        assert_eq!(got, deep.1, "{hook}");
+    }
+}
+
+/// A file that ends in the middle of a block.
+fn short_reads() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    let mut image = chain_image(400);
+    image.truncate(512 * 300 + 100);
+    let path = machine::file("odd", &image);
+    let mut wanted = Interpreter::new(f, &path);
+    for hook in HOOKS {
+        for direct in [false, true] {
+            let mut attached = attach(f, &path, hook, direct);
+            for start in (280..302).chain((1..280).step_by(9)) {
+                let args = words(&[512 * start]);
+                let got = attached.walk(&args).unwrap_or_else(|e| panic!("{hook}: {start}: {e}"));
+                assert_same(hook, f, &got, &wanted.run(&args));
+            }
+        }
+    }
+}
+
+/// A ring of the program's own, in the same thread, with reads in flight all the time.
+fn beside_another_ring() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "chase").expect("it is declared");
+    let disk = machine::null_disk("shared", 4, 2, 50_000);
+    let image = nodes::image();
+    std::fs::write(&disk, &image).expect("the disk has room");
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&disk);
+    let file = file.expect("the disk is there");
+    for hook in HOOKS {
+        let mut attached = attach(f, &disk, hook, true);
+        let mut own = by_hand::Reads::begin(&file);
+        for n in 0..40 {
+            let (start, want) = nodes::chain(6, n);
+            let got = attached.lookup::<chase>(&chase_arguments { start });
+            assert_eq!(got.unwrap_or_else(|e| panic!("{hook}: {e}")), want, "{hook}");
+            own.turn(&image);
+        }
+    }
+}
+
+/// More rings than a task can register.
+fn many_attached() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "chase").expect("it is declared");
+    let path = machine::file("many", &nodes::image());
+    let before = kept();
+    let mut all: Vec<_> = (0..20).map(|_| attach(f, &path, "hybrid", false)).collect();
+    for n in 0..3 {
+        for attached in &mut all {
+            let (start, want) = nodes::chain(6, n);
+            let got = attached.lookup::<chase>(&chase_arguments { start });
+            assert_eq!(got.unwrap_or_else(|e| panic!("{e}")), want);
+        }
+    }
+    drop(all);
+    assert_kept(before, "hybrid");
 }
 
 /// How many programs, maps and links the kernel has. What is given up goes a moment later.

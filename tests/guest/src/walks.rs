@@ -2,13 +2,13 @@
 
 use crate::Test;
 use crate::machine;
-use crate::spec::{HOOKS, Interpreter, NoModules, assert_same, attach, compile, profile, standard, words};
+use crate::spec::{HOOKS, Interpreter, NoModules, assert_same, attach, compile, only, standard, words};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use trav_runtime::call::{Caller, Images};
 use trav_runtime::exec::kernel::load;
 use trav_runtime::exec::{Engine, Outcome};
-use trav_runtime::hook::{Failure, Hook, Options};
+use trav_runtime::hook::{Failure, Hook};
 use trav_runtime::image;
 use trav_runtime::typed::Value;
 use trav_runtime::value::Given;
@@ -224,8 +224,4 @@ fn standard_objects() {
         count += accounts.len();
     }
     assert!(count > 0, "there are objects");
-}
-
-fn only(hook: &str) -> Options {
-    Options { profiles: vec![profile(hook)], fall_back: false, direct: false }
 }

@@ -5,7 +5,7 @@
 
 use super::file::{self, Places};
 use super::looked_at::looked_at;
-use super::{load_word, store_word};
+use super::{load_word, store_word, until};
 use crate::bpf::abi::{self, Status, word};
 use crate::bpf::asm::Assembler;
 use crate::bpf::insn::{AluOp, Cond, FRAME, Insn, R0, Reg, Rhs, Width};
@@ -31,7 +31,7 @@ pub fn write(asm: &mut Assembler, f: &Function, cached: bool, given: Option<(i16
     let iterator = given.is_none().then_some(-8);
     let places = Places { iterator, size: -16, cached: cached.then_some(-32), waiting: Some(-48) };
     let capacity = abi::block_capacity(f).min(i32::MAX as u64) as i32;
-    let [none, next, over, outside, left] = [(); 5].map(|()| asm.label());
+    let [none, next, over, outside, late, left] = [(); 6].map(|()| asm.label());
     if let Some(context) = given {
         ours(asm, context);
     } else {
@@ -47,6 +47,7 @@ pub fn write(asm: &mut Assembler, f: &Function, cached: bool, given: Option<(i16
     asm.call(Callee::Step);
     asm.branch(Cond::Eq, R0, Rhs::Imm(Status::Again as i32), next);
     asm.branch(Cond::Ne, R0, Rhs::Imm(Status::Hop as i32), over);
+    until(asm, STATE, word::DEADLINE, late);
     // Loaded once: user space has the state mapped.
     load_word(asm, OFFSET, STATE, word::OFFSET);
     load_word(asm, LEN, STATE, word::LEN);
@@ -74,6 +75,9 @@ pub fn write(asm: &mut Assembler, f: &Function, cached: bool, given: Option<(i16
     asm.jump(left);
     asm.bind(outside);
     asm.imm(R0, OUTSIDE as i64 as u64);
+    asm.jump(left);
+    asm.bind(late);
+    asm.imm(R0, abi::TIMED_OUT as i64 as u64);
     asm.bind(left);
     store_word(asm, STATE, word::ERROR, Rhs::Reg(R0));
     asm.bind(over);

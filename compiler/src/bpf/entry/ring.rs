@@ -5,7 +5,7 @@
 
 use super::file::{self, Places};
 use super::looked_at::looked_at;
-use super::{load_word, store_word};
+use super::{load_word, store_word, until};
 use crate::bpf::abi::{self, Status};
 use crate::bpf::asm::{Assembler, Label};
 use crate::bpf::insn::{AluOp, Cond, FRAME, Insn, R0, Reg, Rhs, Width};
@@ -237,6 +237,7 @@ impl RingEntry<'_> {
     /// Runs the walk until it waits for a block that is not there, or has ended.
     fn run(&mut self) {
         let [late, bad] = [(); 2].map(|()| self.asm.label());
+        let past = self.asm.label();
         let asm = &mut *self.asm;
         asm.bind(self.run);
         asm.may_goto(late);
@@ -245,6 +246,7 @@ impl RingEntry<'_> {
         asm.call(Callee::Step);
         asm.branch(Cond::Eq, R0, Rhs::Imm(Status::Again as i32), self.run);
         asm.branch(Cond::Ne, R0, Rhs::Imm(Status::Hop as i32), self.launch);
+        until(asm, REGION, word::DEADLINE, past);
         asm.load(Width::B8, 1, FRAME, STATE);
         load_word(asm, 4, 1, abi::word::OFFSET);
         load_word(asm, 2, 1, abi::word::LEN);
@@ -260,6 +262,10 @@ impl RingEntry<'_> {
         asm.bind(bad);
         asm.load(Width::B8, 1, FRAME, STATE);
         store_word(asm, 1, abi::word::ERROR, Rhs::Imm(BAD_OFFSET));
+        asm.jump(self.launch);
+        asm.bind(past);
+        asm.load(Width::B8, 1, FRAME, STATE);
+        store_word(asm, 1, abi::word::ERROR, Rhs::Imm(abi::TIMED_OUT));
         asm.jump(self.launch);
         asm.bind(late);
         asm.load(Width::B8, 1, FRAME, WALK);
