@@ -50,16 +50,14 @@ pub mod word {
     /// Under a hook that makes the reads: why the read asked for was not made, as a negative error number; 0 when it was. User space makes it then,
     /// or ends the walk, and zeroes the word.
     pub const ERROR: usize = 10;
-    /// Under a hook whose program makes the reads: how many have been made.
-    pub const HOPS: usize = 11;
     /// Under a hook whose program finds its file in a mapping of the task: an address in it. Written by user space.
-    pub const MAPPING: usize = 12;
+    pub const MAPPING: usize = 11;
     /// Under a hook whose program many tasks pass through: the only one that it serves, as `bpf_get_current_pid_tgid` counts them (process
     /// above, thread below). Written by user space.
-    pub const OWNER: usize = 13;
+    pub const OWNER: usize = 12;
     /// Under a hook that makes the reads: a time of CLOCK_MONOTONIC in nanoseconds after which none is made, [`TIMED_OUT`](super::TIMED_OUT) is
     /// then the word `error`; 0 for no end. Written by user space.
-    pub const DEADLINE: usize = 14;
+    pub const DEADLINE: usize = 13;
     /// Words in the header; the rest of them is reserved and zero.
     pub const COUNT: usize = 16;
 }

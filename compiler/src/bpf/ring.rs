@@ -5,6 +5,8 @@
 //! [`word::NEXT`] and [`word::STARTED`], and enters the ring. The program runs up to [`RingLayout::walks`] of them at a time, each in a walk of
 //! its own; when one has ended, the next call takes its place. It returns to user space when none is left in flight.
 //!
+//! The ring is the program's alone: `user_data` of a completion is the walk that asked for it.
+//!
 //! Entering again with nothing changed goes on: so user space does after a signal. A call that has ended ([`Status::Done`] or [`Status::Fault`])
 //! is not run again, which lets user space hand over a batch again after it has taken rows or made reads for some: of a
 //! batch with no more calls than walks, call `i` always has walk `i` and finds its block area as it was.
@@ -33,20 +35,15 @@ pub mod word {
     pub const RUNNING: usize = 5;
     /// What the kernel said when it did not take all entries, as a negative number or a count. The ring is of no use then.
     pub const ERROR: usize = 6;
-    /// The next completion is none of the program's: user space takes it and enters again.
-    pub const FOREIGN: usize = 7;
     /// The address of the block areas in user space. Written by user space.
-    pub const BLOCKS: usize = 8;
+    pub const BLOCKS: usize = 7;
     /// An address in a mapping of the file, for programs that look into the page cache. Written by user space.
-    pub const MAPPING: usize = 9;
+    pub const MAPPING: usize = 8;
     /// As [`DEADLINE`](super::abi::word::DEADLINE), for all calls of the batch. Written by user space.
-    pub const DEADLINE: usize = 10;
+    pub const DEADLINE: usize = 9;
     /// Words in the header; the rest of them is reserved and zero.
     pub const COUNT_OF_WORDS: usize = 16;
 }
-
-/// The upper half of `user_data` of the program's own requests; the lower half is the walk.
-pub const TAG: u32 = 0x7472_6176;
 
 /// What the program returns: the kernel sleeps until there are completions and calls again.
 pub const CONTINUE: i32 = 0;

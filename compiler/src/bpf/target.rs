@@ -37,7 +37,7 @@ pub enum Areas {
 pub enum Entered {
     /// Reads by calls, runs all steps.
     Pull {
-        /// What is in the page cache is read without waiting first.
+        /// Only what is in the page cache is read.
         cached: bool,
         /// Where the context has the file and the command of the ioctl(2), when that enters the program.
         given: Option<(i16, i16)>,

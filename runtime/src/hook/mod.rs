@@ -269,11 +269,17 @@ fn attach(
     profile.fit(traversal).map_err(|e| ExecError::Refused(e.to_string()))?;
     probe::functions(profile).map_err(ExecError::Refused)?;
     let sources = crate::exec::kernel::nameless(traversal);
-    let object = trav_compiler::bpf::object(&[traversal], &sources, profile);
-    let object = object.map_err(|e| ExecError::Refused(e.to_string()))?;
+    let object = |profile: &Profile| {
+        let object = trav_compiler::bpf::object(&[traversal], &sources, profile);
+        object.map_err(|e| ExecError::Refused(e.to_string()))
+    };
     match profile.shape {
-        Shape::Pull => Ok(Box::new(pull::Pull::attach(traversal, layout, &object, profile, file, options)?)),
-        Shape::Loop => Ok(Box::new(ring::Ring::attach(traversal, layout, &object, profile, file, options)?)),
+        Shape::Pull => {
+            let within = profile.within_the_cache().filter(|_| !options.direct);
+            let objects = within.iter().chain([profile]).map(object).collect::<Result<Vec<_>, _>>()?;
+            Ok(Box::new(pull::Pull::attach(traversal, layout, &objects, profile, file, options)?))
+        }
+        Shape::Loop => Ok(Box::new(ring::Ring::attach(traversal, layout, &object(profile)?, profile, file, options)?)),
         Shape::Harness | Shape::Callback => {
             let (name, attach) = (&profile.program.context, &profile.program.attach);
             Err(ExecError::Refused(format!("no way to attach a program for `{name}` here: {attach}")))

@@ -13,7 +13,7 @@ use libbpf_rs::{Link, Object};
 use memmap2::MmapRaw;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use trav_compiler::bpf::abi::{self, StateLayout, word};
@@ -27,61 +27,89 @@ pub(super) struct Pull {
     parts: Parts,
 }
 
-/// In the order in which they go.
 struct Parts {
-    entered: Entered,
-    object: Object,
-    state: Area,
-    block: Area,
-    /// The thread that the program serves.
+    /// One that reads only what is in the page cache, if blocks may be there; and one that waits.
+    programs: Vec<Loaded>,
+    /// The one that runs the walk.
+    current: usize,
+    file: File,
+    /// By which programs that are entered without a file find it.
+    mapping: MmapRaw,
+    /// The thread that the programs serve.
     thread: u64,
     deadline: u64,
+    state_size: usize,
 }
 
-/// How the program is entered.
+/// A program, in the order in which its parts go.
+struct Loaded {
+    entered: Entered,
+    _object: Object,
+    state: Area,
+    block: Area,
+}
+
+/// How a program is entered.
 enum Entered {
-    /// By BPF_PROG_TEST_RUN; it finds the file by this mapping.
-    TestRun(MmapRaw),
+    /// By BPF_PROG_TEST_RUN.
+    TestRun(OwnedFd),
     /// By ioctl(2) on the file.
-    Ioctl { _link: Link, file: File },
+    Ioctl { _link: Link },
 }
 
 impl Pull {
+    /// The objects are tried in order for each walk: when the first cannot make a read, the last one goes on behind it.
     pub(super) fn attach(
         f: &Verified,
         layout: &StateLayout,
-        elf: &[u8],
+        objects: &[Vec<u8>],
         profile: &Profile,
         file: &Path,
         options: &Options,
     ) -> Result<Pull, ExecError> {
+        let load = |elf: &Vec<u8>| Loaded::new(f, layout, elf, profile);
+        let programs = objects.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let file = uring::open(file, options.direct)?;
+        let mapping = uring::map_file(&file)?;
+        let thread = enter::thread();
+        let parts =
+            Parts { programs, current: 0, file, mapping, thread, deadline: 0, state_size: layout.size as usize };
+        let mut pull = Pull { function: f.clone(), layout: layout.clone(), parts };
+        pull.parts.probe()?;
+        Ok(pull)
+    }
+}
+
+impl Loaded {
+    fn new(f: &Verified, layout: &StateLayout, elf: &[u8], profile: &Profile) -> Result<Loaded, ExecError> {
         let object = load::load(load::open(elf)?)?;
         let state = load::map_area(&object, abi::STATE_SECTION, layout.size.into())?;
         let block = load::map_area(&object, abi::BLOCK_SECTION, abi::block_capacity(f))?;
-        let file = uring::open(file, options.direct)?;
+        let mut programs = object.progs_mut();
+        let program = programs.next().ok_or_else(|| broken("an object without a program".into()))?;
         let entered = match &profile.context[..] {
-            [] => Entered::TestRun(uring::map_file(&file)?),
+            [] => Entered::TestRun(program.as_fd().try_clone_to_owned().map_err(ExecError::Io)?),
             _ => {
-                let mut program = object.progs_mut();
-                let program = program.next().ok_or_else(|| broken("an object without a program".into()))?;
                 let refused = |e| ExecError::Refused(format!("the program cannot be attached ({e}); {}", load::RIGHTS));
-                Entered::Ioctl { _link: program.attach().map_err(refused)?, file }
+                Entered::Ioctl { _link: program.attach().map_err(refused)? }
             }
         };
-        let mut pull = Pull {
-            function: f.clone(),
-            layout: layout.clone(),
-            parts: Parts { entered, object, state, block, thread: enter::thread(), deadline: 0 },
-        };
-        pull.parts.probe()?;
-        Ok(pull)
+        drop(programs);
+        Ok(Loaded { entered, _object: object, state, block })
+    }
+
+    fn run(&self, file: BorrowedFd<'_>) -> io::Result<()> {
+        match &self.entered {
+            Entered::TestRun(program) => enter::test_run(program.as_fd()),
+            Entered::Ioctl { .. } => enter::ioctl(file),
+        }
     }
 }
 
 impl Walker for Pull {
     fn start(&mut self, timeout: Option<Duration>) {
         self.parts.deadline = enter::deadline(timeout);
-        self.parts.state.set_word(8 * word::DEADLINE, self.parts.deadline);
+        self.parts.let_run();
     }
 
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {
@@ -105,63 +133,83 @@ impl Walker for Pull {
 }
 
 impl Parts {
-    /// Runs the program without a file that it can read, to see whether the kernel runs it at all.
+    /// Runs each program without a file that it can read, to see whether the kernel runs it at all.
     fn probe(&mut self) -> Result<(), ExecError> {
-        self.state.clear();
-        let refused =
-            |e: io::Error, why: &str| ExecError::Refused(format!("the kernel does not run the program ({e}); {why}"));
-        match &self.entered {
-            Entered::TestRun(_) => self.run().map_err(|e| refused(e, load::RIGHTS)),
-            Entered::Ioctl { .. } => {
-                self.state.set_word(8 * word::OWNER, self.thread);
-                let (_, no_file) = io::pipe().map_err(ExecError::Io)?;
-                let why = "the BPF LSM is on with `bpf` in the kernel's parameter `lsm=`";
-                enter::ioctl(no_file.as_fd()).map_err(|e| refused(e, why))
-            }
+        let (_, no_file) = io::pipe().map_err(ExecError::Io)?;
+        for current in (0..self.programs.len()).rev() {
+            self.current = current;
+            let program = &mut self.programs[current];
+            program.state.clear();
+            let why = match &program.entered {
+                Entered::TestRun(_) => load::RIGHTS,
+                Entered::Ioctl { .. } => {
+                    program.state.set_word(8 * word::OWNER, self.thread);
+                    "the BPF LSM is on with `bpf` in the kernel's parameter `lsm=`"
+                }
+            };
+            let refused = |e| ExecError::Refused(format!("the kernel does not run the program ({e}); {why}"));
+            program.run(no_file.as_fd()).map_err(refused)?;
+            program.state.set_word(8 * word::OWNER, 0);
         }
+        Ok(())
     }
 
-    fn run(&self) -> io::Result<()> {
-        match &self.entered {
-            Entered::TestRun(_) => {
-                let program =
-                    self.object.progs().next().ok_or_else(|| io::Error::other("an object without a program"))?;
-                enter::test_run(program.as_fd())
-            }
-            Entered::Ioctl { file, .. } => enter::ioctl(file.as_fd()),
-        }
+    /// Tells the current program its file, its thread and its time.
+    fn let_run(&mut self) {
+        let state = &mut self.programs[self.current].state;
+        state.set_word(8 * word::MAPPING, self.mapping.as_ptr() as u64);
+        state.set_word(8 * word::OWNER, self.thread);
+        state.set_word(8 * word::DEADLINE, self.deadline);
+    }
+
+    /// The last program takes the walk over.
+    fn take_over(&mut self) {
+        let mut state = vec![0; self.state_size];
+        let from = &mut self.programs[self.current].state;
+        from.read(0, &mut state);
+        from.set_word(8 * word::OWNER, 0);
+        self.current = self.programs.len() - 1;
+        self.programs[self.current].state.write(0, &state);
+        self.let_run();
     }
 }
 
 impl Machine for Parts {
     fn step(&mut self) -> Result<u64, ExecError> {
-        self.run().map_err(|e| ExecError::Refused(format!("the kernel does not run the program ({e})")))?;
+        let run = self.programs[self.current].run(self.file.as_fd());
+        run.map_err(|e| ExecError::Refused(format!("the kernel does not run the program ({e})")))?;
+        let error = self.word(8 * word::ERROR) as i64;
         match self.word(8 * word::STATUS) {
-            _ if self.word(8 * word::ERROR) as i64 == i64::from(abi::TIMED_OUT) => Err(ExecError::Io(timed::over())),
-            0 => Err(broken(format!("the program did not find its file ({})", self.word(8 * word::ERROR) as i64))),
+            _ if error == i64::from(abi::TIMED_OUT) => Err(ExecError::Io(timed::over())),
+            0 => Err(broken(format!("the program did not find its file ({error})"))),
             status => Ok(status),
         }
     }
 
     fn word(&self, offset: usize) -> u64 {
-        self.state.word(offset)
+        self.programs[self.current].state.word(offset)
     }
 
     fn read_state(&self, offset: usize, bytes: &mut [u8]) {
-        self.state.read(offset, bytes);
+        self.programs[self.current].state.read(offset, bytes);
     }
 
     fn reset_state(&mut self, offset: usize, args: &[u8]) {
-        self.state.clear();
-        self.state.write(offset, args);
-        self.state.set_word(8 * word::DEADLINE, self.deadline);
-        match &self.entered {
-            Entered::TestRun(mapping) => self.state.set_word(8 * word::MAPPING, mapping.as_ptr() as u64),
-            Entered::Ioctl { .. } => self.state.set_word(8 * word::OWNER, self.thread),
+        if self.current != 0 {
+            self.programs[self.current].state.set_word(8 * word::OWNER, 0);
+            self.current = 0;
         }
+        let state = &mut self.programs[0].state;
+        state.clear();
+        state.write(offset, args);
+        self.let_run();
     }
 
+    /// A block that was read from here was not in the page cache, or there is something wrong with it: the program that waits goes on.
     fn write_block(&mut self, bytes: &[u8]) {
-        self.block.write(0, bytes);
+        if self.current + 1 < self.programs.len() {
+            self.take_over();
+        }
+        self.programs[self.current].block.write(0, bytes);
     }
 }

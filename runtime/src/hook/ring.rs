@@ -210,9 +210,6 @@ impl Parts {
                 Err(e) => return Err(ExecError::Io(e)),
             }
             match self.ring.word(8 * word::ERROR) as i64 {
-                0 if self.ring.word(8 * word::FOREIGN) != 0 => {
-                    return Err(broken("a completion in the ring is none of its program's".into()));
-                }
                 0 => return Ok(()),
                 e => return Err(broken(format!("the ring's program stopped with {e}"))),
             }

@@ -82,7 +82,12 @@ fn null_block(name: &str, settings: &[(&str, String)]) -> PathBuf {
     let index = std::fs::read_to_string(device.join("index")).expect("a device has a number");
     // A device made by configfs has its folder's name, on older kernels a number.
     let named = PathBuf::from("/dev").join(name);
-    if named.exists() { named } else { PathBuf::from(format!("/dev/nullb{}", index.trim())) }
+    let disk = if named.exists() { named } else { PathBuf::from(format!("/dev/nullb{}", index.trim())) };
+    // No scheduler, as for NVMe disks.
+    let scheduler =
+        std::path::Path::new("/sys/block").join(disk.file_name().expect("a device has a name")).join("queue/scheduler");
+    std::fs::write(&scheduler, "none").unwrap_or_else(|e| panic!("{}: {e}", scheduler.display()));
+    disk
 }
 
 /// Loads a module, if it is one of this kernel and not loaded yet.

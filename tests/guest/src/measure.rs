@@ -8,6 +8,7 @@ use crate::nodes::{chain, image};
 use crate::spec::{HOOKS, attach, compile};
 use crate::walks::CHAIN;
 use crate::walks::chain::{chase, chase_arguments};
+use libbpf_rs::query::ProgInfoIter;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -82,6 +83,26 @@ fn table(what: &str, path: &Path, direct: bool) {
         let hop = (of[last] - of[0]) / (DEPTHS[last] - DEPTHS[0]) as f64;
         println!("guest:   {name:8}{}{hop:9.0}{:9.0}", cells.concat(), of[0] - hop);
     }
+    inside(&mut ways);
+}
+
+/// How much of a lookup at the greatest depth is the program itself, with what it calls.
+fn inside(ways: &mut [(&str, Lookup<'_>)]) {
+    const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+    let spent = || ProgInfoIter::default().fold((0, 0), |(runs, time), p| (runs + p.run_cnt, time + p.run_time_ns));
+    std::fs::write(STATISTICS, "1").expect("the kernel keeps statistics");
+    let depth = DEPTHS[DEPTHS.len() - 1];
+    for (name, lookup) in &mut ways[1..] {
+        let before = spent();
+        for n in 0..LOOKUPS {
+            let (start, want) = chain(depth, n);
+            assert_eq!(lookup(start), want, "{name}");
+        }
+        let after = spent();
+        let [runs, time] = [after.0 - before.0, after.1 - before.1].map(|n| n as f64 / LOOKUPS as f64);
+        println!("guest:   {name:8}depth {depth}: {runs:.0} runs of the program, {time:.0} in it");
+    }
+    std::fs::write(STATISTICS, "0").expect("the kernel keeps statistics");
 }
 
 fn median(figures: &mut [f64]) -> f64 {

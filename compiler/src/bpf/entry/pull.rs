@@ -25,11 +25,10 @@ const STATE: Reg = 6;
 const FILE: Reg = 7;
 const OFFSET: Reg = 7;
 const LEN: Reg = 8;
-const HOPS: Reg = 9;
 
 pub fn write(asm: &mut Assembler, f: &Function, cached: bool, given: Option<(i16, i16)>) {
     let iterator = given.is_none().then_some(-8);
-    let places = Places { iterator, size: -16, cached: cached.then_some(-32), waiting: Some(-48) };
+    let places = Places { iterator, size: -16, dynptr: -32, cached };
     let capacity = abi::block_capacity(f).min(i32::MAX as u64) as i32;
     let [none, next, over, outside, late, left] = [(); 6].map(|()| asm.label());
     if let Some(context) = given {
@@ -41,7 +40,6 @@ pub fn write(asm: &mut Assembler, f: &Function, cached: bool, given: Option<(i16
     places.find(asm, (STATE, word::MAPPING), FILE, none);
     places.take(asm, FILE, none);
     store_word(asm, STATE, word::ERROR, Rhs::Imm(0));
-    asm.imm(HOPS, 0);
     asm.bind(next);
     asm.may_goto(over);
     asm.call(Callee::Step);
@@ -51,27 +49,24 @@ pub fn write(asm: &mut Assembler, f: &Function, cached: bool, given: Option<(i16
     // Loaded once: user space has the state mapped.
     load_word(asm, OFFSET, STATE, word::OFFSET);
     load_word(asm, LEN, STATE, word::LEN);
-    asm.alu(AluOp::Add, HOPS, Rhs::Imm(1));
     asm.branch(Cond::Gt, LEN, Rhs::Imm(capacity), outside);
     asm.load(Width::B8, 1, FRAME, places.size);
     asm.branch(Cond::Gt, OFFSET, Rhs::Reg(1), outside);
     asm.alu(AluOp::Sub, 1, Rhs::Reg(OFFSET));
     asm.branch(Cond::Gt, LEN, Rhs::Reg(1), outside);
-    for dynptr in places.cached.into_iter().chain(places.waiting) {
-        asm.symbol(1, Symbol::Block, 0);
-        asm.mov(2, LEN);
-        // A disk is asked for whole blocks.
-        let looked_at = looked_at(f, capacity as u64) as i32;
-        if Some(dynptr) == places.cached && looked_at < capacity {
-            let short = asm.label();
-            asm.branch(Cond::Lt, 2, Rhs::Imm(looked_at), short);
-            asm.imm(2, looked_at as u64);
-            asm.bind(short);
-        }
-        asm.mov(4, OFFSET);
-        file::read(asm, dynptr);
-        asm.branch(Cond::Eq, R0, Rhs::Imm(0), next);
+    asm.symbol(1, Symbol::Block, 0);
+    asm.mov(2, LEN);
+    // A disk is asked for whole blocks.
+    let looked_at = looked_at(f, capacity as u64) as i32;
+    if cached && looked_at < capacity {
+        let short = asm.label();
+        asm.branch(Cond::Lt, 2, Rhs::Imm(looked_at), short);
+        asm.imm(2, looked_at as u64);
+        asm.bind(short);
     }
+    asm.mov(4, OFFSET);
+    file::read(asm, places.dynptr);
+    asm.branch(Cond::Eq, R0, Rhs::Imm(0), next);
     asm.jump(left);
     asm.bind(outside);
     asm.imm(R0, OUTSIDE as i64 as u64);
@@ -81,9 +76,6 @@ pub fn write(asm: &mut Assembler, f: &Function, cached: bool, given: Option<(i16
     asm.bind(left);
     store_word(asm, STATE, word::ERROR, Rhs::Reg(R0));
     asm.bind(over);
-    load_word(asm, 1, STATE, word::HOPS);
-    asm.alu(AluOp::Add, 1, Rhs::Reg(HOPS));
-    store_word(asm, STATE, word::HOPS, Rhs::Reg(1));
     places.give_back(asm, none);
     asm.imm(R0, given.map_or(0, |_| CANCELED as u64));
     asm.push(Insn::exit());

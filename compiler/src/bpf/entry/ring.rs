@@ -11,7 +11,7 @@ use crate::bpf::asm::{Assembler, Label};
 use crate::bpf::insn::{AluOp, Cond, FRAME, Insn, R0, Reg, Rhs, Width};
 use crate::bpf::kernel::{Function, Member};
 use crate::bpf::program::Callee;
-use crate::bpf::ring::{CONTINUE, RingLayout, STOP, TAG, word};
+use crate::bpf::ring::{CONTINUE, RingLayout, STOP, word};
 use crate::ir;
 
 /// `EINVAL`: no file has this offset.
@@ -50,7 +50,7 @@ const BLOCK: i16 = -24;
 const WALK: i16 = -32;
 const OFFSET: i16 = -40;
 const LEN: i16 = -48;
-const PLACES: Places = Places { iterator: Some(-56), size: -64, cached: Some(-80), waiting: None };
+const PLACES: Places = Places { iterator: Some(-56), size: -64, dynptr: -80, cached: true };
 
 /// Writes the entry.
 pub fn write(asm: &mut Assembler, ring: &RingLayout, f: &ir::Function, cached: bool, sources: u32) {
@@ -192,12 +192,6 @@ impl RingEntry<'_> {
         asm.alu(AluOp::Add, 3, Rhs::Reg(COMPLETIONS));
         asm.load_member(4, 3, Member::CqeUserData);
         asm.load_member(5, 3, Member::CqeResult);
-        let foreign = asm.label();
-        asm.mov(3, 4);
-        asm.alu(AluOp::Rsh, 3, Rhs::Imm(32));
-        asm.branch(Cond::Ne, 3, Rhs::Imm(TAG as i32), foreign);
-        asm.alu(AluOp::Lsh, 4, Rhs::Imm(32));
-        asm.alu(AluOp::Rsh, 4, Rhs::Imm(32));
         asm.alu(AluOp::Add, 1, Rhs::Imm(1));
         asm.store_member(COMPLETIONS, Member::CqHead, 1);
         self.count(word::FLYING, -1);
@@ -214,9 +208,6 @@ impl RingEntry<'_> {
         asm.bind(short);
         store_word(asm, 1, abi::word::ERROR, Rhs::Reg(5));
         asm.jump(self.launch);
-        asm.bind(foreign);
-        store_word(asm, REGION, word::FOREIGN, Rhs::Imm(1));
-        asm.jump(self.stop);
         asm.bind(start);
     }
 
@@ -250,9 +241,6 @@ impl RingEntry<'_> {
         asm.load(Width::B8, 1, FRAME, STATE);
         load_word(asm, 4, 1, abi::word::OFFSET);
         load_word(asm, 2, 1, abi::word::LEN);
-        load_word(asm, 3, 1, abi::word::HOPS);
-        asm.alu(AluOp::Add, 3, Rhs::Imm(1));
-        store_word(asm, 1, abi::word::HOPS, Rhs::Reg(3));
         asm.branch(Cond::Gt, 2, Rhs::Imm(self.capacity), bad);
         if self.cached {
             self.look(bad);
@@ -291,7 +279,7 @@ impl RingEntry<'_> {
         }
         asm.bind(copy);
         asm.load(Width::B8, 1, FRAME, BLOCK);
-        file::read(asm, PLACES.cached.expect("there is a dynptr for it"));
+        file::read(asm, PLACES.dynptr);
         asm.branch(Cond::Eq, R0, Rhs::Imm(0), self.run);
         asm.load(Width::B8, 1, FRAME, STATE);
         asm.load(Width::B8, 4, FRAME, OFFSET);
@@ -310,13 +298,11 @@ impl RingEntry<'_> {
         asm.alu(AluOp::Add, 3, Rhs::Reg(SUBMISSIONS));
         asm.alu(AluOp::Add, 5, Rhs::Imm(1));
         store_word(asm, REGION, word::QUEUED, Rhs::Reg(5));
-        asm.store(Width::B4, 3, 0, Rhs::Imm(READ_FIXED));
-        match self.sources {
-            0 | 1 => asm.store(Width::B4, 3, 4, Rhs::Imm(0)),
-            _ => {
-                load_word(asm, 5, 1, abi::word::SOURCE);
-                asm.store(Width::B4, 3, 4, Rhs::Reg(5));
-            }
+        // With it the file, number 0.
+        asm.store(Width::B8, 3, 0, Rhs::Imm(READ_FIXED));
+        if self.sources > 1 {
+            load_word(asm, 5, 1, abi::word::SOURCE);
+            asm.store(Width::B4, 3, 4, Rhs::Reg(5));
         }
         asm.store(Width::B8, 3, 8, Rhs::Reg(4));
         // The length, and no flags: it has been compared.
@@ -327,11 +313,8 @@ impl RingEntry<'_> {
         load_word(asm, 5, REGION, word::BLOCKS);
         asm.alu(AluOp::Add, 2, Rhs::Reg(5));
         asm.store(Width::B8, 3, 16, Rhs::Reg(2));
-        asm.store(Width::B4, 3, 32, Rhs::Reg(1));
-        asm.store(Width::B4, 3, 36, Rhs::Imm(TAG as i32));
-        for rest in [40, 48, 56] {
-            asm.store(Width::B8, 3, rest, Rhs::Imm(0));
-        }
+        // What is behind it stays zero, as the kernel has made it.
+        asm.store(Width::B8, 3, 32, Rhs::Reg(1));
         self.count(word::FLYING, 1);
         self.asm.jump(self.reap);
     }
@@ -397,7 +380,10 @@ impl RingEntry<'_> {
         asm.imm(R0, STOP as u64);
         asm.push(Insn::exit());
         asm.bind(sleep);
-        asm.alu(AluOp::Add, 2, Rhs::Imm(1));
+        // For a quarter of what is in flight, at least one: to wake up for each costs as much as a hop.
+        asm.alu(AluOp::Add, 1, Rhs::Imm(3));
+        asm.alu(AluOp::Rsh, 1, Rhs::Imm(2));
+        asm.alu(AluOp::Add, 2, Rhs::Reg(1));
         // Without a sleep the kernel calls again at once.
         asm.bind(back);
         asm.store_member(3, Member::WaitIndex, 2);
