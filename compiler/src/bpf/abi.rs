@@ -47,8 +47,8 @@ pub mod word {
     pub const FLAGS: usize = 8;
     /// Always zero. The program adds it to values of which the kernel's verifier shall know nothing.
     pub const ZERO: usize = 9;
-    /// Under a hook that makes the reads: why the read asked for was not made, as a negative error number; 0 when it was. User space makes it then,
-    /// or ends the walk, and zeroes the word.
+    /// Under a hook that makes the reads: why the read asked for was not made, as a negative error number of 32 bits or more, or how many bytes it gave. User space makes it
+    /// then, or ends the walk, and zeroes the word.
     pub const ERROR: usize = 10;
     /// Under a hook whose program finds its file in a mapping of the task: an address in it. Written by user space.
     pub const MAPPING: usize = 11;

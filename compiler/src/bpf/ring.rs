@@ -7,17 +7,14 @@
 //!
 //! The ring is the program's alone: `user_data` of a completion is the walk that asked for it.
 //!
-//! Entering again with nothing changed goes on: so user space does after a signal. A call that has ended ([`Status::Done`] or [`Status::Fault`])
-//! is not run again, which lets user space hand over a batch again after it has taken rows or made reads for some: of a
-//! batch with no more calls than walks, call `i` always has walk `i` and finds its block area as it was.
+//! Entering again with nothing changed goes on: so user space does after a signal. A batch of one call is always run by walk 0, which finds its block area as it
+//! was: so user space goes on with a call after a row or a read of its own.
 //!
 //! The program takes nothing here for granted: user space may change all of it at any time.
 
 use super::abi::{self, StateLayout};
 use super::profile::Ring;
 use crate::ir::Function;
-#[cfg(doc)]
-use abi::Status;
 
 /// The header words of the region, by their position.
 pub mod word {
@@ -27,8 +24,8 @@ pub mod word {
     pub const NEXT: usize = 1;
     /// Walks that have been given a call in this batch.
     pub const STARTED: usize = 2;
-    /// Reads submitted and not completed.
-    pub const FLYING: usize = 3;
+    /// Walks that have a call; between runs each waits for a read.
+    pub const ACTIVE: usize = 3;
     /// Entries filled and not submitted.
     pub const QUEUED: usize = 4;
     /// A walk to go on with before all else, from 1; the program had had its time.

@@ -68,7 +68,9 @@ impl Pull {
         options: &Options,
     ) -> Result<Pull, ExecError> {
         let load = |elf: &Vec<u8>| Loaded::new(f, layout, elf, profile);
-        let programs = objects.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        // Of several programs at one hook the kernel asks the last that was attached first.
+        let mut programs = objects.iter().rev().map(load).collect::<Result<Vec<_>, _>>()?;
+        programs.reverse();
         let file = uring::open(file, options.direct)?;
         let mapping = uring::map_file(&file)?;
         let thread = enter::thread();
@@ -200,9 +202,13 @@ impl Machine for Parts {
             self.current = 0;
         }
         let state = &mut self.programs[0].state;
-        state.clear();
+        // All but what `let_run` has written.
+        state.zero(0..8 * word::MAPPING);
+        state.zero(8 * word::COUNT..self.state_size);
         state.write(offset, args);
-        self.let_run();
+        if state.word(8 * word::OWNER) != self.thread {
+            self.let_run();
+        }
     }
 
     /// A block that was read from here was not in the page cache, or there is something wrong with it: the program that waits goes on.

@@ -19,8 +19,6 @@ const BAD_OFFSET: i32 = -22;
 /// `EFAULT`: what user space wrote into the region makes no sense.
 const BAD_REGION: i32 = -14;
 
-/// `ENODATA`: the read gave fewer bytes than were asked for.
-const SHORT: i32 = -61;
 /// `EBADF`: no file is mapped at the address.
 const NO_FILE: i32 = -9;
 
@@ -179,10 +177,9 @@ impl RingEntry<'_> {
 
     /// Takes a completion and hands its block to the walk.
     fn reap(&mut self) {
-        let [start, short] = [(); 2].map(|()| self.asm.label());
+        let start = self.asm.label();
         let asm = &mut *self.asm;
         asm.bind(self.reap);
-        asm.may_goto(self.submit);
         asm.load_member(1, COMPLETIONS, Member::CqHead);
         asm.load_member(2, COMPLETIONS, Member::CqTail);
         asm.branch(Cond::Eq, 1, Rhs::Reg(2), start);
@@ -194,18 +191,12 @@ impl RingEntry<'_> {
         asm.load_member(5, 3, Member::CqeResult);
         asm.alu(AluOp::Add, 1, Rhs::Imm(1));
         asm.store_member(COMPLETIONS, Member::CqHead, 1);
-        self.count(word::FLYING, -1);
         self.walk_of(4);
         let asm = &mut *self.asm;
-        // The result has 32 bits and a sign.
-        asm.alu(AluOp::Lsh, 5, Rhs::Imm(32));
-        asm.alu(AluOp::Arsh, 5, Rhs::Imm(32));
+        // The result has 32 bits, and no length has the sign of an error among them.
         asm.load(Width::B8, 1, FRAME, STATE);
         load_word(asm, 2, 1, abi::word::LEN);
         asm.branch(Cond::Eq, 5, Rhs::Reg(2), self.run);
-        asm.branch(Cond::Slt, 5, Rhs::Imm(0), short);
-        asm.imm(5, i64::from(SHORT) as u64);
-        asm.bind(short);
         store_word(asm, 1, abi::word::ERROR, Rhs::Reg(5));
         asm.jump(self.launch);
         asm.bind(start);
@@ -222,6 +213,7 @@ impl RingEntry<'_> {
         self.block_of(1);
         self.asm.alu(AluOp::Add, 1, Rhs::Imm(1));
         store_word(self.asm, REGION, word::STARTED, Rhs::Reg(1));
+        self.count(word::ACTIVE, 1);
         self.asm.jump(self.launch);
     }
 
@@ -315,19 +307,18 @@ impl RingEntry<'_> {
         asm.store(Width::B8, 3, 16, Rhs::Reg(2));
         // What is behind it stays zero, as the kernel has made it.
         asm.store(Width::B8, 3, 32, Rhs::Reg(1));
-        self.count(word::FLYING, 1);
-        self.asm.jump(self.reap);
+        asm.jump(self.reap);
     }
 
-    /// Gives the walk on the stack the next call that has not ended.
+    /// Gives the walk on the stack the next call; without one it is over.
     fn launch(&mut self) {
         let asm = &mut *self.asm;
+        let over = asm.label();
         asm.bind(self.launch);
-        asm.may_goto(self.submit);
         load_word(asm, 1, REGION, word::NEXT);
         load_word(asm, 2, REGION, word::COUNT);
-        asm.branch(Cond::Ge, 1, Rhs::Reg(2), self.reap);
-        asm.branch(Cond::Gt, 1, Rhs::Imm(self.ring.calls as i32 - 1), self.reap);
+        asm.branch(Cond::Ge, 1, Rhs::Reg(2), over);
+        asm.branch(Cond::Gt, 1, Rhs::Imm(self.ring.calls as i32 - 1), over);
         asm.mov(2, 1);
         asm.alu(AluOp::Add, 2, Rhs::Imm(1));
         store_word(asm, REGION, word::NEXT, Rhs::Reg(2));
@@ -335,11 +326,10 @@ impl RingEntry<'_> {
         let entry = self.element(3, 4, self.ring.table, 8);
         self.asm.store(Width::B8, entry, 0, Rhs::Reg(1));
         self.state_of(1);
-        let asm = &mut *self.asm;
-        load_word(asm, 3, 2, abi::word::STATUS);
-        asm.branch(Cond::Eq, 3, Rhs::Imm(Status::Done as i32), self.launch);
-        asm.branch(Cond::Eq, 3, Rhs::Imm(Status::Fault as i32), self.launch);
-        asm.jump(self.run);
+        self.asm.jump(self.run);
+        self.asm.bind(over);
+        // What has completed meanwhile is taken in the next run: here every loop goes through `run`.
+        self.count(word::ACTIVE, -1);
     }
 
     /// Submits; then waits for a completion, or ends when none will come. What is done at once is left to the next call: a way back from
@@ -354,11 +344,10 @@ impl RingEntry<'_> {
         let asm = &mut *self.asm;
         load_word(asm, 2, REGION, word::QUEUED);
         asm.branch(Cond::Eq, 2, Rhs::Imm(0), idle);
-        store_word(asm, REGION, word::QUEUED, Rhs::Imm(0));
-        asm.store(Width::B8, FRAME, LEN, Rhs::Reg(2));
         asm.mov(1, CONTEXT);
         asm.kernel(Function::Submit);
-        asm.load(Width::B8, 2, FRAME, LEN);
+        load_word(asm, 2, REGION, word::QUEUED);
+        store_word(asm, REGION, word::QUEUED, Rhs::Imm(0));
         asm.alu(AluOp::Sub, 2, Rhs::Reg(R0));
         asm.alu(AluOp::Lsh, 2, Rhs::Imm(32));
         asm.branch(Cond::Ne, 2, Rhs::Imm(0), refused);
@@ -375,7 +364,7 @@ impl RingEntry<'_> {
         asm.branch(Cond::Ne, 1, Rhs::Imm(0), back);
         asm.load_member(1, COMPLETIONS, Member::CqHead);
         asm.branch(Cond::Ne, 1, Rhs::Reg(2), back);
-        load_word(asm, 1, REGION, word::FLYING);
+        load_word(asm, 1, REGION, word::ACTIVE);
         asm.branch(Cond::Ne, 1, Rhs::Imm(0), sleep);
         asm.imm(R0, STOP as u64);
         asm.push(Insn::exit());
