@@ -99,7 +99,14 @@ pub enum Status {
 impl Status {
     /// The status with this number.
     pub fn from_word(word: u64) -> Option<Status> {
-        [Status::Hop, Status::Done, Status::Fault, Status::Emit, Status::Again].into_iter().find(|s| *s as u64 == word)
+        match word {
+            1 => Some(Status::Hop),
+            2 => Some(Status::Done),
+            3 => Some(Status::Fault),
+            4 => Some(Status::Emit),
+            5 => Some(Status::Again),
+            _ => None,
+        }
     }
 }
 

@@ -43,3 +43,16 @@
     /// The traversal `chase`.
     pub enum chase(chase_arguments) -> u64 = "chase(start: u64) -> u64"
 }
+
+::trav_runtime::record! {
+    /// What `circle` is called with.
+    pub struct circle_arguments {
+        pub start: u64,
+        pub turns: u32,
+    }
+}
+
+::trav_runtime::walk! {
+    /// The traversal `circle`.
+    pub enum circle(circle_arguments) -> u64 = "circle(start: u64, turns: u32) -> u64"
+}

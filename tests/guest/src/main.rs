@@ -6,6 +6,7 @@ mod by_hand;
 mod machine;
 mod measure;
 mod nodes;
+mod sizes;
 mod spec;
 mod stores;
 mod trouble;
@@ -23,13 +24,13 @@ fn main() {
     if std::process::id() == 1 {
         machine::prepare();
     }
-    let tests = [walks::TESTS, stores::TESTS, trouble::TESTS].concat();
+    let tests = [walks::TESTS, stores::TESTS, trouble::TESTS, sizes::TESTS].concat();
     // Figures are taken only when they are asked for.
     let only = std::env::var("TRAV_GUEST_ONLY").unwrap_or_default();
-    let tests = if only.starts_with("measure") { measure::TESTS.to_vec() } else { tests };
+    let tests = if only.starts_with("measure") { [measure::TESTS, sizes::TESTS].concat() } else { tests };
     let mut failed = 0;
     let mut run = 0;
-    for (name, test) in tests.into_iter().filter(|(name, _): &Test| name.contains(&only)) {
+    for (name, test) in tests.into_iter().filter(|(name, _): &Test| name.contains(&only) || only == "measure") {
         let thread = std::thread::Builder::new().name(name.into());
         let ended = thread.spawn(move || catch_unwind(AssertUnwindSafe(test))).map(|thread| thread.join());
         let good = matches!(ended, Ok(Ok(Ok(()))));

@@ -13,10 +13,8 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Instant;
-use trav_runtime::exec::kernel::load;
 
-pub const TESTS: &[Test] =
-    &[("measure_cached", cached), ("measure_direct", direct), ("measure_many", many), ("measure_sizes", sizes)];
+pub const TESTS: &[Test] = &[("measure_cached", cached), ("measure_direct", direct), ("measure_many", many)];
 
 const DEPTHS: [u64; 4] = [1, 2, 6, 10];
 /// Lookups in a row, of which one figure is taken; and figures, of which the median counts: the kernel does other things now and then.
@@ -168,32 +166,5 @@ fn many() {
             done.unwrap_or_else(|e| panic!("{hook}: {e}"));
         });
         println!("guest:   {hook:7}, 64 at once         {each:7.0}  {:.2} times the lookups", pread / each);
-    }
-}
-
-/// What the kernel makes of the programs, beside programs in C that do the same, written by hand.
-fn sizes() {
-    let chain = compile("chain.trav", CHAIN);
-    let tree = compile("tree.trav", include_str!("tree.trav"));
-    let named = |spec: &'static str, hook| {
-        let all = if spec == "chase" { &chain } else { &tree };
-        let f = all.traversals.iter().find(|f| f.name == spec).expect("it is declared");
-        let object = trav_compiler::bpf::object(&[f], &all.sources, &crate::spec::profile(hook));
-        let object = object.unwrap_or_else(|e| panic!("{hook}: {spec}: {e}"));
-        load::verify(&object).unwrap_or_else(|e| panic!("{hook}: {spec}: {e}"))
-    };
-    println!("guest: programs: instructions after verification, and processed by the verifier; by hand in brackets");
-    let by_hand = [
-        ("chase", "uring", (248, 21554)),
-        ("chase", "hybrid", (213, 1724)),
-        ("chase", "lsm", (90, 7121)),
-        ("chase", "file", (0, 0)),
-        ("get", "uring", (258, 30679)),
-    ];
-    for (spec, hook, (insns, processed)) in by_hand {
-        let accounts = named(spec, hook);
-        let ours: usize = accounts.iter().map(|account| account.insns).sum();
-        let looked: u32 = accounts.iter().map(|account| account.verified).sum();
-        println!("guest:   {spec:6}{hook:8}{ours:6} ({insns}) {looked:8} ({processed})");
     }
 }

@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("chain_direct", chain_direct),
     ("chain_many", chain_many),
     ("rows", rows),
+    ("long_walks", long_walks),
     ("golden", golden),
     ("ext4_volume", ext4_volume),
     ("standard_objects", standard_objects),
@@ -138,6 +139,28 @@ fn rows() {
                 }
             }
         }
+    }
+}
+
+/// Walks that take longer than a program may run at a time: it is left and entered again, with others in between.
+fn long_walks() {
+    const TURNS: u32 = 250_000;
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "circle").expect("it is declared");
+    // A circle of four nodes, whose values are 1 to 4.
+    let node = |i: u64| [512 * ((i + 1) % 4), i + 1].map(u64::to_le_bytes).concat();
+    let image: Vec<u8> = (0..4).flat_map(|i| [node(i), vec![0; 496]].concat()).collect();
+    let path = machine::file("circle", &image);
+    for hook in HOOKS {
+        let mut attached = attach(f, &path, hook, false);
+        // Reading the file's pages brings them into the cache.
+        assert_eq!(std::fs::read(&path).expect("it was written"), image);
+        let calls = [0, 1, 2].map(|i| chain::circle_arguments { start: 512 * i, turns: TURNS + i as u32 });
+        let sum = |start: u64, turns: u64| (0..turns).map(|turn| (start + turn) % 4 + 1).sum::<u64>();
+        let done = attached.lookup_many::<chain::circle>(calls, |i, got| {
+            assert_eq!(got, Ok(sum(i as u64, u64::from(TURNS) + i as u64)), "{hook}: {i}");
+        });
+        done.unwrap_or_else(|e| panic!("{hook}: {e}"));
     }
 }
 

@@ -41,11 +41,17 @@ const REGION: Reg = 7;
 const COMPLETIONS: Reg = 8;
 const SUBMISSIONS: Reg = 9;
 
+/// A walk with its call, as `user_data` names them: the call above, the walk below.
+const CALL_SHIFT: i32 = 16;
+const WALK_MASK: i32 = (1 << CALL_SHIFT) - 1;
+/// Above the length in a submission entry: `IORING_NOP_INJECT_RESULT`, the length is what the request gives.
+const INJECT: i32 = 1;
+
 /// Places on the stack.
 const PARAMS: i16 = -8;
 const STATE: i16 = -16;
 const BLOCK: i16 = -24;
-const WALK: i16 = -32;
+const NAME: i16 = -32;
 const OFFSET: i16 = -40;
 const LEN: i16 = -48;
 const PLACES: Places = Places { iterator: Some(-56), size: -64, dynptr: -80, cached: true };
@@ -58,7 +64,6 @@ pub fn write(asm: &mut Assembler, ring: &RingLayout, f: &ir::Function, cached: b
     let mut entry =
         RingEntry { asm, ring, cached, sources, capacity, looked_at, reap, run, launch, submit, none, stop, corrupt };
     entry.regions();
-    entry.interrupted();
     entry.reap();
     entry.start();
     entry.run();
@@ -126,25 +131,16 @@ impl RingEntry<'_> {
         self.asm.mov(dst, R0);
     }
 
-    /// Goes on with the walk that was at work when the time was over.
-    fn interrupted(&mut self) {
-        load_word(self.asm, 1, REGION, word::RUNNING);
-        self.asm.branch(Cond::Eq, 1, Rhs::Imm(0), self.reap);
-        store_word(self.asm, REGION, word::RUNNING, Rhs::Imm(0));
-        self.asm.alu(AluOp::Sub, 1, Rhs::Imm(1));
-        self.walk_of(1);
-        self.asm.jump(self.run);
-    }
-
-    /// Puts the places of the walk in a register on the stack; it is not trusted. Changes registers 1 to 3.
-    fn walk_of(&mut self, walk: Reg) {
-        self.asm.branch(Cond::Gt, walk, Rhs::Imm(self.ring.walks as i32 - 1), self.corrupt);
-        self.asm.store(Width::B8, FRAME, WALK, Rhs::Reg(walk));
-        self.block_of(walk);
-        let entry = self.element(2, walk, self.ring.table, 8);
-        self.asm.load(Width::B8, 1, entry, 0);
+    /// Puts the places of the walk and the call that a register names on the stack; it is not trusted. Changes registers 1 to 3 and it.
+    fn walk_of(&mut self, name: Reg) {
+        self.asm.store(Width::B8, FRAME, NAME, Rhs::Reg(name));
+        self.asm.mov(1, name);
+        self.asm.alu(AluOp::Rsh, 1, Rhs::Imm(CALL_SHIFT));
         self.asm.branch(Cond::Gt, 1, Rhs::Imm(self.ring.calls as i32 - 1), self.corrupt);
         self.state_of(1);
+        self.asm.alu(AluOp::And, name, Rhs::Imm(WALK_MASK));
+        self.asm.branch(Cond::Gt, name, Rhs::Imm(self.ring.walks as i32 - 1), self.corrupt);
+        self.block_of(name);
     }
 
     /// The state of a call that has been checked. Changes register 2 and `call`.
@@ -209,7 +205,7 @@ impl RingEntry<'_> {
         self.asm.branch(Cond::Ge, 1, Rhs::Reg(2), self.submit);
         load_word(self.asm, 1, REGION, word::STARTED);
         self.asm.branch(Cond::Gt, 1, Rhs::Imm(self.ring.walks as i32 - 1), self.submit);
-        self.asm.store(Width::B8, FRAME, WALK, Rhs::Reg(1));
+        self.asm.store(Width::B8, FRAME, NAME, Rhs::Reg(1));
         self.block_of(1);
         self.asm.alu(AluOp::Add, 1, Rhs::Imm(1));
         store_word(self.asm, REGION, word::STARTED, Rhs::Reg(1));
@@ -220,7 +216,7 @@ impl RingEntry<'_> {
     /// Runs the walk until it waits for a block that is not there, or has ended.
     fn run(&mut self) {
         let [late, bad] = [(); 2].map(|()| self.asm.label());
-        let past = self.asm.label();
+        let [past, fill] = [(); 2].map(|()| self.asm.label());
         let asm = &mut *self.asm;
         asm.bind(self.run);
         asm.may_goto(late);
@@ -233,11 +229,11 @@ impl RingEntry<'_> {
         asm.load(Width::B8, 1, FRAME, STATE);
         load_word(asm, 4, 1, abi::word::OFFSET);
         load_word(asm, 2, 1, abi::word::LEN);
-        asm.branch(Cond::Gt, 2, Rhs::Imm(self.capacity), bad);
         if self.cached {
+            asm.branch(Cond::Gt, 2, Rhs::Imm(self.capacity), bad);
             self.look(bad);
         }
-        self.ask(bad);
+        self.ask(bad, fill);
         let asm = &mut *self.asm;
         asm.bind(bad);
         asm.load(Width::B8, 1, FRAME, STATE);
@@ -247,11 +243,15 @@ impl RingEntry<'_> {
         asm.load(Width::B8, 1, FRAME, STATE);
         store_word(asm, 1, abi::word::ERROR, Rhs::Imm(abi::TIMED_OUT));
         asm.jump(self.launch);
+        // Others have their turn. A request that does nothing gives what the last read gave.
         asm.bind(late);
-        asm.load(Width::B8, 1, FRAME, WALK);
-        asm.alu(AluOp::Add, 1, Rhs::Imm(1));
-        store_word(asm, REGION, word::RUNNING, Rhs::Reg(1));
-        asm.jump(self.submit);
+        asm.load(Width::B8, 1, FRAME, STATE);
+        load_word(asm, 2, 1, abi::word::LEN);
+        asm.imm(R0, (INJECT as u64) << 32);
+        asm.alu(AluOp::Or, 2, Rhs::Reg(R0));
+        asm.imm(4, 0);
+        asm.imm(R0, 0);
+        asm.jump(fill);
     }
 
     /// Looks for the block in the page cache. Keeps offset and length in registers 4 and 2.
@@ -278,11 +278,14 @@ impl RingEntry<'_> {
         asm.load(Width::B8, 2, FRAME, LEN);
     }
 
-    /// Fills a submission entry for length and offset in registers 2 and 4; the state is in 1.
-    fn ask(&mut self, bad: Label) {
+    /// Fills a submission entry for length and offset in registers 2 and 4; the state is in 1. The kernel compares both with the file and with the memory.
+    fn ask(&mut self, bad: Label, fill: Label) {
         let asm = &mut *self.asm;
         // -1 would be the file's own position.
         asm.branch(Cond::Slt, 4, Rhs::Imm(0), bad);
+        // With it the file, number 0.
+        asm.imm(R0, READ_FIXED as u64);
+        asm.bind(fill);
         load_word(asm, 5, REGION, word::QUEUED);
         asm.branch(Cond::Gt, 5, Rhs::Imm(self.ring.walks as i32 - 1), self.corrupt);
         asm.mov(3, 5);
@@ -290,23 +293,24 @@ impl RingEntry<'_> {
         asm.alu(AluOp::Add, 3, Rhs::Reg(SUBMISSIONS));
         asm.alu(AluOp::Add, 5, Rhs::Imm(1));
         store_word(asm, REGION, word::QUEUED, Rhs::Reg(5));
-        // With it the file, number 0.
-        asm.store(Width::B8, 3, 0, Rhs::Imm(READ_FIXED));
+        asm.store(Width::B8, 3, 0, Rhs::Reg(R0));
         if self.sources > 1 {
             load_word(asm, 5, 1, abi::word::SOURCE);
             asm.store(Width::B4, 3, 4, Rhs::Reg(5));
         }
         asm.store(Width::B8, 3, 8, Rhs::Reg(4));
-        // The length, and no flags: it has been compared.
+        // The length, and flags above it.
         asm.store(Width::B8, 3, 24, Rhs::Reg(2));
-        asm.load(Width::B8, 1, FRAME, WALK);
-        asm.mov(2, 1);
-        asm.alu(AluOp::Mul, 2, Rhs::Imm(self.ring.block_stride as i32));
-        load_word(asm, 5, REGION, word::BLOCKS);
-        asm.alu(AluOp::Add, 2, Rhs::Reg(5));
-        asm.store(Width::B8, 3, 16, Rhs::Reg(2));
+        asm.load(Width::B8, 1, FRAME, NAME);
         // What is behind it stays zero, as the kernel has made it.
         asm.store(Width::B8, 3, 32, Rhs::Reg(1));
+        asm.alu(AluOp::And, 1, Rhs::Imm(WALK_MASK));
+        asm.alu(AluOp::Mul, 1, Rhs::Imm(self.ring.block_stride as i32));
+        load_word(asm, 5, REGION, word::BLOCKS);
+        asm.alu(AluOp::Add, 1, Rhs::Reg(5));
+        asm.store(Width::B8, 3, 16, Rhs::Reg(1));
+        // When the time is over this run is, too.
+        asm.branch(Cond::Eq, R0, Rhs::Imm(0), self.submit);
         asm.jump(self.reap);
     }
 
@@ -322,9 +326,12 @@ impl RingEntry<'_> {
         asm.mov(2, 1);
         asm.alu(AluOp::Add, 2, Rhs::Imm(1));
         store_word(asm, REGION, word::NEXT, Rhs::Reg(2));
-        asm.load(Width::B8, 4, FRAME, WALK);
-        let entry = self.element(3, 4, self.ring.table, 8);
-        self.asm.store(Width::B8, entry, 0, Rhs::Reg(1));
+        asm.load(Width::B8, 4, FRAME, NAME);
+        asm.alu(AluOp::And, 4, Rhs::Imm(WALK_MASK));
+        asm.mov(2, 1);
+        asm.alu(AluOp::Lsh, 2, Rhs::Imm(CALL_SHIFT));
+        asm.alu(AluOp::Or, 4, Rhs::Reg(2));
+        asm.store(Width::B8, FRAME, NAME, Rhs::Reg(4));
         self.state_of(1);
         self.asm.jump(self.run);
         self.asm.bind(over);
@@ -360,8 +367,6 @@ impl RingEntry<'_> {
         let asm = &mut *self.asm;
         asm.load(Width::B8, 3, FRAME, PARAMS);
         asm.load_member(2, COMPLETIONS, Member::CqTail);
-        load_word(asm, 1, REGION, word::RUNNING);
-        asm.branch(Cond::Ne, 1, Rhs::Imm(0), back);
         asm.load_member(1, COMPLETIONS, Member::CqHead);
         asm.branch(Cond::Ne, 1, Rhs::Reg(2), back);
         load_word(asm, 1, REGION, word::ACTIVE);
