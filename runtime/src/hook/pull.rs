@@ -78,6 +78,7 @@ impl Pull {
             Parts { programs, current: 0, file, mapping, thread, deadline: 0, state_size: layout.size as usize };
         let mut pull = Pull { function: f.clone(), layout: layout.clone(), parts };
         pull.parts.probe()?;
+        pull.parts.let_run();
         Ok(pull)
     }
 }
@@ -100,10 +101,16 @@ impl Loaded {
         Ok(Loaded { entered, _object: object, state, block })
     }
 
-    fn run(&self, file: BorrowedFd<'_>) -> io::Result<()> {
+    fn run(&mut self, file: BorrowedFd<'_>, thread: u64) -> io::Result<()> {
         match &self.entered {
             Entered::TestRun(program) => enter::test_run(program.as_fd()),
-            Entered::Ioctl { .. } => enter::ioctl(file),
+            Entered::Ioctl { .. } => {
+                // The thread may have other hooks, whose programs this call passes through.
+                self.state.set_word(8 * word::OWNER, thread);
+                let done = enter::ioctl(file);
+                self.state.set_word(8 * word::OWNER, 0);
+                done
+            }
         }
     }
 }
@@ -144,41 +151,34 @@ impl Parts {
             program.state.clear();
             let why = match &program.entered {
                 Entered::TestRun(_) => load::RIGHTS,
-                Entered::Ioctl { .. } => {
-                    program.state.set_word(8 * word::OWNER, self.thread);
-                    "the BPF LSM is on with `bpf` in the kernel's parameter `lsm=`"
-                }
+                Entered::Ioctl { .. } => "the BPF LSM is on with `bpf` in the kernel's parameter `lsm=`",
             };
             let refused = |e| ExecError::Refused(format!("the kernel does not run the program ({e}); {why}"));
-            program.run(no_file.as_fd()).map_err(refused)?;
-            program.state.set_word(8 * word::OWNER, 0);
+            program.run(no_file.as_fd(), self.thread).map_err(refused)?;
         }
         Ok(())
     }
 
-    /// Tells the current program its file, its thread and its time.
+    /// Tells the programs where the file is mapped, and until when they may read.
     fn let_run(&mut self) {
-        let state = &mut self.programs[self.current].state;
-        state.set_word(8 * word::MAPPING, self.mapping.as_ptr() as u64);
-        state.set_word(8 * word::OWNER, self.thread);
-        state.set_word(8 * word::DEADLINE, self.deadline);
+        for program in &mut self.programs {
+            program.state.set_word(8 * word::MAPPING, self.mapping.as_ptr() as u64);
+            program.state.set_word(8 * word::DEADLINE, self.deadline);
+        }
     }
 
     /// The last program takes the walk over.
     fn take_over(&mut self) {
         let mut state = vec![0; self.state_size];
-        let from = &mut self.programs[self.current].state;
-        from.read(0, &mut state);
-        from.set_word(8 * word::OWNER, 0);
+        self.programs[self.current].state.read(0, &mut state);
         self.current = self.programs.len() - 1;
         self.programs[self.current].state.write(0, &state);
-        self.let_run();
     }
 }
 
 impl Machine for Parts {
     fn step(&mut self) -> Result<u64, ExecError> {
-        let run = self.programs[self.current].run(self.file.as_fd());
+        let run = self.programs[self.current].run(self.file.as_fd(), self.thread);
         run.map_err(|e| ExecError::Refused(format!("the kernel does not run the program ({e})")))?;
         let error = self.word(8 * word::ERROR) as i64;
         match self.word(8 * word::STATUS) {
@@ -197,18 +197,12 @@ impl Machine for Parts {
     }
 
     fn reset_state(&mut self, offset: usize, args: &[u8]) {
-        if self.current != 0 {
-            self.programs[self.current].state.set_word(8 * word::OWNER, 0);
-            self.current = 0;
-        }
+        self.current = 0;
         let state = &mut self.programs[0].state;
         // All but what `let_run` has written.
         state.zero(0..8 * word::MAPPING);
         state.zero(8 * word::COUNT..self.state_size);
         state.write(offset, args);
-        if state.word(8 * word::OWNER) != self.thread {
-            self.let_run();
-        }
     }
 
     /// A block that was read from here was not in the page cache, or there is something wrong with it: the program that waits goes on.

@@ -30,7 +30,10 @@ fn main() {
     let tests = if only.starts_with("measure") { [measure::TESTS, sizes::TESTS].concat() } else { tests };
     let mut failed = 0;
     let mut run = 0;
-    for (name, test) in tests.into_iter().filter(|(name, _): &Test| name.contains(&only) || only == "measure") {
+    for (name, test) in tests
+        .into_iter()
+        .filter(|(name, _): &Test| only == "measure" || only.split(',').any(|word| name.contains(word)))
+    {
         let thread = std::thread::Builder::new().name(name.into());
         let ended = thread.spawn(move || catch_unwind(AssertUnwindSafe(test))).map(|thread| thread.join());
         let good = matches!(ended, Ok(Ok(Ok(()))));

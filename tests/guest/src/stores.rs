@@ -118,7 +118,8 @@ fn leveldb_pairs() {
         let mut calls = Calls::new(hook, false, &all, &images, &path);
         let opened = calls.call("open", &[("size", text(&table.len().to_string()))]);
         for line in &said {
-            let version = calls.call("get", &[("table", json(&opened)), ("key", text(&format!("0x{}", line[1])))]);
+            let key = String::from_utf8(unhex(&line[1])).expect("the keys are texts");
+            let version = calls.call("get", &[("table", json(&opened)), ("key", text(&key))]);
             if line[0] == "none" {
                 assert_eq!(version, Value::None, "{hook}: {}", line[1]);
                 continue;
