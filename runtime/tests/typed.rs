@@ -1,6 +1,6 @@
 //! Arguments and answers as the Rust types that the compiler writes. `tests/guest` does the same by hooks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use trav_compiler::ir::FaultKind;
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::exec::ExecError;
@@ -50,7 +50,7 @@ fn image(name: &str, bad: bool) -> PathBuf {
 }
 
 /// Native code, which needs no kernel and no rights.
-fn attach(traversal: &str, path: &PathBuf) -> Hook {
+fn attach(traversal: &str, path: &Path) -> Hook {
     let options = Options { profiles: Vec::new(), ..Options::default() };
     Hook::attach(&walk(traversal), path, &options).expect("native code can always be had")
 }

@@ -4,7 +4,7 @@ use crate::ir::{Addr, Function, Op, Region, Size};
 
 /// From the start of a block to behind the last byte that any step may load or copy. What the page cache holds is copied so far only.
 pub fn looked_at(f: &Function, capacity: u64) -> u64 {
-    let most = |value| i128::from(f.value(value).range.hi);
+    let most = |value| f.value(value).range.hi;
     let end = |addr: &Addr, len: i128| {
         let variable: i128 = addr.base.into_iter().chain(addr.index).map(most).sum();
         (addr.region == Region::Disk).then_some(variable + i128::from(addr.disp) + len)
