@@ -30,7 +30,7 @@ fn hooks_that_cannot_be_had_say_why() {
     let refused = call("xrp");
     assert_eq!(refused.status, Some(4), "{refused:?}");
     assert!(refused.err.contains("hook `xrp`"), "{refused:?}");
-    for hook in ["file", "uring", "hybrid"] {
+    for hook in ["file", "lsm", "uring", "hybrid"] {
         let ran = call(hook);
         match ran.status {
             Some(4) => assert!(ran.err.contains(&format!("hook `{hook}`: ")), "{ran:?}"),

@@ -15,6 +15,7 @@ mod lower;
 pub mod opt;
 mod parallel;
 pub mod prove;
+pub mod rust;
 pub mod source;
 pub mod syntax;
 pub mod texts;

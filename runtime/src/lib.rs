@@ -4,4 +4,5 @@ pub mod call;
 pub mod exec;
 pub mod hook;
 pub mod image;
+pub mod typed;
 pub mod value;

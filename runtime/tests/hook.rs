@@ -45,9 +45,9 @@ fn whatever_is_taken_gives_the_answer() {
     let mut hook = Hook::attach(&walk("one"), &path, &Options::default()).expect("native code needs no rights");
     let (taken, refused) = (hook.choice().profile.is_some(), hook.choice().refused.len());
     assert!(taken || refused == Options::default().profiles.len(), "{}", hook.choice());
-    let trace = hook.lookup(&8u64.to_le_bytes()).expect("it runs");
+    let trace = hook.walk(&8u64.to_le_bytes()).expect("it runs");
     assert!(matches!(&trace.outcome, Outcome::Done(bytes) if bytes[..] == 101u64.to_le_bytes()), "{trace:?}");
-    let trace = hook.lookup(&32u64.to_le_bytes()).expect("it runs");
+    let trace = hook.walk(&32u64.to_le_bytes()).expect("it runs");
     assert!(matches!(trace.outcome, Outcome::Fault(_)), "{trace:?}");
     std::fs::remove_file(path).expect("it is there");
 }

@@ -18,4 +18,5 @@ mod loaders;
 mod mutants;
 mod native;
 mod random;
+mod typed;
 mod vm;

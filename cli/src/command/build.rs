@@ -54,6 +54,8 @@ enum Emit {
     Header,
     /// A Rust module for programs that use the object
     Rust,
+    /// A Rust module of the types of arguments and answers, for programs that use trav-runtime
+    Types,
 }
 
 impl Build {
@@ -146,6 +148,7 @@ impl Emit {
             }
             Emit::Header => bindings(Language::C, traversals, sources),
             Emit::Rust => bindings(Language::Rust, traversals, sources),
+            Emit::Types => Ok(trav_compiler::rust::types(traversals.iter().map(|f| &***f))),
         }
     }
 }

@@ -47,13 +47,17 @@ pub mod word {
     pub const FLAGS: usize = 8;
     /// Always zero. The program adds it to values of which the kernel's verifier shall know nothing.
     pub const ZERO: usize = 9;
-    /// Under a hook that makes the reads: why the read asked for was not made, as a negative error number; 0 when it was. User space makes it then,
-    /// or ends the walk, and zeroes the word.
+    /// Under a hook that makes the reads: why the read asked for was not made, as a negative error number of 32 bits or more, or how many bytes it gave. User space makes it
+    /// then, or ends the walk, and zeroes the word.
     pub const ERROR: usize = 10;
-    /// Under a hook whose program makes the reads: how many have been made.
-    pub const HOPS: usize = 11;
     /// Under a hook whose program finds its file in a mapping of the task: an address in it. Written by user space.
-    pub const MAPPING: usize = 12;
+    pub const MAPPING: usize = 11;
+    /// Under a hook whose program many tasks pass through: the only one that it serves, as `bpf_get_current_pid_tgid` counts them (process
+    /// above, thread below). Written by user space.
+    pub const OWNER: usize = 12;
+    /// Under a hook that makes the reads: a time of CLOCK_MONOTONIC in nanoseconds after which none is made, [`TIMED_OUT`](super::TIMED_OUT) is
+    /// then the word `error`; 0 for no end. Written by user space.
+    pub const DEADLINE: usize = 13;
     /// Words in the header; the rest of them is reserved and zero.
     pub const COUNT: usize = 16;
 }
@@ -69,6 +73,12 @@ pub const TRAP: u64 = u64::MAX;
 
 /// In the word `fault`: the next read would not begin where the hook can read. The word `found` has its offset.
 pub const MISALIGNED: u64 = u64::MAX - 1;
+
+/// The command of an ioctl(2) that enters a program, "trav".
+pub const IOCTL: i32 = 0x7472_6176;
+
+/// In the word `error`: `ETIME`, the deadline is past.
+pub const TIMED_OUT: i32 = -62;
 
 /// What a run of the program returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +99,14 @@ pub enum Status {
 impl Status {
     /// The status with this number.
     pub fn from_word(word: u64) -> Option<Status> {
-        [Status::Hop, Status::Done, Status::Fault, Status::Emit, Status::Again].into_iter().find(|s| *s as u64 == word)
+        match word {
+            1 => Some(Status::Hop),
+            2 => Some(Status::Done),
+            3 => Some(Status::Fault),
+            4 => Some(Status::Emit),
+            5 => Some(Status::Again),
+            _ => None,
+        }
     }
 }
 

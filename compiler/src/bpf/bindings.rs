@@ -189,17 +189,9 @@ fn name_in(language: Language, name: &str) -> String {
         "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed",
         "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while",
     ];
-    const RUST: &[&str] = &[
-        "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn", "else", "enum",
-        "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
-        "move", "mut", "override", "priv", "pub", "ref", "return", "static", "struct", "trait", "true", "try", "type",
-        "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
-    ];
     match language {
         Language::C if C.contains(&name) => format!("{name}_"),
-        Language::Rust if RUST.contains(&name) => format!("r#{name}"),
-        // These cannot be raw.
-        Language::Rust if ["self", "Self", "super", "crate", "_"].contains(&name) => format!("{name}_"),
-        Language::C | Language::Rust => name.into(),
+        Language::C => name.into(),
+        Language::Rust => crate::rust::no_keyword(name),
     }
 }

@@ -10,6 +10,10 @@ use super::insn::Width;
 
 /// The number of the helper `bpf_get_current_task_btf` (include/uapi/linux/bpf.h).
 pub const GET_CURRENT_TASK_BTF: i32 = 158;
+/// The number of the helper `bpf_ktime_get_ns`: the time of CLOCK_MONOTONIC.
+pub const KTIME_GET_NS: i32 = 5;
+/// The number of the helper `bpf_get_current_pid_tgid`.
+pub const GET_CURRENT_PID_TGID: i32 = 14;
 /// The number of the helper `bpf_dynptr_read`.
 pub const DYNPTR_READ: i32 = 201;
 
@@ -48,6 +52,12 @@ enum Ty {
 }
 
 impl Function {
+    /// What a program calls to read only what is in the page cache.
+    pub const LOOK: [Function; 2] = [Function::RcuLock, Function::RcuUnlock];
+    /// What a program calls to find and read a file by itself.
+    pub const FILE: [Function; 5] =
+        [Function::VmaNew, Function::VmaNext, Function::VmaDestroy, Function::FromFile, Function::Discard];
+
     /// Its name.
     pub fn name(self) -> &'static str {
         self.signature().0

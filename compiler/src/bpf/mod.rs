@@ -9,7 +9,7 @@ pub mod bindings;
 pub mod btf;
 pub mod cost;
 pub mod cut;
-mod describe;
+pub(crate) mod describe;
 mod disasm;
 mod elf;
 mod emit;

@@ -5,6 +5,7 @@
 
 use super::abi;
 use super::error::BpfError;
+use super::kernel::Function as Call;
 use crate::ir::Function;
 use serde::Deserialize;
 
@@ -189,13 +190,14 @@ pub struct Limits {
 }
 
 /// The texts of the built-in profiles.
-const BUILT_IN: [&str; 6] = [
+const BUILT_IN: [&str; 7] = [
     include_str!("profiles/test.toml"),
     include_str!("profiles/xrp.toml"),
     include_str!("profiles/bpfof.toml"),
     include_str!("profiles/uring.toml"),
     include_str!("profiles/hybrid.toml"),
     include_str!("profiles/file.toml"),
+    include_str!("profiles/lsm.toml"),
 ];
 
 impl Profile {
@@ -219,6 +221,23 @@ impl Profile {
     /// The text of the built-in profile of this name.
     pub fn text(name: &str) -> Option<&'static str> {
         BUILT_IN.into_iter().find(|text| Profile::parse(text).is_ok_and(|p| p.name == name))
+    }
+
+    /// The profile for a file that is read past the page cache: a ring's program, which asks the disk anyway, does not look there.
+    pub fn past_the_cache(&self) -> Profile {
+        let look = [&Call::LOOK[..], &Call::FILE].concat();
+        let needed = |call: &String| self.ring.is_none() || !look.iter().any(|look| call == look.name());
+        let calls = self.calls.iter().filter(|call| needed(call)).cloned().collect();
+        Profile { calls, ..self.clone() }
+    }
+
+    /// The profile for programs that read only what is in the page cache, where a program waits for what is not; none where it does not
+    /// wait. In one program a read cannot do both.
+    pub fn within_the_cache(&self) -> Option<Profile> {
+        let look = Call::LOOK.map(Call::name);
+        let waits = self.shape == Shape::Pull && !self.calls.iter().any(|call| call == look[0]);
+        let calls = self.calls.iter().cloned().chain(look.map(String::from)).collect();
+        waits.then(|| Profile { calls, ..self.clone() })
     }
 
     /// Whether a traversal fits the hook, as far as its size and its reads go.

@@ -1,21 +1,20 @@
 //! The memory that a program which submits its reads to a ring shares with user space, and the contract between the two.
 //!
-//! The ring's memory region holds a header of 64-bit words, a table of walks, the state areas of calls (see [`abi`]), and
+//! The ring's memory region holds a header of 64-bit words, the state areas of calls (see [`abi`]), and
 //! one block area for each walk in flight. User space lays out the calls of a batch in their state areas, writes [`word::COUNT`], zeroes
 //! [`word::NEXT`] and [`word::STARTED`], and enters the ring. The program runs up to [`RingLayout::walks`] of them at a time, each in a walk of
 //! its own; when one has ended, the next call takes its place. It returns to user space when none is left in flight.
 //!
-//! Entering again with nothing changed goes on: so user space does after a signal. A call that has ended ([`Status::Done`] or [`Status::Fault`])
-//! is not run again, which lets user space hand over a batch again after it has taken rows or made reads for some: of a
-//! batch with no more calls than walks, call `i` always has walk `i` and finds its block area as it was.
+//! The ring is the program's alone: `user_data` of a completion names the walk that asked for it and its call.
+//!
+//! Entering again with nothing changed goes on: so user space does after a signal. A batch of one call is always run by walk 0, which finds its block area as it
+//! was: so user space goes on with a call after a row or a read of its own.
 //!
 //! The program takes nothing here for granted: user space may change all of it at any time.
 
 use super::abi::{self, StateLayout};
 use super::profile::Ring;
 use crate::ir::Function;
-#[cfg(doc)]
-use abi::Status;
 
 /// The header words of the region, by their position.
 pub mod word {
@@ -25,26 +24,21 @@ pub mod word {
     pub const NEXT: usize = 1;
     /// Walks that have been given a call in this batch.
     pub const STARTED: usize = 2;
-    /// Reads submitted and not completed.
-    pub const FLYING: usize = 3;
+    /// Walks that have a call; between runs each waits for a read.
+    pub const ACTIVE: usize = 3;
     /// Entries filled and not submitted.
     pub const QUEUED: usize = 4;
-    /// A walk to go on with before all else, from 1; the program had had its time.
-    pub const RUNNING: usize = 5;
     /// What the kernel said when it did not take all entries, as a negative number or a count. The ring is of no use then.
-    pub const ERROR: usize = 6;
-    /// The next completion is none of the program's: user space takes it and enters again.
-    pub const FOREIGN: usize = 7;
+    pub const ERROR: usize = 5;
     /// The address of the block areas in user space. Written by user space.
-    pub const BLOCKS: usize = 8;
+    pub const BLOCKS: usize = 6;
     /// An address in a mapping of the file, for programs that look into the page cache. Written by user space.
-    pub const MAPPING: usize = 9;
+    pub const MAPPING: usize = 7;
+    /// As [`DEADLINE`](super::abi::word::DEADLINE), for all calls of the batch. Written by user space.
+    pub const DEADLINE: usize = 8;
     /// Words in the header; the rest of them is reserved and zero.
     pub const COUNT_OF_WORDS: usize = 16;
 }
-
-/// The upper half of `user_data` of the program's own requests; the lower half is the walk.
-pub const TAG: u32 = 0x7472_6176;
 
 /// What the program returns: the kernel sleeps until there are completions and calls again.
 pub const CONTINUE: i32 = 0;
@@ -58,8 +52,6 @@ pub struct RingLayout {
     pub walks: u32,
     /// Calls in a batch at most.
     pub calls: u32,
-    /// The table: for each walk the call that it runs, a word.
-    pub table: u32,
     /// The state areas.
     pub states: u32,
     /// From one to the next.
@@ -101,15 +93,13 @@ impl RingLayout {
     }
 
     fn with(walks: u32, calls: u32, state_size: u32, block: u64) -> Option<RingLayout> {
-        let table = 8 * word::COUNT_OF_WORDS as u64;
-        let states = (table + 8 * u64::from(walks)).next_multiple_of(64);
+        let states = 8 * word::COUNT_OF_WORDS as u64;
         let state_stride = u64::from(state_size).next_multiple_of(64);
         let blocks = (states + u64::from(calls) * state_stride).next_multiple_of(PAGE);
         let size = (blocks + u64::from(walks) * block).next_multiple_of(PAGE);
         (size <= SIZE_MAX).then_some(RingLayout {
             walks,
             calls,
-            table: table as u32,
             states: states as u32,
             state_stride: state_stride as u32,
             state_size,

@@ -37,8 +37,10 @@ pub enum Areas {
 pub enum Entered {
     /// Reads by calls, runs all steps.
     Pull {
-        /// What is in the page cache is read without waiting first.
+        /// Only what is in the page cache is read.
         cached: bool,
+        /// Where the context has the file and the command of the ioctl(2), when that enters the program.
+        given: Option<(i16, i16)>,
     },
     /// Reaps completions, runs the steps of their walks, submits reads.
     Loop {
@@ -85,7 +87,9 @@ impl Target {
         let (areas, entered) = match profile.shape {
             Shape::Harness => (Areas::Maps, None),
             Shape::Callback => (Areas::Context(context(profile)?), None),
-            Shape::Pull => (Areas::Maps, Some(Entered::Pull { cached: calls(Function::RcuLock.name()) })),
+            Shape::Pull => {
+                (Areas::Maps, Some(Entered::Pull { cached: calls(Function::RcuLock.name()), given: given(profile)? }))
+            }
             Shape::Loop => {
                 let ring = profile.ring.ok_or_else(|| BpfError::NotEmitted("a loop without `[ring]`".into()))?;
                 let ring = RingLayout::of(f, &ring).ok_or(BpfError::StateTooLarge)?;
@@ -104,6 +108,23 @@ impl Target {
     }
 }
 
+/// Fields of the context of an ioctl(2).
+const GIVEN: &str = "file";
+const COMMAND: &str = "command";
+
+fn given(profile: &Profile) -> Result<Option<(i16, i16)>, BpfError> {
+    match profile.context[..] {
+        [] => Ok(None),
+        _ => Ok(Some((offset(profile, GIVEN)?, offset(profile, COMMAND)?))),
+    }
+}
+
+fn offset(profile: &Profile, name: &str) -> Result<i16, BpfError> {
+    let field = profile.context.iter().find(|field| field.name == name);
+    let offset = field.and_then(|field| field.offset).and_then(|offset| i16::try_from(offset).ok());
+    offset.ok_or_else(|| BpfError::NotEmitted(format!("a profile without the context field `{name}`")))
+}
+
 /// Fields of a context that knows several files.
 const FILE: &str = "cur_fd";
 const FILES: &str = "fd_arr";
@@ -115,11 +136,7 @@ fn context(profile: &Profile) -> Result<Context, BpfError> {
             field.name, profile.program.context
         )));
     }
-    let offset = |name: &str| {
-        let field = profile.context.iter().find(|field| field.name == name);
-        let offset = field.and_then(|field| field.offset).and_then(|offset| i16::try_from(offset).ok());
-        offset.ok_or_else(|| BpfError::NotEmitted(format!("a profile without the context field `{name}`")))
-    };
+    let offset = |name: &str| offset(profile, name);
     let files = profile.context.iter().any(|field| field.name == FILES);
     let files = files.then(|| Ok((offset(FILE)?, offset(FILES)?))).transpose()?;
     // An offset is tested with a mask.

@@ -39,7 +39,6 @@ pub fn go_on(
     sources: &Sources,
     mut last: Option<u64>,
 ) -> Result<Trace, ExecError> {
-    let capacity = abi::block_capacity(f);
     let out = |machine: &dyn Machine| {
         let mut out = vec![0; layout.out_size as usize];
         machine.read_state(layout.out as usize, &mut out);
@@ -47,6 +46,56 @@ pub fn go_on(
     };
     let (mut hops, mut rows) = (Vec::new(), Vec::new());
     let outcome = loop {
+        match advance(machine, f, sources, last.take(), &mut hops)? {
+            Pause::Row => rows.push(out(machine)),
+            Pause::Done if f.stream => break Outcome::Done(Vec::new()),
+            Pause::Done => break Outcome::Done(out(machine)),
+            Pause::Fault(report) => break Outcome::Fault(report),
+        }
+    };
+    Ok(Trace { hops, rows, outcome })
+}
+
+/// Goes on with a walk that is no stream, to its result or its fault.
+pub fn result(
+    machine: &mut dyn Machine,
+    f: &Function,
+    layout: &StateLayout,
+    out: &mut [u8],
+    sources: &Sources,
+    hops: &mut Vec<Hop>,
+    last: Option<u64>,
+) -> Result<Option<FaultReport>, ExecError> {
+    match advance(machine, f, sources, last, hops)? {
+        Pause::Row => Err(broken("a walk that is no stream gave a row".into())),
+        Pause::Done => {
+            machine.read_state(layout.out as usize, out);
+            Ok(None)
+        }
+        Pause::Fault(report) => Ok(Some(report)),
+    }
+}
+
+/// Why a walk pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// A row is ready in the state area; it goes on when it is asked to.
+    Row,
+    /// It is over. The result is in the state area.
+    Done,
+    /// It is over, in a fault.
+    Fault(FaultReport),
+}
+
+/// Runs a walk until it pauses, as [`go_on`] does. The reads that it makes go behind `hops`.
+pub fn advance(
+    machine: &mut dyn Machine,
+    f: &Function,
+    sources: &Sources,
+    mut last: Option<u64>,
+    hops: &mut Vec<Hop>,
+) -> Result<Pause, ExecError> {
+    loop {
         let returned = match last.take() {
             Some(status) => status,
             None => machine.step()?,
@@ -58,19 +107,17 @@ pub fn go_on(
                 let hop = Hop { source, offset: header(word::OFFSET), len: header(word::LEN) };
                 let fault = FaultId(header(word::FAULT) as u32);
                 hops.push(hop);
-                if !read(machine, hop, capacity, sources)? {
-                    break Outcome::Fault(FaultReport { fault, found: None, at: None });
+                if !read(machine, hop, abi::block_capacity(f), sources)? {
+                    return Ok(Pause::Fault(FaultReport { fault, found: None, at: None }));
                 }
             }
-            Some(Status::Emit) => rows.push(out(machine)),
+            Some(Status::Emit) => return Ok(Pause::Row),
             Some(Status::Again) => {}
-            Some(Status::Done) if f.stream => break Outcome::Done(Vec::new()),
-            Some(Status::Done) => break Outcome::Done(out(machine)),
-            Some(Status::Fault) => break Outcome::Fault(fault(machine)?),
+            Some(Status::Done) => return Ok(Pause::Done),
+            Some(Status::Fault) => return Ok(Pause::Fault(fault(machine)?)),
             None => return Err(broken(format!("a step returned {returned}"))),
         }
-    };
-    Ok(Trace { hops, rows, outcome })
+    }
 }
 
 /// Makes a read; false if it does not lie on its source.

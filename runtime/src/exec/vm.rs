@@ -112,6 +112,13 @@ pub fn prepare_for(f: &Verified, profile: &Profile) -> Result<Vm, ExecError> {
     Ok(Vm { function: f.clone(), layout, parts })
 }
 
+impl Vm {
+    /// The machine, for walks that are run step by step.
+    pub(crate) fn machine(&mut self) -> &mut dyn Machine {
+        &mut self.parts
+    }
+}
+
 impl Executor for Vm {
     fn name(&self) -> &'static str {
         "vm"

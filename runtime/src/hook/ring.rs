@@ -1,16 +1,17 @@
 //! A program that submits its reads to a ring: many walks at once, one system call for all of them.
 
-use super::{Options, Walker, uring};
+use super::{Ended, Options, Walker, enter, timed, uring};
 use crate::exec::kernel::load;
 use crate::exec::steps::{self, Machine, broken};
-use crate::exec::{ExecError, Outcome, Trace};
+use crate::exec::{ExecError, FaultReport, Hop, Trace};
 use crate::image::Sources;
 use libbpf_rs::{Link, MapCore, Object};
 use memmap2::MmapRaw;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
-use trav_compiler::bpf::abi::{StateLayout, Status, word as state_word};
+use std::time::Duration;
+use trav_compiler::bpf::abi::{StateLayout, Status, TIMED_OUT, word as state_word};
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::bpf::ring::{RingLayout, word};
 use trav_compiler::ir::verify::Verified;
@@ -32,12 +33,13 @@ struct Parts {
     _object: Object,
     ring: Uring,
     layout: RingLayout,
-    mapping: MmapRaw,
+    _mapping: MmapRaw,
 }
 
 impl Ring {
     pub(super) fn attach(
         f: &Verified,
+        layout: &StateLayout,
         elf: &[u8],
         profile: &Profile,
         file: &Path,
@@ -48,7 +50,7 @@ impl Ring {
         let ring_layout = RingLayout::of(f, &settings).expect("an object was made for it");
         let file = uring::open(file, options.direct)?;
         let ring = Uring::new(ring_layout.walks, ring_layout.size, &file, f.sources.len());
-        let ring = ring.map_err(|e| refused("no io_uring that a program can drive", &e))?;
+        let mut ring = ring.map_err(|e| refused("no io_uring that a program can drive", &e))?;
         let mut object = load::open(elf)?;
         for mut map in object.maps_mut() {
             if map.name().to_string_lossy().ends_with("_ops") {
@@ -64,70 +66,95 @@ impl Ring {
         let link = operations.attach_struct_ops().map_err(|e| refused("the program cannot be attached", &e))?;
         drop(maps);
         let mapping = uring::map_file(&file)?;
-        let parts = Parts { _link: link, _object: object, ring, layout: ring_layout, mapping };
-        let layout = StateLayout::of(f).expect("an object was made for it");
-        Ok(Ring { function: f.clone(), layout, parts })
+        ring.set_word(8 * word::BLOCKS, ring.address() + u64::from(ring_layout.blocks));
+        ring.set_word(8 * word::MAPPING, mapping.as_ptr() as u64);
+        let parts = Parts { _link: link, _object: object, ring, layout: ring_layout, _mapping: mapping };
+        Ok(Ring { function: f.clone(), layout: layout.clone(), parts })
     }
 }
 
 impl Walker for Ring {
+    fn start(&mut self, timeout: Option<Duration>) {
+        self.parts.ring.set_word(8 * word::DEADLINE, enter::deadline(timeout));
+    }
+
+    fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {
+        Ok(&mut self.parts)
+    }
+
     fn walk(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
         steps::walk(&mut self.parts, &self.function, &self.layout, args, sources)
     }
 
-    fn walk_many(
+    fn result(
         &mut self,
-        mut calls: &mut dyn Iterator<Item = Vec<u8>>,
+        args: &[u8],
+        out: &mut [u8],
         sources: &Sources,
-        each: &mut dyn FnMut(usize, Trace),
+        hops: &mut Vec<Hop>,
+    ) -> Result<Option<FaultReport>, ExecError> {
+        self.parts.reset_state(self.layout.args as usize, args);
+        steps::result(&mut self.parts, &self.function, &self.layout, out, sources, hops, None)
+    }
+
+    fn many(
+        &mut self,
+        layout: &StateLayout,
+        next: &mut dyn FnMut(&mut [u8]) -> bool,
+        sources: &Sources,
+        each: &mut dyn FnMut(usize, Ended<'_>),
     ) -> Result<(), ExecError> {
         let most = self.parts.layout.calls;
         let mut first = 0;
-        loop {
+        let mut more = true;
+        while more {
             let mut count = 0;
-            for args in (&mut calls).take(most as usize) {
-                self.parts.lay_out(count, self.layout.args, &args);
-                count += 1;
+            while more && count < most {
+                more = next(self.parts.arguments(count, layout));
+                count += u32::from(more);
             }
-            if count == 0 {
-                return Ok(());
+            if count > 0 {
+                self.parts.batch(count)?;
             }
-            self.parts.batch(count)?;
             // A walk that is to go on does so in the first place, so all that have ended are taken first.
             let mut open = Vec::new();
             for call in 0..count {
-                match self.ended(call) {
-                    Some(trace) => each(first + call as usize, trace),
+                match self.parts.ended(call, layout) {
+                    Some(out) => each(first + call as usize, Ended::Done(out)),
                     None => open.push((call, self.parts.state(call))),
                 }
             }
+            let (mut out, mut hops) = (vec![0; layout.out_size as usize], Vec::new());
             for (call, state) in open {
-                each(first + call as usize, self.finish(&state, sources)?);
+                hops.clear();
+                let position = first + call as usize;
+                match self.finish(&state, &mut out, sources, &mut hops)? {
+                    None => each(position, Ended::Done(&out)),
+                    Some(report) => each(position, Ended::Fault(report, &hops)),
+                }
             }
             first += count as usize;
         }
+        Ok(())
     }
 }
 
 impl Ring {
-    /// The trace of a call that has a result.
-    fn ended(&self, call: u32) -> Option<Trace> {
-        let at = self.parts.state_at(call);
-        let status = self.parts.ring.word(at + 8 * state_word::STATUS);
-        if status != Status::Done as u64 || self.function.stream {
-            return None;
-        }
-        let mut out = vec![0; self.layout.out_size as usize];
-        self.parts.ring.read(at + self.layout.out as usize, &mut out);
-        Some(Trace { hops: Vec::new(), rows: Vec::new(), outcome: Outcome::Done(out) })
-    }
-
     /// Goes on with a walk of a batch, whose block is gone.
-    fn finish(&mut self, state: &[u8], sources: &Sources) -> Result<Trace, ExecError> {
+    fn finish(
+        &mut self,
+        state: &[u8],
+        out: &mut [u8],
+        sources: &Sources,
+        hops: &mut Vec<Hop>,
+    ) -> Result<Option<FaultReport>, ExecError> {
         self.parts.ring.write(self.parts.state_at(0), state);
+        if self.parts.word(8 * state_word::ERROR) as i64 == i64::from(TIMED_OUT) {
+            return Err(ExecError::Io(timed::over()));
+        }
         let status = self.parts.word(8 * state_word::STATUS);
-        let last = match Status::from_word(status) {
-            None | Some(Status::Hop | Status::Done | Status::Fault) => status,
+        match Status::from_word(status) {
+            None | Some(Status::Hop | Status::Done | Status::Fault) => {}
             // They go on in the block that they had.
             Some(Status::Emit | Status::Again) => {
                 let header = |position: usize| self.parts.word(8 * position);
@@ -138,11 +165,10 @@ impl Ring {
                     image.read_at(offset, &mut block).map_err(ExecError::Io)?;
                 }
                 self.parts.write_block(&block);
-                status
             }
-        };
-        let last = (last != 0).then_some(last);
-        steps::go_on(&mut self.parts, &self.function, &self.layout, sources, last)
+        }
+        let last = (status != 0).then_some(status);
+        steps::result(&mut self.parts, &self.function, &self.layout, out, sources, hops, last)
     }
 }
 
@@ -157,11 +183,18 @@ impl Parts {
         state
     }
 
-    /// Writes a call's arguments into a state area of zeroes.
-    fn lay_out(&mut self, call: u32, args_at: u32, args: &[u8]) {
+    /// The result of a call, if it has one.
+    fn ended(&self, call: u32, layout: &StateLayout) -> Option<&[u8]> {
         let at = self.state_at(call);
-        self.ring.clear(at, self.layout.state_size as usize);
-        self.ring.write(at + args_at as usize, args);
+        let done = self.ring.word(at + 8 * state_word::STATUS) == Status::Done as u64;
+        done.then(|| self.ring.bytes(at + layout.out as usize, layout.out_size as usize))
+    }
+
+    /// Where a call's arguments go; all of its state is zeroed.
+    fn arguments(&mut self, call: u32, layout: &StateLayout) -> &mut [u8] {
+        let state = self.ring.bytes_mut(self.state_at(call), self.layout.state_size as usize);
+        state.fill(0);
+        &mut state[layout.args as usize..][..layout.args_size as usize]
     }
 
     /// Runs the first calls until each has ended or wants something of user space.
@@ -170,9 +203,6 @@ impl Parts {
         set(word::COUNT, count.into());
         set(word::NEXT, 0);
         set(word::STARTED, 0);
-        let blocks = self.ring.address() + u64::from(self.layout.blocks);
-        self.ring.set_word(8 * word::BLOCKS, blocks);
-        self.ring.set_word(8 * word::MAPPING, self.mapping.as_ptr() as u64);
         loop {
             match self.ring.enter() {
                 Ok(()) => {}
@@ -191,7 +221,10 @@ impl Machine for Parts {
     fn step(&mut self) -> Result<u64, ExecError> {
         self.ring.set_word(self.state_at(0) + 8 * state_word::ERROR, 0);
         self.batch(1)?;
-        Ok(self.word(8 * state_word::STATUS))
+        match self.word(8 * state_word::ERROR) as i64 {
+            error if error == i64::from(TIMED_OUT) => Err(ExecError::Io(timed::over())),
+            _ => Ok(self.word(8 * state_word::STATUS)),
+        }
     }
 
     fn word(&self, offset: usize) -> u64 {
@@ -203,7 +236,9 @@ impl Machine for Parts {
     }
 
     fn reset_state(&mut self, offset: usize, args: &[u8]) {
-        self.lay_out(0, offset as u32, args);
+        let state = self.ring.bytes_mut(self.state_at(0), self.layout.state_size as usize);
+        state.fill(0);
+        state[offset..][..args.len()].copy_from_slice(args);
     }
 
     fn write_block(&mut self, bytes: &[u8]) {

@@ -123,19 +123,24 @@ impl Uring {
         self.write(at, &word.to_ne_bytes());
     }
 
-    /// Copies out of the memory. The kernel may be writing elsewhere in it, and the program runs only in [`Uring::enter`].
+    /// A part of the memory. The kernel may be writing elsewhere in it, and the program runs only in [`Uring::enter`].
+    pub fn bytes(&self, at: usize, len: usize) -> &[u8] {
+        &self.memory.0[at..][..len]
+    }
+
+    /// The same to be written.
+    pub fn bytes_mut(&mut self, at: usize, len: usize) -> &mut [u8] {
+        &mut self.memory.0[at..][..len]
+    }
+
+    /// Copies out of the memory.
     pub fn read(&self, at: usize, to: &mut [u8]) {
-        to.copy_from_slice(&self.memory.0[at..][..to.len()]);
+        to.copy_from_slice(self.bytes(at, to.len()));
     }
 
     /// Copies into the memory.
     pub fn write(&mut self, at: usize, from: &[u8]) {
-        self.memory.0[at..][..from.len()].copy_from_slice(from);
-    }
-
-    /// Zeroes a part of the memory.
-    pub fn clear(&mut self, at: usize, len: usize) {
-        self.memory.0[at..][..len].fill(0);
+        self.bytes_mut(at, from.len()).copy_from_slice(from);
     }
 }
 

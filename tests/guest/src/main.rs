@@ -2,9 +2,13 @@
 //! line a test, switches off. `tests/guest/run` starts the machine and reads the lines.
 #![allow(unsafe_code, reason = "the first process makes system calls that no library has")]
 
+mod by_hand;
 mod machine;
 mod measure;
+mod nodes;
+mod sizes;
 mod spec;
+mod stores;
 mod trouble;
 mod walks;
 
@@ -20,13 +24,16 @@ fn main() {
     if std::process::id() == 1 {
         machine::prepare();
     }
-    let tests = [walks::TESTS, trouble::TESTS].concat();
+    let tests = [walks::TESTS, stores::TESTS, trouble::TESTS, sizes::TESTS].concat();
     // Figures are taken only when they are asked for.
     let only = std::env::var("TRAV_GUEST_ONLY").unwrap_or_default();
-    let tests = if only.starts_with("measure") { measure::TESTS.to_vec() } else { tests };
+    let tests = if only.starts_with("measure") { [measure::TESTS, sizes::TESTS].concat() } else { tests };
     let mut failed = 0;
     let mut run = 0;
-    for (name, test) in tests.into_iter().filter(|(name, _): &Test| name.contains(&only)) {
+    for (name, test) in tests
+        .into_iter()
+        .filter(|(name, _): &Test| only == "measure" || only.split(',').any(|word| name.contains(word)))
+    {
         let thread = std::thread::Builder::new().name(name.into());
         let ended = thread.spawn(move || catch_unwind(AssertUnwindSafe(test))).map(|thread| thread.join());
         let good = matches!(ended, Ok(Ok(Ok(()))));

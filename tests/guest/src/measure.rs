@@ -2,65 +2,24 @@
 //! instructions, so the figures are the same on every machine. Every answer is checked against a table that never came from the disk.
 
 use crate::Test;
+use crate::by_hand::chase_many;
 use crate::machine;
-use crate::spec::{HOOKS, attach, compile, words};
+use crate::nodes::{chain, image};
+use crate::spec::{HOOKS, attach, compile};
+use crate::walks::CHAIN;
+use crate::walks::chain::{chase, chase_arguments};
+use libbpf_rs::query::ProgInfoIter;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Instant;
-use trav_runtime::exec::Outcome;
 
 pub const TESTS: &[Test] = &[("measure_cached", cached), ("measure_direct", direct), ("measure_many", many)];
 
-const CHASE: &str = "\
-struct Node size 512 { next: u64, value: u64 }
-
-traversal chase(start: u64) -> u64 {
-    var node = read Node at start;
-    loop up to 63 while node.next != 0 { node = read Node at node.next; }
-    return node.value;
-}
-";
-
-const DEPTHS: [u64; 3] = [1, 6, 10];
-const LOOKUPS: u64 = 200;
-const NODES: u64 = 2048;
-
-/// Node `i` of a chain; node `i` leads to a node 10 times scattered, and a chain of depth `d` begins at level `d`: nodes stand in 16 levels.
-fn image() -> Vec<u8> {
-    let mut bytes = vec![0; place(NODES) as usize];
-    for i in 0..NODES {
-        let node = &mut bytes[place(i) as usize..][..512];
-        node[..8].copy_from_slice(&next(i).map_or(0, place).to_le_bytes());
-        node[8..16].copy_from_slice(&value(i).to_le_bytes());
-    }
-    bytes
-}
-
-/// Where a node stands: behind the first block, since 0 ends a chain.
-fn place(i: u64) -> u64 {
-    512 * (i + 1)
-}
-
-/// The level of a node is its number modulo 16; level 0 ends a chain.
-fn next(i: u64) -> Option<u64> {
-    let group = (i / 16 * 37 + 11) % (NODES / 16);
-    (!i.is_multiple_of(16)).then(|| group * 16 + i % 16 - 1)
-}
-
-fn value(i: u64) -> u64 {
-    i.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// The start of the `n`-th chain of a depth, and its answer.
-fn chain(depth: u64, n: u64) -> (u64, u64) {
-    let start = (n * 53 % (NODES / 16)) * 16 + depth - 1;
-    let mut at = start;
-    while let Some(next) = next(at) {
-        at = next;
-    }
-    (place(start), value(at))
-}
+const DEPTHS: [u64; 4] = [1, 2, 6, 10];
+/// Lookups in a row, of which one figure is taken; and figures, of which the median counts: the kernel does other things now and then.
+const LOOKUPS: u64 = 50;
+const ROUNDS: usize = 20;
 
 /// The program that is replaced.
 fn by_pread(file: &File, buffer: &mut [u8], start: u64) -> u64 {
@@ -76,45 +35,77 @@ fn by_pread(file: &File, buffer: &mut [u8], start: u64) -> u64 {
     word(buffer, 8)
 }
 
-fn assert_found(outcome: &Outcome, want: u64, hook: &str) {
-    let Outcome::Done(found) = outcome else { panic!("{hook}: {outcome:?}") };
-    assert_eq!(found[..], want.to_le_bytes(), "{hook}");
-}
+/// One way of making a lookup: from the start of a chain to the value at its end.
+type Lookup<'a> = Box<dyn FnMut(u64) -> u64 + 'a>;
 
 fn table(what: &str, path: &Path, direct: bool) {
-    let spec = compile("chase.trav", CHASE);
-    let f = &spec.traversals[0];
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "chase").expect("it is declared");
     let flags = if direct { libc::O_DIRECT } else { 0 };
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).expect("the file is there");
     let mut aligned = memory();
-    let buffer = &mut aligned[..512];
-    println!("guest: {what}: per lookup, beside pread");
-    for depth in DEPTHS {
+    let mut ways: Vec<(&str, Lookup<'_>)> =
+        vec![("pread", Box::new(|start| by_pread(&file, &mut aligned[..512], start)))];
+    for hook in HOOKS {
+        let mut attached = attach(f, path, hook, direct);
+        let lookup = move |start| attached.lookup::<chase>(&chase_arguments { start }).expect("the walk ends well");
+        ways.push((hook, Box::new(lookup)));
+    }
+    // What was written goes to the disk now, and not while figures are taken.
+    // SAFETY: no memory is passed.
+    unsafe { libc::sync() };
+    let mut figures = vec![[0.0; DEPTHS.len()]; ways.len()];
+    for (d, depth) in DEPTHS.into_iter().enumerate() {
         let calls: Vec<(u64, u64)> = (0..LOOKUPS).map(|n| chain(depth, n)).collect();
-        let mut pread = 0.0;
-        for round in 0..2 {
-            let begun = Instant::now();
-            for (start, want) in &calls {
-                assert_eq!(by_pread(&file, buffer, *start), *want);
-            }
-            // The first round warms the cache.
-            pread = if round == 1 { begun.elapsed().as_nanos() as f64 / LOOKUPS as f64 } else { pread };
-        }
-        println!("guest:   depth {depth:2}  pread   {pread:9.0}");
-        for hook in HOOKS {
-            let mut attached = attach(f, path, hook, direct);
-            let mut each = 0.0;
-            for _ in 0..2 {
+        let mut rounds = vec![Vec::new(); ways.len()];
+        for _ in 0..ROUNDS {
+            for ((name, lookup), rounds) in ways.iter_mut().zip(&mut rounds) {
                 let begun = Instant::now();
                 for (start, want) in &calls {
-                    let got = attached.lookup(&words(&[*start])).unwrap_or_else(|e| panic!("{hook}: {e}"));
-                    assert_found(&got.outcome, *want, hook);
+                    assert_eq!(lookup(*start), *want, "{name}");
                 }
-                each = begun.elapsed().as_nanos() as f64 / LOOKUPS as f64;
+                rounds.push(begun.elapsed().as_nanos() as f64 / LOOKUPS as f64);
             }
-            println!("guest:   depth {depth:2}  {hook:7} {each:9.0}  {:.2}", each / pread);
+        }
+        for (figures, rounds) in figures.iter_mut().zip(&mut rounds) {
+            figures[d] = median(rounds);
         }
     }
+    let heads = DEPTHS.map(|depth| format!("{:>16}", format!("depth {depth}")));
+    println!("guest: {what}: per lookup, beside pread");
+    println!("guest:   {:8}{}{:>9}{:>9}", "", heads.concat(), "per hop", "fixed");
+    for ((name, _), of) in ways.iter().zip(&figures) {
+        let cells: Vec<String> =
+            of.iter().zip(&figures[0]).map(|(n, pread)| format!("{n:9.0} ({:.2})", n / pread)).collect();
+        let last = DEPTHS.len() - 1;
+        let hop = (of[last] - of[0]) / (DEPTHS[last] - DEPTHS[0]) as f64;
+        println!("guest:   {name:8}{}{hop:9.0}{:9.0}", cells.concat(), of[0] - hop);
+    }
+    inside(&mut ways);
+}
+
+/// How much of a lookup at the greatest depth is the program itself, with what it calls.
+fn inside(ways: &mut [(&str, Lookup<'_>)]) {
+    const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+    let spent = || ProgInfoIter::default().fold((0, 0), |(runs, time), p| (runs + p.run_cnt, time + p.run_time_ns));
+    std::fs::write(STATISTICS, "1").expect("the kernel keeps statistics");
+    let depth = DEPTHS[DEPTHS.len() - 1];
+    for (name, lookup) in &mut ways[1..] {
+        let before = spent();
+        for n in 0..LOOKUPS {
+            let (start, want) = chain(depth, n);
+            assert_eq!(lookup(start), want, "{name}");
+        }
+        let after = spent();
+        let [runs, time] = [after.0 - before.0, after.1 - before.1].map(|n| n as f64 / LOOKUPS as f64);
+        println!("guest:   {name:8}depth {depth}: {runs:.0} runs of the program, {time:.0} in it");
+    }
+    std::fs::write(STATISTICS, "0").expect("the kernel keeps statistics");
+}
+
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// A page for direct I/O.
@@ -138,26 +129,42 @@ fn many() {
     const DEPTH: u64 = 10;
     let disk = machine::null_disk("slow", 4, 2, 10_000);
     std::fs::write(&disk, image()).expect("the disk has room");
-    let spec = compile("chase.trav", CHASE);
-    let f = &spec.traversals[0];
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "chase").expect("it is declared");
     let calls: Vec<(u64, u64)> = (0..1024).map(|n| chain(DEPTH, n)).collect();
     let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&disk);
     let file = file.expect("the disk is there");
     let mut aligned = memory();
-    let begun = Instant::now();
-    for (start, want) in &calls {
-        assert_eq!(by_pread(&file, &mut aligned[..512], *start), *want);
-    }
-    let pread = begun.elapsed().as_nanos() as f64 / calls.len() as f64;
+    let time = |many: &mut dyn FnMut()| {
+        let mut rounds: Vec<f64> = (0..5)
+            .map(|_| {
+                let begun = Instant::now();
+                many();
+                begun.elapsed().as_nanos() as f64 / calls.len() as f64
+            })
+            .collect();
+        median(&mut rounds)
+    };
+    let pread = time(&mut || {
+        for (start, want) in &calls {
+            assert_eq!(by_pread(&file, &mut aligned[..512], *start), *want);
+        }
+    });
     println!("guest: null_blk with 10 us, depth {DEPTH}, per lookup");
     println!("guest:   pread, one after the other {pread:9.0}");
+    let starts: Vec<u64> = calls.iter().map(|(start, _)| *start).collect();
+    let by_hand = time(&mut || {
+        let answers = chase_many(&file, &starts);
+        assert!(answers.iter().zip(&calls).all(|(got, (_, want))| got == want));
+    });
+    println!("guest:   io_uring by hand, 64 at once {by_hand:7.0}  {:.2} times the lookups", pread / by_hand);
     for hook in ["uring", "hybrid"] {
         let mut attached = attach(f, &disk, hook, true);
-        let begun = Instant::now();
-        let args = calls.iter().map(|(start, _)| words(&[*start]));
-        let done = attached.lookup_many(args, |i, got| assert_found(&got.outcome, calls[i].1, hook));
-        done.unwrap_or_else(|e| panic!("{hook}: {e}"));
-        let each = begun.elapsed().as_nanos() as f64 / calls.len() as f64;
-        println!("guest:   {hook}, 64 in flight          {each:9.0}  {:.1} times the lookups", pread / each);
+        let each = time(&mut || {
+            let args = calls.iter().map(|(start, _)| chase_arguments { start: *start });
+            let done = attached.lookup_many::<chase>(args, |i, got| assert_eq!(got, Ok(calls[i].1), "{hook}"));
+            done.unwrap_or_else(|e| panic!("{hook}: {e}"));
+        });
+        println!("guest:   {hook:7}, 64 at once         {each:7.0}  {:.2} times the lookups", pread / each);
     }
 }

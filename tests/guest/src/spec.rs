@@ -34,16 +34,21 @@ pub fn standard(module: &str, traversal: &str) -> Compilation {
 }
 
 /// The hooks of a stock kernel.
-pub const HOOKS: [&str; 3] = ["file", "uring", "hybrid"];
+pub const HOOKS: [&str; 4] = ["file", "lsm", "uring", "hybrid"];
 
 /// A built-in profile.
 pub fn profile(hook: &str) -> Profile {
     Profile::named(hook).expect("a built-in profile")
 }
 
+/// One hook or none.
+pub fn only(hook: &str) -> Options {
+    Options { profiles: vec![profile(hook)], fall_back: false, direct: false }
+}
+
 /// Attaches by one profile alone.
 pub fn attach(f: &Verified, file: &Path, hook: &str, direct: bool) -> Hook {
-    let options = Options { profiles: vec![profile(hook)], fall_back: false, direct };
+    let options = Options { direct, ..only(hook) };
     Hook::attach(f, file, &options).unwrap_or_else(|e| panic!("{hook}: {}: {e}", f.name))
 }
 

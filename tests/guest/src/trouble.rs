@@ -1,15 +1,20 @@
 //! What can go wrong under a walk: each ends in a right answer or a clear fault, and nothing is left behind.
 
 use crate::Test;
+use crate::by_hand;
 use crate::machine;
+use crate::nodes;
 use crate::spec::{HOOKS, Interpreter, assert_same, attach, compile, words};
+use crate::walks::chain::{chase, chase_arguments};
 use crate::walks::{CHAIN, chain_image};
 use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
 use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use trav_runtime::exec::{ExecError, Outcome};
+use trav_runtime::hook::Failure;
 
 pub const TESTS: &[Test] = &[
     ("signals", signals),
@@ -19,6 +24,10 @@ pub const TESTS: &[Test] = &[
     ("attached_twice", attached_twice),
     ("nothing_leaks", nothing_leaks),
     ("killed", killed),
+    ("timeouts", timeouts),
+    ("short_reads", short_reads),
+    ("beside_another_ring", beside_another_ring),
+    ("many_attached", many_attached),
 ];
 
 /// A storm of signals: the ring is left with reads in flight, and entered again.
@@ -43,7 +52,7 @@ fn signals() {
     for hook in HOOKS {
         let mut attached = attach(f, &path, hook, true);
         for (i, wanted) in wanted.iter().enumerate() {
-            let got = attached.lookup(&words(&[512 * i as u64])).unwrap_or_else(|e| panic!("{hook}: {i}: {e}"));
+            let got = attached.walk(&words(&[512 * i as u64])).unwrap_or_else(|e| panic!("{hook}: {i}: {e}"));
             assert_same(hook, f, &got, wanted);
         }
     }
@@ -60,7 +69,7 @@ fn truncation() {
         let file = std::fs::OpenOptions::new().write(true).open(&path).expect("the file is there");
         file.set_len(512 * 10 + 7).expect("a file can be made shorter");
         for i in [10, 11, 300] {
-            match attached.lookup(&words(&[512 * i])) {
+            match attached.walk(&words(&[512 * i])) {
                 Err(ExecError::Io(_)) => {}
                 other => panic!("{hook}: block {i} is gone: {other:?}"),
             }
@@ -68,7 +77,7 @@ fn truncation() {
         // What is left is as it was.
         let mut wanted = Interpreter::new(f, &path);
         let args = words(&[512 * 9]);
-        if let (Ok(got), wanted) = (attached.lookup(&args), wanted.run(&args)) {
+        if let (Ok(got), wanted) = (attached.walk(&args), wanted.run(&args)) {
             assert!(matches!(wanted.outcome, Outcome::Done(_) | Outcome::Fault(_)));
             assert_eq!(got.outcome, wanted.outcome, "{hook}");
         }
@@ -88,12 +97,12 @@ fn bad_sectors() {
     for hook in HOOKS {
         for direct in [false, true] {
             let mut attached = attach(f, &disk, hook, direct);
-            match attached.lookup(&words(&[512 * 105])) {
+            match attached.walk(&words(&[512 * 105])) {
                 Err(ExecError::Io(e)) => assert_eq!(e.raw_os_error(), Some(libc::EIO), "{hook}"),
                 other => panic!("{hook}: sector 105 cannot be read: {other:?}"),
             }
             // The hook goes on to be of use.
-            let got = attached.lookup(&words(&[512 * 13])).unwrap_or_else(|e| panic!("{hook}: {e}"));
+            let got = attached.walk(&words(&[512 * 13])).unwrap_or_else(|e| panic!("{hook}: {e}"));
             assert!(matches!(got.outcome, Outcome::Done(_)), "{hook}: block 13 is the last of its chain");
         }
     }
@@ -118,7 +127,7 @@ fn changed_meanwhile() {
         for hook in HOOKS {
             let mut attached = attach(f, &path, hook, false);
             for start in 0..300 {
-                let ended = attached.lookup(&words(&[512 * start]));
+                let ended = attached.walk(&words(&[512 * start]));
                 assert!(ended.is_ok(), "{hook}: {ended:?}");
             }
         }
@@ -137,11 +146,101 @@ fn attached_twice() {
         for start in 0..20 {
             let args = words(&[512 * start]);
             for attached in &mut both {
-                let got = attached.lookup(&args).unwrap_or_else(|e| panic!("{hook}: {e}"));
+                let got = attached.walk(&args).unwrap_or_else(|e| panic!("{hook}: {e}"));
                 assert_same(hook, f, &got, &wanted.run(&args));
             }
         }
     }
+}
+
+/// A disk that takes 10 ms for each read, and calls that may take 35.
+fn timeouts() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "chase").expect("it is declared");
+    let disk = machine::null_disk("sluggish", 4, 2, 10_000_000);
+    std::fs::write(&disk, nodes::image()).expect("the disk has room");
+    let (short, deep) = (nodes::chain(2, 5), nodes::chain(10, 5));
+    let [short_call, deep_call] = [short, deep].map(|(start, _)| chase_arguments { start });
+    let late = |e: &ExecError| matches!(e, ExecError::Io(e) if e.kind() == std::io::ErrorKind::TimedOut);
+    for hook in HOOKS {
+        let mut attached = attach(f, &disk, hook, true);
+        attached.set_timeout(Some(Duration::from_millis(35)));
+        match attached.lookup::<chase>(&deep_call) {
+            Err(Failure::Exec(e)) => assert!(late(&e), "{hook}: {e}"),
+            other => panic!("{hook}: ten reads take 100 ms: {other:?}"),
+        }
+        let got = attached.lookup::<chase>(&short_call).unwrap_or_else(|e| panic!("{hook}: two reads take 20 ms: {e}"));
+        assert_eq!(got, short.1, "{hook}");
+        let mut ended = 0;
+        let calls = [short_call.clone(), deep_call.clone()];
+        let many = attached.lookup_many::<chase>(calls, |i, got| {
+            assert_eq!((i, got), (0, Ok(short.1)), "{hook}");
+            ended += 1;
+        });
+        assert!(many.as_ref().is_err_and(late) && ended == 1, "{hook}: {many:?}, {ended}");
+        attached.set_timeout(None);
+        let got = attached.lookup::<chase>(&deep_call).unwrap_or_else(|e| panic!("{hook}: it may take its time: {e}"));
+        assert_eq!(got, deep.1, "{hook}");
+    }
+}
+
+/// A file that ends in the middle of a block.
+fn short_reads() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = &spec.traversals[0];
+    let mut image = chain_image(400);
+    image.truncate(512 * 300 + 100);
+    let path = machine::file("odd", &image);
+    let mut wanted = Interpreter::new(f, &path);
+    for hook in HOOKS {
+        for direct in [false, true] {
+            let mut attached = attach(f, &path, hook, direct);
+            for start in (280..302).chain((1..280).step_by(9)) {
+                let args = words(&[512 * start]);
+                let got = attached.walk(&args).unwrap_or_else(|e| panic!("{hook}: {start}: {e}"));
+                assert_same(hook, f, &got, &wanted.run(&args));
+            }
+        }
+    }
+}
+
+/// A ring of the program's own, in the same thread, with reads in flight all the time.
+fn beside_another_ring() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "chase").expect("it is declared");
+    let disk = machine::null_disk("shared", 4, 2, 50_000);
+    let image = nodes::image();
+    std::fs::write(&disk, &image).expect("the disk has room");
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&disk);
+    let file = file.expect("the disk is there");
+    for hook in HOOKS {
+        let mut attached = attach(f, &disk, hook, true);
+        let mut own = by_hand::Reads::begin(&file);
+        for n in 0..40 {
+            let (start, want) = nodes::chain(6, n);
+            let got = attached.lookup::<chase>(&chase_arguments { start });
+            assert_eq!(got.unwrap_or_else(|e| panic!("{hook}: {e}")), want, "{hook}");
+            own.turn(&image);
+        }
+    }
+}
+
+/// More rings than a task can register.
+fn many_attached() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "chase").expect("it is declared");
+    let path = machine::file("many", &nodes::image());
+    let before = kept();
+    let mut all: Vec<_> = (0..20).map(|_| attach(f, &path, "hybrid", false)).collect();
+    for n in 0..3 {
+        for attached in &mut all {
+            let (start, want) = nodes::chain(6, n);
+            let got = attached.lookup::<chase>(&chase_arguments { start });
+            assert_eq!(got.unwrap_or_else(|e| panic!("{e}")), want);
+        }
+    }
+    drop(all);
+    assert_kept(before, "hybrid");
 }
 
 /// How many programs, maps and links the kernel has. What is given up goes a moment later.
@@ -171,7 +270,7 @@ fn nothing_leaks() {
     for hook in HOOKS {
         let mut attached = attach(f, &path, hook, true);
         assert_ne!(kept(), before, "{hook}: an attached hook is something that the kernel has");
-        attached.lookup(&words(&[512])).unwrap_or_else(|e| panic!("{hook}: {e}"));
+        attached.walk(&words(&[512])).unwrap_or_else(|e| panic!("{hook}: {e}"));
         drop(attached);
         assert_kept(before, hook);
     }
@@ -202,7 +301,7 @@ pub fn victim(hook: &str) -> ! {
     let path = machine::file(&format!("victim-{hook}"), &chain_image(400));
     let mut attached = attach(f, &path, hook, true);
     for start in (0..400).cycle() {
-        attached.lookup(&words(&[512 * start])).expect("the hook works");
+        attached.walk(&words(&[512 * start])).expect("the hook works");
         if start == 10 {
             let _ = std::io::stdout().write_all(b"!");
             let _ = std::io::stdout().flush();

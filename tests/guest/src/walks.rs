@@ -2,46 +2,38 @@
 
 use crate::Test;
 use crate::machine;
-use crate::spec::{HOOKS, Interpreter, NoModules, assert_same, attach, compile, profile, standard, words};
+use crate::spec::{HOOKS, Interpreter, NoModules, assert_same, attach, compile, only, standard, words};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use trav_runtime::call::{Caller, Images};
 use trav_runtime::exec::kernel::load;
 use trav_runtime::exec::{Engine, Outcome};
-use trav_runtime::hook::{Hook, Options};
+use trav_runtime::hook::{Failure, Hook};
 use trav_runtime::image;
+use trav_runtime::typed::Value;
 use trav_runtime::value::Given;
 
 #[path = "../../../runtime/tests/header.rs"]
 mod header;
 
 pub const TESTS: &[Test] = &[
-    ("chain", chain),
+    ("chain", chain_cached),
     ("chain_cold", chain_cold),
     ("chain_direct", chain_direct),
     ("chain_many", chain_many),
+    ("rows", rows),
+    ("long_walks", long_walks),
     ("golden", golden),
     ("ext4_volume", ext4_volume),
     ("standard_objects", standard_objects),
 ];
 
-pub const CHAIN: &str = "\
-struct Block size 512 { next: u64, count: u16 where count <= 100, values: [u32; count] }
-record Sum { blocks: u8, sum: u64 }
+/// The types of [`CHAIN`], by `trav build tests/guest/src/chain.trav --emit types`.
+#[rustfmt::skip]
+#[path = "chain.rs"]
+pub mod chain;
 
-traversal sum(start: u64) -> Sum {
-    var at = start;
-    var sum: u64 = 0;
-    var blocks: u8 = 0;
-    loop up to 20 while at != 0 {
-        let block = read Block at at;
-        for i in 0..block.count { sum = sum +% block.values[i]; }
-        blocks += 1;
-        at = block.next;
-    }
-    return Sum { blocks: blocks, sum: sum };
-}
-";
+pub const CHAIN: &str = include_str!("chain.trav");
 
 /// Chains of blocks in an order that no read-ahead guesses; block 0 is in none. Some end outside of the file, some in a block that is corrupt.
 pub fn chain_image(blocks: u64) -> Vec<u8> {
@@ -75,13 +67,13 @@ fn each_chain(direct: bool, cold: bool) {
                 machine::drop_cache(&path);
             }
             let args = words(&[512 * start]);
-            let got = attached.lookup(&args).unwrap_or_else(|e| panic!("{hook}: {start}: {e}"));
+            let got = attached.walk(&args).unwrap_or_else(|e| panic!("{hook}: {start}: {e}"));
             assert_same(hook, f, &got, &wanted.run(&args));
         }
     }
 }
 
-fn chain() {
+fn chain_cached() {
     each_chain(false, false);
 }
 
@@ -99,20 +91,76 @@ fn chain_many() {
     let f = &spec.traversals[0];
     let path = machine::file("chain", &chain_image(3000));
     let mut wanted = Interpreter::new(f, &path);
-    let wanted: Vec<_> = (0..3000).map(|start| wanted.run(&words(&[512 * start]))).collect();
+    let wanted: Vec<_> = (0..3000).map(|start| wanted.run(&words(&[512 * start])).outcome).collect();
     for hook in HOOKS {
         for direct in [false, true] {
             let mut attached = attach(f, &path, hook, direct);
-            let starts: Vec<u64> = (0..3000).collect();
-            let mut seen = vec![false; starts.len()];
-            let calls = starts.iter().map(|start| words(&[512 * start]));
-            let done = attached.lookup_many(calls, |i, got| {
+            let mut seen = vec![false; wanted.len()];
+            let calls = (0..3000).map(|start| chain::sum_arguments { start: 512 * start });
+            let done = attached.lookup_many::<chain::sum>(calls, |i, got| {
                 assert!(!std::mem::replace(&mut seen[i], true), "{hook}: call {i} is reported once");
-                assert_same(hook, f, &got, &wanted[i]);
+                match (got, &wanted[i]) {
+                    (Ok(got), Outcome::Done(bytes)) => assert_eq!(got, chain::Sum::take(bytes), "{hook}: {i}"),
+                    (Err(got), Outcome::Fault(report)) => assert_eq!(got.report, *report, "{hook}: {i}"),
+                    (got, wanted) => panic!("{hook}: {i}: {got:?}, {wanted:?}"),
+                }
             });
             done.unwrap_or_else(|e| panic!("{hook}: {e}"));
             assert!(seen.iter().all(|seen| *seen), "{hook}: every call is reported");
         }
+    }
+}
+
+/// A stream is suspended after each row, and goes on where it was.
+fn rows() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "each").expect("it is declared");
+    let path = machine::file("chain", &chain_image(400));
+    let mut wanted = Interpreter::new(f, &path);
+    for hook in HOOKS {
+        for direct in [false, true] {
+            let mut attached = attach(f, &path, hook, direct);
+            for start in (0..400).step_by(7) {
+                let wanted = wanted.run(&words(&[512 * start]));
+                let arguments = chain::each_arguments { start: 512 * start };
+                // One that is left in the middle does not disturb the next.
+                drop(attached.stream::<chain::each>(&arguments).expect("it begins").next());
+                let mut rows = attached.stream::<chain::each>(&arguments).expect("it begins");
+                for row in &wanted.rows {
+                    match rows.next() {
+                        Some(Ok(got)) => assert_eq!(got, u32::take(row), "{hook}: {start}"),
+                        other => panic!("{hook}: {start}: {other:?}"),
+                    }
+                }
+                match (rows.next(), &wanted.outcome) {
+                    (None, Outcome::Done(_)) => {}
+                    (Some(Err(Failure::Fault(got))), Outcome::Fault(report)) => assert_eq!(got.report, *report),
+                    other => panic!("{hook}: {start}: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// Walks that take longer than a program may run at a time: it is left and entered again, with others in between.
+fn long_walks() {
+    const TURNS: u32 = 250_000;
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "circle").expect("it is declared");
+    // A circle of four nodes, whose values are 1 to 4.
+    let node = |i: u64| [512 * ((i + 1) % 4), i + 1].map(u64::to_le_bytes).concat();
+    let image: Vec<u8> = (0..4).flat_map(|i| [node(i), vec![0; 496]].concat()).collect();
+    let path = machine::file("circle", &image);
+    for hook in HOOKS {
+        let mut attached = attach(f, &path, hook, false);
+        // Reading the file's pages brings them into the cache.
+        assert_eq!(std::fs::read(&path).expect("it was written"), image);
+        let calls = [0, 1, 2].map(|i| chain::circle_arguments { start: 512 * i, turns: TURNS + i as u32 });
+        let sum = |start: u64, turns: u64| (0..turns).map(|turn| (start + turn) % 4 + 1).sum::<u64>();
+        let done = attached.lookup_many::<chain::circle>(calls, |i, got| {
+            assert_eq!(got, Ok(sum(i as u64, u64::from(TURNS) + i as u64)), "{hook}: {i}");
+        });
+        done.unwrap_or_else(|e| panic!("{hook}: {e}"));
     }
 }
 
@@ -135,7 +183,7 @@ fn golden() {
                     );
                     continue;
                 }
-                let got = attach(&test.walk, &image, hook, false).lookup(&[]);
+                let got = attach(&test.walk, &image, hook, false).walk(&[]);
                 let got = got.unwrap_or_else(|e| panic!("{hook}: {name}: {}: {e}", test.name));
                 assert!(matches!(got.outcome, Outcome::Done(_)), "{hook}: {name}: {}: {:?}", test.name, got.outcome);
                 count += 1;
@@ -199,8 +247,4 @@ fn standard_objects() {
         count += accounts.len();
     }
     assert!(count > 0, "there are objects");
-}
-
-fn only(hook: &str) -> Options {
-    Options { profiles: vec![profile(hook)], fall_back: false, direct: false }
 }

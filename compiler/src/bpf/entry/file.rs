@@ -1,7 +1,7 @@
 //! The file of a walk as a dynptr, found by a mapping of the task that runs the program.
 //!
-//! A `struct file` must be a pointer that the verifier trusts; `vm_file` of a mapping that the iterator over mappings gave is one. What
-//! has been taken is given back on every way out, dynptrs even when they could not be made.
+//! A `struct file` must be a pointer that the verifier trusts: an LSM program's argument is one, and `vm_file` of a mapping that the iterator over mappings gave. What
+//! has been taken is given back on every way out, a dynptr even when it could not be made.
 
 use crate::bpf::asm::{Assembler, Label};
 use crate::bpf::insn::{AluOp, Cond, FRAME, Insn, R0, Reg, Rhs, Width};
@@ -13,34 +13,35 @@ const FMODE_READ: i32 = 1;
 /// Places on the stack, below [`FRAME`].
 #[derive(Clone, Copy)]
 pub struct Places {
-    /// The iterator, 8 bytes.
-    pub iterator: i16,
+    /// The iterator, 8 bytes; none where the file is given.
+    pub iterator: Option<i16>,
     /// The file's size, 8 bytes.
     pub size: i16,
-    /// The dynptr that reads only what is in the page cache, 16 bytes.
-    pub cached: Option<i16>,
-    /// The dynptr that waits for the disk, 16 bytes.
-    pub waiting: Option<i16>,
+    /// The dynptr, 16 bytes.
+    pub dynptr: i16,
+    /// It reads only what is in the page cache, and never waits.
+    pub cached: bool,
 }
 
 impl Places {
-    fn dynptrs(&self) -> impl Iterator<Item = i16> {
-        self.cached.into_iter().chain(self.waiting)
-    }
-
-    /// Takes the file whose mapping has the address in the word at `header` of where `area` points. Goes to `none` without it, with only the
+    /// Finds the file whose mapping has the address in the word at `header` of where `area` points. Goes to `none` without it, with only the
     /// iterator to give back. Changes registers 0 to 5 and `file`.
-    pub fn take(&self, asm: &mut Assembler, (area, header): (Reg, usize), file: Reg, none: Label) {
+    pub fn find(&self, asm: &mut Assembler, (area, header): (Reg, usize), file: Reg, none: Label) {
+        let Some(iterator) = self.iterator else { return };
         asm.push(Insn::helper(GET_CURRENT_TASK_BTF));
         asm.mov(2, R0);
         super::load_word(asm, 3, area, header);
-        stack_address(asm, 1, self.iterator);
+        stack_address(asm, 1, iterator);
         asm.kernel(Function::VmaNew);
-        stack_address(asm, 1, self.iterator);
+        stack_address(asm, 1, iterator);
         asm.kernel(Function::VmaNext);
         asm.branch(Cond::Eq, R0, Rhs::Imm(0), none);
         asm.load_member(file, R0, Member::VmaFile);
         asm.branch(Cond::Eq, file, Rhs::Imm(0), none);
+    }
+
+    /// Makes the dynptr of the file. Goes to `none` if it cannot be read. Changes registers 0 to 5.
+    pub fn take(&self, asm: &mut Assembler, file: Reg, none: Label) {
         asm.load_member(1, file, Member::FileMode);
         asm.alu(AluOp::And, 1, Rhs::Imm(FMODE_READ));
         asm.branch(Cond::Eq, 1, Rhs::Imm(0), none);
@@ -48,26 +49,25 @@ impl Places {
         asm.load_member(1, 1, Member::MappingHost);
         asm.load_member(1, 1, Member::InodeSize);
         asm.store(Width::B8, FRAME, self.size, Rhs::Reg(1));
-        if let Some(waiting) = self.waiting {
-            from_file(asm, file, waiting);
-        }
-        if let Some(cached) = self.cached {
-            // Where the call stands decides: under the lock it makes a dynptr that never waits.
+        // Where the call stands decides: under the lock it makes a dynptr that never waits. It does so for all of a program.
+        if self.cached {
             asm.kernel(Function::RcuLock);
-            from_file(asm, file, cached);
+        }
+        from_file(asm, file, self.dynptr);
+        if self.cached {
             asm.kernel(Function::RcuUnlock);
         }
     }
 
-    /// Gives it back; `none` is where to go on without dynptrs.
+    /// Gives it back; `none` is where to go on without a dynptr.
     pub fn give_back(&self, asm: &mut Assembler, none: Label) {
-        for dynptr in self.dynptrs() {
-            stack_address(asm, 1, dynptr);
-            asm.kernel(Function::Discard);
-        }
+        stack_address(asm, 1, self.dynptr);
+        asm.kernel(Function::Discard);
         asm.bind(none);
-        stack_address(asm, 1, self.iterator);
-        asm.kernel(Function::VmaDestroy);
+        if let Some(iterator) = self.iterator {
+            stack_address(asm, 1, iterator);
+            asm.kernel(Function::VmaDestroy);
+        }
     }
 }
 

@@ -5,12 +5,14 @@
 //! (Linux 6.9) once the program has had its time; all that the loop carries is in memory, and the next run goes on.
 
 mod file;
+mod looked_at;
 mod pull;
 mod ring;
 
-use super::asm::{Assembler, TooFar};
+use super::asm::{Assembler, Label, TooFar};
 use super::error::BpfError;
-use super::insn::{Reg, Rhs, Width};
+use super::insn::{Cond, Insn, R0, Reg, Rhs, Width};
+use super::kernel::KTIME_GET_NS;
 use super::program::Entry;
 use super::target::Entered;
 use crate::ir::Function;
@@ -22,11 +24,22 @@ pub const STACK_BYTES: u32 = 96;
 pub fn entry(f: &Function, entered: &Entered) -> Result<Entry, BpfError> {
     let mut asm = Assembler::default();
     match entered {
-        Entered::Pull { cached } => pull::write(&mut asm, f, *cached),
+        Entered::Pull { cached, given } => pull::write(&mut asm, f, *cached, *given),
         Entered::Loop { ring, cached, sources } => ring::write(&mut asm, ring, f, *cached, *sources),
     }
     let done = asm.finish().map_err(|TooFar| BpfError::JumpTooFar)?;
     Ok(Entry { insns: done.insns, relocations: done.relocations, calls: done.calls, accesses: done.accesses })
+}
+
+/// Goes to `over` when the time in a word of an area's header has come. Changes registers 0 to 5.
+fn until(asm: &mut Assembler, base: Reg, position: usize, over: Label) {
+    let on = asm.label();
+    load_word(asm, 1, base, position);
+    asm.branch(Cond::Eq, 1, Rhs::Imm(0), on);
+    asm.push(Insn::helper(KTIME_GET_NS));
+    load_word(asm, 1, base, position);
+    asm.branch(Cond::Gt, R0, Rhs::Reg(1), over);
+    asm.bind(on);
 }
 
 /// A 64-bit word of an area's header, by its position.

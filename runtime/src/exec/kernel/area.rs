@@ -20,10 +20,19 @@ impl Area {
     }
 
     /// The word at a byte offset.
+    #[inline]
     pub fn word(&self, at: usize) -> u64 {
-        let mut word = [0; 8];
-        self.read(at, &mut word);
-        u64::from_ne_bytes(word)
+        self.assert_inside(at, 8);
+        // SAFETY: as in `read`.
+        unsafe { self.map.as_ptr().add(at).cast::<u64>().read_unaligned() }
+    }
+
+    /// Sets the word at a byte offset.
+    #[inline]
+    pub fn set_word(&mut self, at: usize, word: u64) {
+        self.assert_inside(at, 8);
+        // SAFETY: as in `read`.
+        unsafe { self.map.as_mut_ptr().add(at).cast::<u64>().write_unaligned(word) }
     }
 
     /// Copies out of the area.
@@ -43,10 +52,17 @@ impl Area {
 
     /// Zeroes the area.
     pub fn clear(&mut self) {
-        // SAFETY: as in `read`; the range is the whole mapping.
-        unsafe { std::ptr::write_bytes(self.map.as_mut_ptr(), 0, self.map.len()) }
+        self.zero(0..self.map.len());
     }
 
+    /// Zeroes a part of the area.
+    pub fn zero(&mut self, part: std::ops::Range<usize>) {
+        self.assert_inside(part.start, part.len());
+        // SAFETY: as in `read`.
+        unsafe { std::ptr::write_bytes(self.map.as_mut_ptr().add(part.start), 0, part.len()) }
+    }
+
+    #[inline]
     fn assert_inside(&self, at: usize, len: usize) {
         let inside = at.checked_add(len).is_some_and(|end| end <= self.map.len());
         assert!(inside, "{len} bytes at {at} lie in an area of {}", self.map.len());
