@@ -40,8 +40,8 @@ pub struct End<'e> {
 impl<'b> Batch<'b> {
     /// In lockstep only where it pays.
     pub(super) fn new(bound: &'b Bound<'b>, lanes: usize) -> Result<Self, ExecError> {
-        let is_small = bound.views.iter().map(|view| view.len).sum::<u64>() <= IN_CACHE_MAX_BYTES;
-        if !is_small {
+        let bytes = bound.views.iter().fold(0, |sum: u64, view| sum.saturating_add(view.len));
+        if bytes > IN_CACHE_MAX_BYTES {
             return Batch::lockstep(bound, lanes);
         }
         check(bound)?;
