@@ -19,3 +19,5 @@ mod mutants;
 mod native;
 mod random;
 mod vm;
+#[cfg(feature = "kernel")]
+mod walks;

@@ -232,7 +232,18 @@ fn held(f: &Function, graph: &Graph, defs: &Defs, widening: &Widening, cuts: &Cu
     let mut held = vec![false; f.values.len()];
     for (header, data) in f.blocks().filter(|(b, _)| graph.is_reached(*b)) {
         let Some(info) = data.header.filter(|_| cuts.turns(header).is_none()) else { continue };
-        let halving = Halving::of(f, graph, defs, header).filter(|h| h.is_seen() || widening.is_plain(header));
+        let halving =
+            Halving::of(f, graph, defs, header).filter(|h| h.is_seen() || widening.is_plain(header) && !cuts.any());
+        // Behind a read the verifier does not know what comes in. What is no number is compared with its bound before the jump in.
+        let comes_in = |(from, _): &(Block, usize)| match f.block(*from).term {
+            _ if graph.is_back(*from, header) => true,
+            Terminator::Jump(_) => true,
+            Terminator::Branch { .. } => halving.is_some_and(|h| h.is_seen()),
+            _ => false,
+        };
+        if !graph.predecessors[header.index()].iter().all(comes_in) {
+            continue;
+        }
         if halving.filter(|h| h.start.hi <= i32::MAX.into()).and_then(|h| h.turns()).is_none_or(|n| n > info.most) {
             continue;
         }
