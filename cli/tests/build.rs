@@ -51,6 +51,48 @@ fn a_hook_that_cannot_carry_a_walk_names_those_that_can() {
     }
 }
 
+/// Each limit of a hook is told with its reason, and with the hooks that have another.
+#[test]
+fn each_limit_of_a_hook_is_told_with_the_hooks_that_have_room() {
+    const NODE: &str = "struct Node size 512 { next: u64, count: u32, keys: [u64; 8] }\n";
+    let never_aligned = "traversal walk(i: u32) -> u32 { let n = read Node at 512 * i + 1536 + 8; return n.count; }";
+    let large_frame = "traversal walk(at: u64) -> u64 {
+        var names: buffer<3000>;
+        let a = read Node at at;
+        names.append(a[0..512]);
+        let b = read Node at a.next;
+        names.append(b[0..512]);
+        let c = read bytes[512] at b.next;
+        return if names[5..9] == b\"abcd\" { 1 } else { names.len };
+    }";
+    let two_sources = "source journal;
+    traversal walk(at: u64) -> u32 { let n = read Node at at; let m = read Node at n.next from journal; return m.count; }";
+    let short = folder("limits").join("short.toml");
+    let text = trav(&["hooks", "xrp"]).out.replace("insns = 1000000", "insns = 20");
+    assert!(text.contains("insns = 20"), "{text}");
+    fs::write(&short, text).expect("the folder is writable");
+    let short = short.to_str().expect("the target folder's path is UTF-8");
+    for (name, walk, hook, reason) in [
+        ("aligned", never_aligned, "xrp", "`read Node at 512 * i + 1536 + 8` begins 8 bytes behind a multiple of 512"),
+        ("frame", &large_frame.replace("3000", "4090"), "xrp", "the hook's scratch memory has 4096"),
+        ("sources", two_sources, "xrp", "reads from 2 sources, and the hook reaches 1"),
+        (
+            "insns",
+            "traversal walk(at: u64) -> u32 { let n = read Node at at; return n.count; }",
+            short,
+            "the program would have ",
+        ),
+    ] {
+        let spec = file("limits", &format!("{name}.trav"), &format!("{NODE}{walk}"));
+        let built = trav(&["build", &spec, "--hook", hook, "-o", &format!("{spec}.o")]);
+        assert_eq!(built.status, Some(4), "{name}: {built:?}");
+        for part in [reason, "these hooks can carry it: `test`"] {
+            assert!(built.err.contains(part), "{name}: {part}: {}", built.err);
+        }
+        assert!(!fs::exists(format!("{spec}.o")).expect("the folder can be read"), "{name}");
+    }
+}
+
 #[test]
 fn numbers_of_parameters_can_be_fixed() {
     let build = |set: &[&str]| {

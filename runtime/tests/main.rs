@@ -21,3 +21,5 @@ mod native;
 mod random;
 mod typed;
 mod vm;
+#[cfg(feature = "kernel")]
+mod walks;

@@ -12,7 +12,7 @@ use super::insn::{AluOp, Cond, FRAME, Insn, Reg, Rhs, Width};
 use super::program::{Flow, Turns};
 use super::regalloc::{Allocated, Event, Home};
 use super::target::{Areas, Target};
-use super::vcode::{Exit, VBlock, VCode, VInsn};
+use super::vcode::{Exit, Onto, VBlock, VCode, VInsn};
 use crate::fx::FxHashMap;
 use crate::source::Span;
 
@@ -208,11 +208,11 @@ impl Emitter {
                 let (base, value) = (reg(), rhs(value, &mut reg));
                 self.asm.store(*width, base, *off, value);
             }
-            VInsn::Bounded { limit, exit, .. } => {
-                let (dst, _, var) = (reg(), reg(), reg());
+            VInsn::Bounded { limit, exit, onto, .. } => {
+                let (dst, base, var) = (reg(), reg(), reg());
                 let fail = self.exit(exit, rest.as_slice());
                 self.asm.branch(Cond::Gt, var, Rhs::Imm(*limit as i32), fail);
-                self.asm.alu(AluOp::Add, dst, Rhs::Reg(var));
+                self.asm.alu(AluOp::Add, dst, Rhs::Reg(if *onto == Onto::Base { var } else { base }));
             }
             VInsn::ExitIf { cond, b, exit, .. } => {
                 let (a, b) = (reg(), rhs(b, &mut reg));

@@ -28,6 +28,15 @@ pub enum BpfError {
         /// Bytes that the hook reads.
         limit: u64,
     },
+    /// A read never begins where the hook can read.
+    Misaligned {
+        /// What the read says when it fails: the expression.
+        read: String,
+        /// Bytes behind a multiple of `align`.
+        behind: u64,
+        /// What the hook's offsets are multiples of.
+        align: u64,
+    },
     /// The walk reads from more sources than the hook reaches.
     TooManySources {
         /// Its sources.
@@ -61,6 +70,13 @@ impl fmt::Display for BpfError {
             BpfError::StateTooLarge => write!(f, "arguments, slots and result together are larger than 2 GiB"),
             BpfError::ReadTooLarge { needed, limit } => {
                 write!(f, "a read asks for up to {needed} bytes, and the hook reads at most {limit} at once")
+            }
+            BpfError::Misaligned { read, behind, align } => {
+                let bytes = if *behind == 1 { "byte" } else { "bytes" };
+                write!(
+                    f,
+                    "{read} begins {behind} {bytes} behind a multiple of {align}, and the hook reads at multiples of {align} only"
+                )
             }
             BpfError::TooManySources { needed, limit } => {
                 write!(f, "the walk reads from {needed} sources, and the hook reaches {limit}")

@@ -4,6 +4,7 @@
 //! program keeps the contract of [`abi`]. A function that is verified compiles, or the error names the target's limit that it exceeds.
 
 pub mod abi;
+mod align;
 pub mod asm;
 pub mod bindings;
 pub mod btf;

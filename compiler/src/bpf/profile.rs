@@ -3,10 +3,10 @@
 //! A profile is a text in TOML; those of the hooks that are known are built in. No code asks a profile for its name: what a hook can do is
 //! in its fields, and [`Profile::fit`] measures a verified traversal against them.
 
-use super::abi;
 use super::error::BpfError;
 use super::kernel::Function as Call;
-use crate::ir::Function;
+use super::{abi, align};
+use crate::ir::{Block, Function, Terminator};
 use serde::Deserialize;
 
 /// A storage hook.
@@ -189,15 +189,15 @@ pub struct Limits {
     pub hops: Option<u64>,
 }
 
-/// The texts of the built-in profiles.
-const BUILT_IN: [&str; 7] = [
-    include_str!("profiles/test.toml"),
-    include_str!("profiles/xrp.toml"),
-    include_str!("profiles/bpfof.toml"),
-    include_str!("profiles/uring.toml"),
-    include_str!("profiles/hybrid.toml"),
-    include_str!("profiles/file.toml"),
-    include_str!("profiles/lsm.toml"),
+/// The built-in profiles: their names and texts. Reading a text takes longer than compiling a small walk, so only what is wanted is read.
+const BUILT_IN: [(&str, &str); 7] = [
+    ("test", include_str!("profiles/test.toml")),
+    ("xrp", include_str!("profiles/xrp.toml")),
+    ("bpfof", include_str!("profiles/bpfof.toml")),
+    ("uring", include_str!("profiles/uring.toml")),
+    ("hybrid", include_str!("profiles/hybrid.toml")),
+    ("file", include_str!("profiles/file.toml")),
+    ("lsm", include_str!("profiles/lsm.toml")),
 ];
 
 impl Profile {
@@ -208,19 +208,23 @@ impl Profile {
 
     /// The profiles that are built in.
     pub fn built_in() -> Vec<Profile> {
-        let parse =
-            |text: &&str| Profile::parse(text).unwrap_or_else(|e| panic!("built-in profiles are well formed: {e}"));
-        BUILT_IN.iter().map(parse).collect()
+        BUILT_IN.iter().map(|(name, text)| Profile::parse_built_in(name, text)).collect()
     }
 
     /// The built-in profile of this name.
     pub fn named(name: &str) -> Option<Profile> {
-        Profile::built_in().into_iter().find(|p| p.name == name)
+        Profile::text(name).map(|text| Profile::parse_built_in(name, text))
     }
 
     /// The text of the built-in profile of this name.
     pub fn text(name: &str) -> Option<&'static str> {
-        BUILT_IN.into_iter().find(|text| Profile::parse(text).is_ok_and(|p| p.name == name))
+        BUILT_IN.into_iter().find(|(built_in, _)| *built_in == name).map(|(_, text)| text)
+    }
+
+    fn parse_built_in(name: &str, text: &str) -> Profile {
+        let profile = Profile::parse(text).unwrap_or_else(|e| panic!("built-in profiles are well formed: {name}: {e}"));
+        assert_eq!(profile.name, name, "built-in profiles stand under their names");
+        profile
     }
 
     /// The profile for a file that is read past the page cache: a ring's program, which asks the disk anyway, does not look there.
@@ -247,6 +251,11 @@ impl Profile {
         if let Some(limit) = reads.filter(|limit| needed > *limit) {
             return Err(BpfError::ReadTooLarge { needed, limit });
         }
+        if self.read.align_bytes.is_power_of_two()
+            && let Some((behind, block)) = align::misaligned(f, self.read.align_bytes)
+        {
+            return Err(BpfError::Misaligned { read: read_of(f, block), behind, align: self.read.align_bytes });
+        }
         let sources = f.sources_read() as u32;
         if sources > self.read.sources {
             return Err(BpfError::TooManySources { needed: sources, limit: self.read.sources });
@@ -257,4 +266,11 @@ impl Profile {
             _ => Ok(()),
         }
     }
+}
+
+/// How a spec writes the read that ends a block: its fault quotes it.
+fn read_of(f: &Function, block: Block) -> String {
+    let Terminator::Hop { fault, .. } = f.block(block).term else { unreachable!("the block ends in a read") };
+    let quoted = f.faults.get(fault.index()).and_then(|fault| fault.message.split('`').nth(1));
+    quoted.map_or_else(|| "a read".into(), |text| format!("`{text}`"))
 }

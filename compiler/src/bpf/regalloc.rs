@@ -3,7 +3,7 @@
 //! Owns the one place in which its types are spoken. All ten registers are free for it, since a step calls nothing.
 
 use super::error::BpfError;
-use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
+use super::vcode::{Exit, Onto, Report, VBlock, VCode, VInsn, VReg};
 use ra::{Allocation, Edit, InstOrEdit, MachineEnv, Operand, PReg, PRegSet, RegClass};
 use regalloc2 as ra;
 
@@ -125,8 +125,8 @@ fn operands(insn: &VInsn, mut f: impl FnMut(Operand)) {
             f(Operand::reg_use(v(*base)));
             reads(value, &mut f);
         }
-        VInsn::Bounded { dst, base, var, exit, .. } => {
-            f(Operand::reg_reuse_def(v(*dst), 1));
+        VInsn::Bounded { dst, base, var, exit, onto, .. } => {
+            f(Operand::reg_reuse_def(v(*dst), if *onto == Onto::Base { 1 } else { 2 }));
             f(Operand::reg_use(v(*base)));
             f(Operand::reg_use(v(*var)));
             reports(exit, |r| f(Operand::any_use(v(r))));

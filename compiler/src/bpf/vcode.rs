@@ -43,6 +43,15 @@ pub enum Exit {
     },
 }
 
+/// The operand of a sum whose register takes the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onto {
+    /// The pointer.
+    Base,
+    /// The variable part: the pointer is used further.
+    Var,
+}
+
 /// One end of a copy: a byte position in a memory area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -82,8 +91,9 @@ pub enum VInsn {
     /// `*(base + off) = value`.
     Store { base: VReg, off: i16, value: Rhs<VReg>, width: Width },
     /// `if var > limit goto exit; dst = base + var`: the pointer to a variable place, in the one way that every kernel's verifier accepts (the
-    /// register that was compared with a constant is the register that is added, with nothing in between).
-    Bounded { dst: VReg, base: VReg, var: VReg, limit: u32, exit: Exit },
+    /// register that was compared with a constant is the register that is added, with nothing in between). `onto` says onto which of the two
+    /// registers the other is added.
+    Bounded { dst: VReg, base: VReg, var: VReg, limit: u32, exit: Exit, onto: Onto },
     /// `if a cond b goto exit`.
     ExitIf { cond: Cond, a: VReg, b: Rhs<VReg>, exit: Exit },
     /// Leaves for a fault at once; ends a block.

@@ -178,6 +178,7 @@ impl Lowerer<'_> {
         }
         self.scopes.push(Scope::default());
         let val = self.block(body);
+        let ends = self.flow.reachable && self.frame().sink.is_none();
         if self.flow.reachable {
             if body.value.is_none() && !matches!(self.frame().result, Ty::Unit) {
                 let wanted = program.describe(&self.frame().result);
@@ -193,8 +194,13 @@ impl Lowerer<'_> {
             }
         }
         self.flow.locals.truncate(base);
-        self.scopes.pop();
-        self.frames.pop().expect("entered above")
+        let scope = self.scopes.pop().expect("pushed above");
+        let frame = self.frames.pop().expect("entered above");
+        if ends && frame.returns.len() + frame.nones.len() == 1 {
+            // The only way back comes from the body's end: what is known there is known to the caller, such as decoded members.
+            self.scopes.last_mut().expect("a scope is open").absorb_weaker(&scope);
+        }
+        frame
     }
 
     /// The values of a call's arguments, in the order of the parameters.

@@ -225,13 +225,7 @@ impl Lowerer<'_> {
         self.bound_last(end);
         let plan = self.plan_of(q, &[LOW, ROOM], span);
         let name = q.name.name.clone();
-        if self.as_const(room).is_some() && rounds <= UNROLLED_MAX && !plan.hops {
-            for _ in 0..rounds {
-                self.probe(q, first, &name, span);
-            }
-        } else {
-            self.probe_in_loop(q, first, rounds, &plan, span);
-        }
+        self.probe_in_loop(q, first, rounds, &plan, span);
         let (Val::Int(low, _), Val::Int(end, _), Val::Int(start, _)) =
             (self.hidden(LOW), self.hidden(STOP), self.hidden(BEGIN))
         else {
@@ -408,9 +402,6 @@ impl Lowerer<'_> {
         }
     }
 }
-
-/// A search of an array of a known length is made without a loop up to so many rounds.
-const UNROLLED_MAX: u64 = 6;
 
 const FOUND: &str = "#found";
 const AFTER: &str = "#after";

@@ -26,7 +26,8 @@ fn share_once(f: &mut Function) -> bool {
     for b in &graph.order {
         for inst in &f.block(*b).insts {
             let (Some(v), true) = (inst.result, is_cheap(&inst.op)) else { continue };
-            if counted.contains(&v) {
+            // A number is made where it is used; a counter of one turn is one, and each loop has its own.
+            if counted.contains(&v) || f.value(v).range.as_const().is_some() {
                 continue;
             }
             let key = key(f, inst, v);

@@ -5,10 +5,13 @@
 
 mod hoist;
 mod offsets;
+mod powers;
 mod rounds;
+mod straight;
 mod tails;
 mod unroll;
 
+use crate::ir::verify::{Verified, verify};
 use crate::ir::{Function, Inst, Op, Range, Ty, Value, ValueData};
 use crate::prove::cleanup;
 use crate::source::Span;
@@ -26,12 +29,27 @@ pub enum Effort {
 /// Runs all passes. Evidence speaks of edges and values, so it is found afterwards.
 pub fn optimise(f: &mut Function) {
     rounds::bound(f);
+    powers::shift(f);
     unroll::unroll(f);
     offsets::fold(f);
     tails::merge(f);
     hoist::share(f);
     cleanup::drop_unused(f);
     cleanup::prune(f);
+}
+
+/// The same walk in the shape that native code wants, where it is another: what BPF keeps short, for the sake of the kernel's verifier and
+/// of the object's size, is written out.
+pub fn for_native(f: &Verified) -> Option<Verified> {
+    let mut f = straight::write_out(f)?;
+    cleanup::drop_unused(&mut f);
+    cleanup::prune(&mut f);
+    f.evidence = Default::default();
+    crate::prove::find_evidence(&mut f);
+    match verify(f) {
+        Ok(verified) => Some(verified),
+        Err(errors) => panic!("what a pass changes the verifier accepts, but not: {}", errors[0]),
+    }
 }
 
 /// A new value.

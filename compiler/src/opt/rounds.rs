@@ -5,7 +5,7 @@
 
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::halving::halved;
+use crate::ir::halving::Halving;
 use crate::ir::{Block, CmpOp, Function, Op, Range, Terminator, Ty, Value};
 
 /// Lowers the bounds of all such loops.
@@ -23,8 +23,7 @@ pub fn bound(f: &mut Function) {
 
 /// How many turns a loop can make, if it ends when a parameter is zero that is halved in each.
 fn rounds(f: &Function, graph: &Graph, defs: &Defs, header: Block) -> Option<u64> {
-    let most = u64::try_from(halved(f, graph, defs, header)?.hi).ok()?;
-    Some(u64::from(64 - most.leading_zeros()))
+    Halving::of(f, graph, defs, header)?.turns()
 }
 
 /// The counter's test and its claim follow the bound.

@@ -4,12 +4,14 @@ use std::ffi::CString;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-/// Mounts what the tests need.
-pub fn prepare() {
+/// Mounts what the tests need, with or without their disk.
+pub fn prepare(with_disk: bool) {
     for (kind, at) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("bpf", "/sys/fs/bpf")] {
         mount(kind, kind, at);
     }
-    mount(&disk("trav-files").to_string_lossy(), "ext4", "/data");
+    if with_disk {
+        mount(&disk("trav-files").to_string_lossy(), "ext4", "/data");
+    }
     println!("guest: Linux {}", std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim());
 }
 

@@ -9,6 +9,10 @@ use crate::ir::{BinOp, FaultRef, Mode, Range, Ty, Value};
 
 impl Selector<'_> {
     pub(super) fn binary(&mut self, result: Value, op: BinOp, mode: &Mode, a: Value, b: Value) {
+        if self.registers[result.index()].is_some() {
+            // It was made with a pointer.
+            return;
+        }
         let register = match mode {
             Mode::Checked(fault) => self.checked(op, a, b, fault),
             Mode::Exact | Mode::Wrap if self.widening.counts(result) && op == BinOp::Add => {

@@ -20,10 +20,10 @@ pub enum Test {
 
 /// A comparison, or the negation of one.
 #[derive(Clone, Copy)]
-struct Comparison {
-    op: CmpOp,
-    a: Value,
-    b: Value,
+pub(super) struct Comparison {
+    pub(super) op: CmpOp,
+    pub(super) a: Value,
+    pub(super) b: Value,
     /// Whether it must hold or fail.
     sense: bool,
 }
@@ -48,7 +48,7 @@ impl Selector<'_> {
     }
 
     /// Follows negations that have no register of their own.
-    fn without_negation(&self, condition: Value, sense: bool) -> (Value, bool) {
+    pub(super) fn without_negation(&self, condition: Value, sense: bool) -> (Value, bool) {
         let (mut condition, mut sense) = (condition, sense);
         while let Some(inner) = negated(self.f, &self.defs, condition).filter(|_| self.uses.is_tested(condition)) {
             (condition, sense) = (inner, !sense);
@@ -57,7 +57,7 @@ impl Selector<'_> {
     }
 
     /// The comparison that a condition melts into, if it is one that is only tested.
-    fn comparison(&self, condition: Value, sense: bool) -> Option<Comparison> {
+    pub(super) fn comparison(&self, condition: Value, sense: bool) -> Option<Comparison> {
         match op_of(self.f, &self.defs, condition)? {
             Op::Compare { op, a, b } if self.uses.is_tested(condition) => {
                 Some(Comparison { op: *op, a: *a, b: *b, sense })
@@ -175,7 +175,10 @@ impl Selector<'_> {
     fn mask(&mut self, condition: Value) -> (VReg, bool) {
         let comparison = self.comparison(condition, true);
         // `a <= b` is `!(b < a)`, `a == b` is `!(a != b)`.
-        let holds = !matches!(comparison, Some(Comparison { op: CmpOp::Le | CmpOp::Eq, .. }));
+        let holds = match comparison {
+            Some(c) if let Some(halves) = self.halves_of(c) => halves.truth,
+            c => !matches!(c, Some(Comparison { op: CmpOp::Le | CmpOp::Eq, .. })),
+        };
         if let Some(mask) = self.here.masks.get(&condition) {
             return (*mask, holds);
         }
@@ -201,6 +204,10 @@ impl Selector<'_> {
 
     /// A word whose highest bit tells whether the comparison is as it must be.
     fn sign(&mut self, c: Comparison) -> VReg {
+        if let Some(halves) = self.halves_of(c) {
+            let sign = self.sign_by_halves(halves);
+            return if halves.truth == c.sense { sign } else { self.alu(AluOp::Xor, sign, -1) };
+        }
         match c.op {
             CmpOp::Lt => self.sign_of_less(c.a, c.b, c.sense),
             CmpOp::Le => self.sign_of_less(c.b, c.a, !c.sense),
@@ -209,9 +216,15 @@ impl Selector<'_> {
         }
     }
 
+    /// Whether the sign of `a - b` tells whether `a` is less.
+    pub(super) fn difference_fits(&self, a: Value, b: Value) -> bool {
+        let (a, b) = (self.f.value(a).range, self.f.value(b).range);
+        a.lo - b.hi >= i64::MIN.into() && a.hi - b.lo <= i64::MAX.into()
+    }
+
     fn sign_of_less(&mut self, a: Value, b: Value, sense: bool) -> VReg {
         let (ra, rb) = (self.f.value(a).range, self.f.value(b).range);
-        let fits = ra.lo - rb.hi >= i64::MIN.into() && ra.hi - rb.lo <= i64::MAX.into();
+        let fits = self.difference_fits(a, b);
         // a >= b is b - a <= 0, one less is < 0.
         let fits_inverse = rb.lo - ra.hi > i64::MIN.into() && rb.hi - ra.lo <= i64::MAX.into();
         if sense && fits {

@@ -102,6 +102,7 @@ impl Selector<'_> {
         }
         self.span = block.span;
         self.share_pointers();
+        self.make_outside(&block.term);
         self.terminator(&block.term);
     }
 

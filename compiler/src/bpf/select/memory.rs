@@ -9,7 +9,7 @@ use super::{AddrKey, Selector};
 use crate::bpf::insn::{AluOp, Cond, Rhs, Width};
 use crate::bpf::profile::Isa;
 use crate::bpf::program::Symbol;
-use crate::bpf::vcode::{Exit, Place, VInsn, VReg};
+use crate::bpf::vcode::{Exit, Onto, Place, VInsn, VReg};
 use crate::ir::defs::Def;
 use crate::ir::{Addr, Endian, FaultRef, Region, Size, Ty, Value, eval};
 
@@ -18,8 +18,8 @@ const DISP_MAX: u32 = i16::MAX as u32 - 8;
 
 /// A pointer and a constant displacement from it.
 #[derive(Clone, Copy)]
-struct Pointer {
-    base: VReg,
+pub(super) struct Pointer {
+    pub(super) base: VReg,
     off: u32,
 }
 
@@ -37,7 +37,7 @@ impl Selector<'_> {
     }
 
     /// Where a region lies, and how long it is.
-    fn region(&self, region: Region) -> (Symbol, u32, u32) {
+    pub(super) fn region(&self, region: Region) -> (Symbol, u32, u32) {
         let (f, layout) = (self.f, self.layout);
         match region {
             Region::Disk => (Symbol::Block, 0, self.block_size),
@@ -56,8 +56,8 @@ impl Selector<'_> {
         if off > DISP_MAX {
             return Pointer { base: self.address_of(symbol, off), off: 0 };
         }
-        let base = match self.here.areas.get(&symbol) {
-            Some(base) => *base,
+        let base = match self.here.areas.get(&symbol).copied().or_else(|| self.outside_area(symbol)) {
+            Some(base) => base,
             None => {
                 let base = self.address_of(symbol, 0);
                 self.here.areas.insert(symbol, base);
@@ -67,7 +67,7 @@ impl Selector<'_> {
         Pointer { base, off }
     }
 
-    fn address_of(&mut self, symbol: Symbol, addend: u32) -> VReg {
+    pub(super) fn address_of(&mut self, symbol: Symbol, addend: u32) -> VReg {
         let dst = self.code.vreg();
         self.push(VInsn::Address { dst, symbol, addend });
         dst
@@ -149,10 +149,14 @@ impl Selector<'_> {
         self.bounded(symbol, start, var, limit.unwrap_or(0), Exit::Trap)
     }
 
-    fn bounded(&mut self, symbol: Symbol, start: u32, var: VReg, limit: u32, exit: Exit) -> Pointer {
-        let base = self.address_of(symbol, start);
+    pub(super) fn bounded(&mut self, symbol: Symbol, start: u32, var: VReg, limit: u32, exit: Exit) -> Pointer {
+        let kept = self.outside_area(symbol).filter(|_| start == 0);
+        let (base, onto) = match kept {
+            Some(base) => (base, Onto::Var),
+            None => (self.address_of(symbol, start), Onto::Base),
+        };
         let dst = self.code.vreg();
-        self.push(VInsn::Bounded { dst, base, var, limit: limit.min(i32::MAX as u32), exit });
+        self.push(VInsn::Bounded { dst, base, var, limit: limit.min(i32::MAX as u32), exit, onto });
         Pointer { base: dst, off: 0 }
     }
 
@@ -316,7 +320,7 @@ impl Selector<'_> {
         true
     }
 
-    fn keep_pointer(&mut self, key: AddrKey, base: VReg) {
+    pub(super) fn keep_pointer(&mut self, key: AddrKey, base: VReg) {
         self.here.pointers.insert(key, base);
         // A check is where it says, before all that is based on it.
         let here = self.uses.place(&key).is_some_and(|place| place == self.at || key.base.is_some());

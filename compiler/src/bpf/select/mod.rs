@@ -8,6 +8,7 @@ mod arith;
 mod cond;
 mod flow;
 mod memory;
+mod search;
 mod uses;
 mod widen;
 
@@ -48,6 +49,7 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size:
         shared: FxHashMap::default(),
         left: vec![None; f.blocks.len()],
         copies: FxHashMap::default(),
+        outside: search::Outside::default(),
         blocks: Vec::new(),
         known: vec![Known::default(); f.blocks.len()],
         zero: VReg(0),
@@ -114,6 +116,8 @@ struct Selector<'a> {
     left: Vec<Option<Block>>,
     /// Widened copies of counters.
     copies: FxHashMap<Value, VReg>,
+    /// What searches use in each round and is made before them.
+    outside: search::Outside,
     blocks: Vec<VBlock>,
     /// For each block what is known at its start, when one block alone leads to it.
     known: Vec<Known>,
@@ -152,7 +156,11 @@ impl Selector<'_> {
 
     fn inst(&mut self, inst: &Inst) {
         match &inst.op {
-            Op::Guard { cond, fault } => self.guard(*cond, fault),
+            Op::Guard { cond, fault } => {
+                if !self.guarded_pointer(*cond, fault) {
+                    self.guard(*cond, fault);
+                }
+            }
             Op::Check { region, a, size, limit, fault } => {
                 let result = inst.result.expect("a check makes a value");
                 self.check(result, *region, *a, *size, *limit, fault);

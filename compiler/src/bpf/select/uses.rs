@@ -7,8 +7,8 @@ use crate::bpf::cut::Cuts;
 use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::halving::halved;
-use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Range, Region, Size, Terminator, Value};
+use crate::ir::halving::Halving;
+use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Region, Size, Terminator, Value};
 
 /// The tables.
 pub struct Uses {
@@ -35,7 +35,7 @@ impl Uses {
             needed: vec![false; f.values.len()],
             tested: vec![true; f.values.len()],
             entries: graph.predecessors.iter().enumerate().map(entries).collect(),
-            held: held(f, graph, defs, cuts),
+            held: held(f, graph, defs, widening, cuts),
             extents: FxHashMap::default(),
             // Where a run begins inside a loop that was cut, a pointer from before it is not there.
             places: if cuts.any() { FxHashMap::default() } else { places(f, graph, widening) },
@@ -227,14 +227,24 @@ fn places(f: &Function, graph: &Graph, widening: &Widening) -> FxHashMap<AddrKey
     places
 }
 
-/// The tests of counters in loops that halve a number known here: the kernel's verifier sees by itself that such a loop ends.
-fn held(f: &Function, graph: &Graph, defs: &Defs, cuts: &Cuts) -> Vec<bool> {
+/// The tests of counters in loops that halve a number of a known bound: the kernel's verifier sees by itself that such a loop ends.
+fn held(f: &Function, graph: &Graph, defs: &Defs, widening: &Widening, cuts: &Cuts) -> Vec<bool> {
     let mut held = vec![false; f.values.len()];
     for (header, data) in f.blocks().filter(|(b, _)| graph.is_reached(*b)) {
         let Some(info) = data.header.filter(|_| cuts.turns(header).is_none()) else { continue };
-        let start = halved(f, graph, defs, header).and_then(Range::as_const);
-        let Some(start) = start.and_then(|n| u64::try_from(n).ok()) else { continue };
-        if u64::from(64 - start.leading_zeros()) > info.most {
+        let halving =
+            Halving::of(f, graph, defs, header).filter(|h| h.is_seen() || widening.is_plain(header) && !cuts.any());
+        // Behind a read the verifier does not know what comes in. What is no number is compared with its bound before the jump in.
+        let comes_in = |(from, _): &(Block, usize)| match f.block(*from).term {
+            _ if graph.is_back(*from, header) => true,
+            Terminator::Jump(_) => true,
+            Terminator::Branch { .. } => halving.is_some_and(|h| h.is_seen()),
+            _ => false,
+        };
+        if !graph.predecessors[header.index()].iter().all(comes_in) {
+            continue;
+        }
+        if halving.filter(|h| h.start.hi <= i32::MAX.into()).and_then(|h| h.turns()).is_none_or(|n| n > info.most) {
             continue;
         }
         for b in f.blocks.iter() {

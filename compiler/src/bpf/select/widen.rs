@@ -14,7 +14,7 @@ use crate::bpf::loops::{Loop, loops, targets};
 use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
-use crate::ir::halving::halved;
+use crate::ir::halving::Halving;
 use crate::ir::{Addr, BinOp, Block, BlockData, Function, Mode, Op, Size, Terminator, Value};
 
 /// The decisions for one function.
@@ -31,6 +31,8 @@ pub struct Widening {
 /// A loop with what is known of it.
 struct Knowledge {
     shape: Loop,
+    /// Whether only one path leads around.
+    plain: bool,
     /// Whether each turn compares the counter with a number.
     counted: bool,
     /// For each value whether the verifier knows something else of it in each turn.
@@ -63,15 +65,20 @@ impl Widening {
                 }
                 varies = widening.varying(f, &l);
             }
+            if is_one_way(f, graph, defs, &l) {
+                varies = vec![false; f.values.len()];
+            }
             let counted = is_counted(f, graph, defs, &l);
-            widening.loops.push(Knowledge { shape: l, counted, varies });
+            let plain = !branches_and_joins(f, &l);
+            widening.loops.push(Knowledge { shape: l, plain, counted, varies });
         }
         widening
     }
 
     /// Whether any value may be widened.
     pub fn any(&self) -> bool {
-        !self.loops.is_empty() || self.params.contains(&true)
+        let varies = self.loops.iter().any(|l| l.varies.contains(&true));
+        varies || self.params.contains(&true) || !self.copied.is_empty()
     }
 
     /// Whether the parameter is widened at the start of its block.
@@ -97,7 +104,7 @@ impl Widening {
     /// Of a search in so many elements as the verifier does not know, each turn is a way out: what it has chosen so far is widened
     /// before, so that all ways out but one are found to be known.
     fn search(&mut self, f: &Function, graph: &Graph, defs: &Defs, l: &Loop) {
-        if halved(f, graph, defs, l.header).is_none_or(|room| room.as_const().is_some()) {
+        if Halving::of(f, graph, defs, l.header).is_none_or(|h| h.known_turns().is_some()) {
             return;
         }
         for (i, param) in f.block(l.header).params.iter().enumerate() {
@@ -145,6 +152,16 @@ impl Widening {
                 is_counter && l.counted && l.shape.contains(at) && !self.copied.contains_key(&v)
             }),
         }
+    }
+
+    /// Whether only one path leads around in the loop of this header.
+    pub fn is_plain(&self, header: Block) -> bool {
+        self.loops.iter().any(|l| l.shape.header == header && l.plain)
+    }
+
+    /// Whether a block belongs to the loop of this header.
+    pub fn is_within(&self, b: Block, header: Block) -> bool {
+        self.loops.iter().any(|l| l.shape.header == header && l.shape.contains(b))
     }
 
     /// Whether a block belongs to a loop.
@@ -264,6 +281,14 @@ fn operands(op: &Op) -> [Option<Value>; 2] {
         Op::Const(_) | Op::Arg(_) | Op::ArgLen(_) | Op::Load { .. } => [None; 2],
         Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => [None; 2],
     }
+}
+
+/// Whether the verifier has only one way through: a search in a known number of elements, in which nothing parts.
+fn is_one_way(f: &Function, graph: &Graph, defs: &Defs, l: &Loop) -> bool {
+    let known = Halving::of(f, graph, defs, l.header).is_some_and(|h| h.known_turns().is_some());
+    // That which the header tests, and that of the counter, which is not tested.
+    let ways_out = graph.order.iter().filter(|b| l.contains(**b)).flat_map(|b| targets(&f.block(*b).term));
+    known && ways_out.filter(|t| !l.contains(*t)).count() <= 2 && !branches_and_joins(f, l)
 }
 
 /// Whether each turn compares the counter with a number, which shows the verifier that the loop ends.

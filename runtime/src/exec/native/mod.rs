@@ -31,6 +31,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::ir::{FaultId, Function};
+use trav_compiler::opt::for_native;
 
 /// Compiles a traversal for many calls. Refused where Cranelift has no backend for the machine or a limit of it is passed.
 pub fn prepare(f: &Verified) -> Result<Native, ExecError> {
@@ -95,7 +96,11 @@ pub struct Walker<'b> {
 impl Native {
     fn new(f: &Verified, effort: Effort) -> Native {
         let [fast, full, batch] = [const { OnceLock::new() }; 3];
-        Native { function: f.clone(), effort, fast, full, batch }
+        let function = match effort {
+            Effort::Many => for_native(f).unwrap_or_else(|| f.clone()),
+            Effort::Once => f.clone(),
+        };
+        Native { function, effort, fast, full, batch }
     }
 
     /// Binds the code to images. Images in memory are walked without a callback.

@@ -1,0 +1,322 @@
+//! Random specs: what the compiler accepts, every hook's code does as the interpreter does, and the kernel and the loaders take it.
+//!
+//! Each spec describes a node of 512 bytes and a walk over some of them that searches, folds, branches, compares and decodes. They are made from a
+//! fixed seed, so a failure repeats; its number and its text are printed. The environment variable `TRAV_RANDOM_WALKS` asks for another number.
+
+use crate::differential::{check_calls, memory, words};
+use aya::VerifierLogLevel;
+use std::fmt::Write;
+use trav_compiler::bpf;
+use trav_compiler::bpf::profile::Profile;
+use trav_compiler::ir::Ty;
+use trav_compiler::ir::schema::LeafKind;
+use trav_compiler::ir::verify::Verified;
+use trav_runtime::exec::{ExecError, Executor, Outcome, kernel, vm};
+
+/// Walks that the compiler must accept.
+const WALKS: u64 = 100;
+/// Of so many walks one is given to aya, too.
+const AYA: u64 = 20;
+/// Blocks of an image.
+const BLOCKS: u64 = 4;
+const BLOCK: usize = 512;
+/// Hooks whose code runs here: what their kernels do, the machine does.
+const HOOKS: [&str; 4] = ["xrp", "file", "uring", "hybrid"];
+
+/// No modules of the user's own.
+struct NoModules;
+
+impl trav_compiler::Loader for NoModules {
+    fn load(&self, _: &[&str]) -> Option<(String, String)> {
+        None
+    }
+}
+
+/// Xorshift (Marsaglia 2003).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len() as u64) as usize]
+    }
+
+    fn word(&mut self) -> u64 {
+        match self.below(4) {
+            0 => self.next(),
+            1 => self.pick(&[0, 1, 127, 128, 255, 1 << 31, 1 << 32, 1 << 63, u64::MAX]),
+            _ => self.below(300),
+        }
+    }
+}
+
+/// A spec in the making.
+struct Maker {
+    r: Random,
+    /// Elements of the arrays.
+    keys: u64,
+    items: u64,
+    key: &'static str,
+    item: &'static str,
+    names: u64,
+}
+
+impl Maker {
+    fn new(seed: u64) -> Maker {
+        let mut r = Random(seed);
+        let keys = r.pick(&[1, 2, 3, 7, 8, 15, 20, 31]);
+        let items = r.pick(&[1, 4, 5, 12, 16]);
+        let key = r.pick(&["u8", "u16", "u32", "u64", "u32be", "u64be", "i16", "i64", "u24", "u48be"]);
+        let item = r.pick(&["u8", "u16be", "u32", "u64", "i32", "i8", "u40"]);
+        Maker { r, keys, items, key, item, names: 0 }
+    }
+
+    fn spec(mut self) -> String {
+        let mut text = String::new();
+        let (keys, items, key, item) = (self.keys, self.items, self.key, self.item);
+        let order = self.r.pick(&["", "big "]);
+        let varint = self.r.pick(&["leb128", "zigzag", "sqlite", "vlq"]);
+        let _ = writeln!(text, "struct Pair {order}{{ a: varint<{varint}>, b: u16, c: varint<leb128> }}");
+        let _ = writeln!(
+            text,
+            "struct Node {order}size 512 {{ next: u16, n: u8 where n <= {keys}, tag: u8, keys: [{key}; {keys}], items: [{item}; {items}], name: bytes<12>, @420 pair: Pair }}"
+        );
+        let _ = writeln!(text, "record Out {{ s: u64, t: u64, i: u32, flag: bool, hops: u8 }}");
+        let _ = writeln!(
+            text,
+            "traversal walk(start: u8, key: {}, x: u64, name: bytes<12>) -> Out? {{",
+            key.trim_end_matches("be")
+        );
+        let turns = 1 + self.r.below(5);
+        let _ = write!(
+            text,
+            "var s: u64 = {};\nvar t: u64 = x;\nvar i: u32 = 0;\nvar flag = false;\nvar hops: u8 = 0;\nvar at: u64 = start % {BLOCKS};\n",
+            self.r.below(9)
+        );
+        let _ = writeln!(text, "loop up to {turns} {{\nlet b = read Node at at * 512;\nhops += 1;");
+        for _ in 0..2 + self.r.below(4) {
+            let stmt = self.stmt(2);
+            text += &stmt;
+        }
+        let _ = writeln!(
+            text,
+            "if b.next == {} {{ break; }}\nat = b.next % {BLOCKS};\n}} else {{ s = s ^ 1; }}",
+            self.r.below(4)
+        );
+        text += "return Out { s, t, i, flag, hops };\n}\n";
+        text
+    }
+
+    fn name(&mut self) -> String {
+        self.names += 1;
+        format!("v{}", self.names)
+    }
+
+    /// A number of 64 bits without a sign.
+    fn number(&mut self, depth: u32) -> String {
+        if depth == 0 {
+            return match self.r.below(7) {
+                0 => "s".into(),
+                1 => "t".into(),
+                2 => "i".into(),
+                3 => "b.n".into(),
+                4 => "b.tag".into(),
+                5 => "x".into(),
+                _ => self.r.below(1000).to_string(),
+            };
+        }
+        let (a, b) = (self.number(depth - 1), self.number(depth - 1));
+        match self.r.below(12) {
+            0 => format!("({a} +% {b})"),
+            1 => format!("({a} -% {b})"),
+            2 => format!("({a} *% {b})"),
+            3 => format!("({a} & {b})"),
+            4 => format!("({a} | {b})"),
+            5 => format!("({a} ^ {b})"),
+            6 => format!("({a} >> {})", self.r.below(20)),
+            7 => format!("({a} / {})", 1 + self.r.below(9)),
+            8 => format!("({a} % {})", 1 + self.r.below(100)),
+            9 => format!("(if {} {{ {a} }} else {{ {b} }})", self.cond(depth - 1)),
+            10 => {
+                let op = self.compare();
+                format!("(count j in 0..{} where b.keys[j] {op} key)", self.keys)
+            }
+            _ => a,
+        }
+    }
+
+    fn compare(&mut self) -> &'static str {
+        self.r.pick(&["<", "<=", ">", ">=", "==", "!="])
+    }
+
+    fn cond(&mut self, depth: u32) -> String {
+        let op = self.compare();
+        match self.r.below(8) {
+            0 => format!("b.keys[{}] {op} key", self.r.below(self.keys)),
+            1 => format!("b.name {op} name"),
+            2 => format!("(any j in 0..b.n where b.keys[j] {op} key)"),
+            3 => format!("(all j in 0..{} where b.items[j] {op} {})", self.items, self.r.below(100)),
+            4 => "flag".into(),
+            5 => format!("b.pair.b {op} {}", self.r.below(70000)),
+            6 if depth > 0 => {
+                format!("({} {} {})", self.cond(depth - 1), self.r.pick(&["&&", "||"]), self.cond(depth - 1))
+            }
+            _ => format!("{} {op} {}", self.number(0), self.number(0)),
+        }
+    }
+
+    /// Where in the array something stands.
+    fn search(&mut self) -> String {
+        let (which, op) = self.r.pick(&[("first", ">="), ("first", ">"), ("last", "<="), ("last", "<")]);
+        let sorted = self.r.pick(&["", " sorted", " sorted"]);
+        let end = if self.r.below(2) == 0 { "b.n".into() } else { self.keys.to_string() };
+        format!("{which} j in 0..{end}{sorted} where b.keys[j] {op} key")
+    }
+
+    fn stmt(&mut self, depth: u32) -> String {
+        match self.r.below(10) {
+            0 => format!("s = {};\n", self.number(2)),
+            1 => format!("t = {};\n", self.number(2)),
+            2 => format!("flag = {};\n", self.cond(1)),
+            3 => {
+                let (v, search) = (self.name(), self.search());
+                let rest = self.r.pick(&["0", "return none", "break", "fail \"no key\""]);
+                format!("let {v} = {search} else {rest};\ni = {v};\n")
+            }
+            4 => {
+                let (v, search) = (self.name(), self.search());
+                format!("if let {v} = {search} {{ i = {v}; s = s +% (b.keys[{v}] as u64 wrapping); }}\n")
+            }
+            5 if depth > 0 => {
+                let v = self.name();
+                let (cond, inner) = (self.cond(1), self.r.pick(&["s", "t"]));
+                format!("for {v} in b.items {{ if {cond} {{ {inner} = {inner} *% 3 +% ({v} as u64 wrapping); }} }}\n")
+            }
+            6 if depth > 0 => {
+                let cond = self.cond(1);
+                let (yes, no) = (self.stmt(depth - 1), self.stmt(depth - 1));
+                format!("if {cond} {{ {yes} }} else {{ {no} }}\n")
+            }
+            7 => "s = s +% (b.pair.a as u64 wrapping);\n".into(),
+            8 => "t = t ^ b.pair.c ^ b.pair.b;\n".into(),
+            _ => {
+                let n = self.r.below(self.items);
+                format!("i = (b.items[{n}] as u64 wrapping) % 1000;\n")
+            }
+        }
+    }
+}
+
+/// An image: nodes whose keys mostly rise, with noise in the rest.
+fn image(r: &mut Random, maker: (u64, usize)) -> Vec<u8> {
+    let (keys, width) = maker;
+    let mut image = Vec::new();
+    for _ in 0..BLOCKS {
+        let mut block: Vec<u8> =
+            (0..BLOCK).map(|_| if r.below(3) == 0 { r.next() as u8 } else { r.below(4) as u8 }).collect();
+        block[0] = r.below(8) as u8;
+        block[1] = 0;
+        block[2] = if r.below(12) == 0 { r.next() as u8 } else { r.below(keys + 1) as u8 };
+        let mut key = 0u64;
+        for k in 0..keys as usize {
+            key += r.below(5);
+            let bytes = if r.below(2) == 0 { key.to_le_bytes() } else { (key << 8).to_le_bytes() };
+            block[4 + k * width..][..width].copy_from_slice(&bytes[..width]);
+        }
+        image.extend(block);
+    }
+    image
+}
+
+#[test]
+fn random_walks_agree_under_every_hook() {
+    let wanted = std::env::var("TRAV_RANDOM_WALKS").ok().and_then(|n| n.parse().ok());
+    let wanted = wanted.unwrap_or(WALKS);
+    let hooks: Vec<Profile> = HOOKS.iter().map(|name| Profile::named(name).expect("the hook is built in")).collect();
+    let (mut accepted, mut refused, mut done, mut carried, mut number) = (0, 0, 0, 0, 0u64);
+    while accepted < wanted {
+        number += 1;
+        let maker = Maker::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let width =
+            maker.key.chars().filter(char::is_ascii_digit).collect::<String>().parse::<usize>().expect("a width") / 8;
+        let (keys, text) = (maker.keys, maker.spec());
+        let compiled = trav_compiler::compile("walk.trav", &text, &NoModules);
+        let Some(f) = compiled.traversals.first() else {
+            refused += 1;
+            let first = compiled.diagnostics.first().map(|d| format!("{}: {}", d.code, d.message));
+            println!("walk {number} is refused: {}", first.unwrap_or_default());
+            assert!(refused < 20 + number / 4, "the compiler refuses too much to test anything:\n{text}");
+            continue;
+        };
+        accepted += 1;
+        // Shown where the test fails.
+        println!("walk {number}:\n{text}");
+        let mut r = Random(number ^ 0x5bd1_e995);
+        let calls: Vec<_> = (0..4)
+            .map(|_| {
+                let mut args = words(&[r.below(256), r.word() & (u64::MAX >> (64 - 8 * width)), r.word()]);
+                if matches!(f.args[1].kind, LeafKind::Scalar { ty: Ty::I64, .. }) {
+                    let shift = 64 - 8 * width as u32;
+                    let key = u64::from_le_bytes(args[8..16].try_into().expect("a word"));
+                    args[8..16].copy_from_slice(&(((key << shift) as i64) >> shift).to_le_bytes());
+                }
+                args.extend(words(&[12]));
+                args.extend((0..16).map(|i| if i < 12 { r.below(4) as u8 } else { 0 }));
+                (args, memory(&image(&mut r, (keys, width))))
+            })
+            .collect();
+        let calls: Vec<_> = calls.iter().map(|(args, sources)| (&args[..], sources)).collect();
+        let traces = check_calls(f, &calls);
+        done += traces.iter().filter(|t| matches!(t.outcome, Outcome::Done(_))).count();
+        for hook in &hooks {
+            let mut machine = match vm::prepare_for(f, hook) {
+                Ok(machine) => machine,
+                Err(ExecError::Refused(why)) => {
+                    println!("walk {number}: `{}` cannot carry it: {why}", hook.name);
+                    continue;
+                }
+                Err(e) => panic!("walk {number}: {}: {e:?}", hook.name),
+            };
+            carried += 1;
+            for ((args, sources), want) in calls.iter().zip(&traces) {
+                assert_eq!(&machine.run(args, sources).expect("it runs"), want, "walk {number} under {}", hook.name);
+            }
+        }
+        if accepted % AYA == 0 {
+            load_by_aya(f, number);
+        }
+    }
+    println!(
+        "{accepted} walks of {number}, {done} results, {carried} of {} under hooks",
+        accepted * HOOKS.len() as u64
+    );
+    assert!(done as u64 > accepted, "only {done} walks came to their end");
+    assert_eq!(carried, accepted * HOOKS.len() as u64, "small walks fit every hook");
+}
+
+fn load_by_aya(f: &Verified, number: u64) {
+    if kernel::available().is_err() {
+        // The engines say why.
+        return;
+    }
+    let profile = Profile::named("test").expect("the harness's profile is built in");
+    let elf = bpf::object(&[f], &kernel::nameless(f), &profile).expect("small walks fit the harness");
+    let mut loader = aya::EbpfLoader::new();
+    let mut loaded = loader
+        .verifier_log_level(VerifierLogLevel::DISABLE)
+        .load(&elf)
+        .unwrap_or_else(|e| panic!("walk {number}: aya reads the object: {e}"));
+    let program = loaded.program_mut(&f.name).unwrap_or_else(|| panic!("walk {number}: aya finds {}", f.name));
+    let program: &mut aya::programs::SchedClassifier = program.try_into().expect("it is a classifier");
+    program.load().unwrap_or_else(|e| panic!("walk {number}: the kernel takes it from aya: {e}"));
+}
