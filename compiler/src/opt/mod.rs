@@ -39,17 +39,15 @@ pub fn optimise(f: &mut Function) {
 }
 
 /// The same walk in the shape that native code wants, where it is another: what BPF keeps short, for the sake of the kernel's verifier and
-/// of the object's size, is written out.
+/// of the object's size, is written out. None as well where what needed evidence is not shown again in the other shape: the search for evidence
+/// is cut short, and what it took away (guards that cannot fail, tests of exact arithmetic) rests on what it found before.
 pub fn for_native(f: &Verified) -> Option<Verified> {
     let mut f = straight::write_out(f)?;
     cleanup::drop_unused(&mut f);
     cleanup::prune(&mut f);
     f.evidence = Default::default();
     crate::prove::find_evidence(&mut f);
-    match verify(f) {
-        Ok(verified) => Some(verified),
-        Err(errors) => panic!("what a pass changes the verifier accepts, but not: {}", errors[0]),
-    }
+    verify(f).ok()
 }
 
 /// A new value.
