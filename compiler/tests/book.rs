@@ -37,13 +37,31 @@ fn blocks(text: &str) -> Vec<(usize, &str, String)> {
     blocks
 }
 
-#[test]
-fn programs_of_the_book_do_what_it_says() {
+/// The pages of the book, the front page first.
+fn pages() -> Vec<PathBuf> {
     let mut pages = vec![root().join("README.md")];
     files(&root().join("book/src"), "md", &mut pages);
+    pages
+}
+
+/// The programs of the book, right or wrong, each with its page and line.
+pub fn programs() -> Vec<(String, String)> {
+    let mut programs = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let written = blocks(&text).into_iter().filter(|(_, kind, _)| *kind == "trav" || kind.starts_with("trav,"));
+        programs.extend(
+            written.map(|(line, _, program)| (format!("{}:{line}", page.file_name().unwrap().display()), program)),
+        );
+    }
+    programs
+}
+
+#[test]
+fn programs_of_the_book_do_what_it_says() {
     let mut programs = 0;
     let mut wrong = Vec::new();
-    for page in pages {
+    for page in pages() {
         let text = std::fs::read_to_string(&page).unwrap();
         for (line, kind, program) in blocks(&text) {
             let expected = match kind.split_once(',') {

@@ -31,30 +31,36 @@ const PREC = {
   record: 15,
 };
 
-// Words with a meaning only where the grammar asks for it.
-const CONTEXTUAL = [
-  "align", "all", "any", "at", "big", "bits", "buffer", "bytes", "count", "cstr", "descending", "end", "first", "flags",
-  "from", "high", "last", "little", "max", "min", "of", "on", "seq", "size", "sorted", "source", "stream", "sum", "test",
-  "to", "up", "utf16", "varint", "view", "with", "wrapping",
+// Words that are never names.
+const RESERVED = [
+  "as", "assert", "break", "const", "continue", "else", "emit", "enum", "fail", "false", "fn", "follow", "for", "if", "in",
+  "let", "loop", "match", "none", "read", "record", "require", "return", "self", "struct", "traversal", "true", "use", "var",
+  "where", "while",
 ];
+
+// Words with a meaning where a name can stand too. The others (`size`, `at`, …) are asked for only where no name can
+// stand: the lexer takes them as names everywhere else by itself.
+const CONTEXTUAL = [
+  "align", "all", "any", "bits", "buffer", "bytes", "count", "cstr", "first", "last", "max", "min", "seq", "stream",
+  "sum", "utf16", "varint", "view",
+];
+
+const ESCAPE = /\\([ntr0\\"']|x[0-9A-Fa-f]{2})/;
 
 module.exports = grammar({
   name: "trav",
 
   word: ($) => $.identifier,
+  reserved: { global: (_) => RESERVED },
   extras: ($) => [/\s/, $.comment],
   supertypes: ($) => [$._declaration, $._statement, $._expression, $._base_type],
 
   conflicts: ($) => [
-    [$.end, $._name],
     [$.path, $._expression],
     [$.seq_type, $._name],
     [$.stream_type, $._name],
     [$.quantifier, $._name],
-    [$.bytes_type, $._name],
-    [$.field],
-    [$.let_member],
-    [$._expression, $.match_arm],
+    [$._expression, $.braced_arm],
   ],
 
   rules: {
@@ -73,9 +79,9 @@ module.exports = grammar({
     struct: ($) =>
       seq(
         repeat($.doc), "struct", field("name", $._name), optional($.params), optional(choice("big", "little")),
-        optional(seq("size", $._expression)), "{", repeat($._member), "}",
+        optional(seq("size", $._expression)), $._members,
       ),
-    record: ($) => seq(repeat($.doc), "record", field("name", $._name), "{", repeat($._member), "}"),
+    record: ($) => seq(repeat($.doc), "record", field("name", $._name), $._members),
     fn: ($) => seq(repeat($.doc), "fn", field("name", $._name), $.params, "->", $._type, field("body", $.block)),
     traversal: ($) =>
       seq(
@@ -87,12 +93,16 @@ module.exports = grammar({
     source: ($) => seq(repeat($.doc), "source", field("name", $._name), optional(seq("[", $._value, "]")), ";"),
     test: ($) => seq(repeat($.doc), "test", $.string, "on", $.string, $.block),
 
-    _member: ($) =>
-      choice(
-        seq(choice($.field, $.let_member, $.align, $.where), optional(",")),
-        seq($.bits, optional(",")),
-        seq($.fn, optional(",")),
+    // A member that ends in a brace needs no comma, nor does the last one.
+    _members: ($) =>
+      seq(
+        "{",
+        repeat(choice(seq($._plain_member, ","), seq(choice($.bits, $.fn), optional(",")))),
+        optional($._plain_member),
+        "}",
       ),
+    _plain_member: ($) => choice($.field, $.let_member, $.align, $.where_member),
+    where_member: ($) => seq(repeat($.doc), "where", $._value),
     at: ($) => seq("@", $._expression),
     field: ($) =>
       seq(
@@ -104,7 +114,7 @@ module.exports = grammar({
         repeat($.doc), "let", field("name", $._name), optional(seq(":", $._type)), "=", $._value, optional($.where),
       ),
     align: ($) => seq(repeat($.doc), "align", $._expression),
-    where: ($) => prec.right(seq("where", $._value)),
+    where: ($) => seq("where", $._value),
     bits: ($) =>
       seq(
         repeat($.doc), optional($.at), "bits", $.named_type, optional(seq("from", "high")), "{", list($.bit_field), "}",
@@ -171,14 +181,13 @@ module.exports = grammar({
     _expression: ($) =>
       choice(
         $.integer, $.string, $.char, $.array, $.paren, $._braced, $.read, $.view, $.follow, $.quantified, $.boolean,
-        $.none, $.self, $.end, $.record_literal, $._name, $.unary, $.binary, $.range_test, $.cast, $.field_access,
+        $.none, $.self, $.record_literal, $._name, $.unary, $.binary, $.range_test, $.cast, $.field_access,
         $.call, $.index,
       ),
     paren: ($) => seq("(", $._value, ")"),
     array: ($) => seq("[", choice(list($._value), seq($._value, ";", $._value)), "]"),
     boolean: (_) => choice("true", "false"),
     none: (_) => "none",
-    end: (_) => "end",
     // Further replacements behind commas are read as arguments of the call around them.
     self: ($) => prec.right(seq("self", optional(seq("with", $.replacement)))),
     replacement: ($) => prec.right(seq($._name, "=", $._expression)),
@@ -227,12 +236,14 @@ module.exports = grammar({
         "if", choice(seq("let", $._name, "=", $._expression), $._expression), $.block,
         optional(seq("else", choice($.block, $.if))),
       )),
-    match: ($) => seq("match", $._expression, "{", repeat($.match_arm), "}"),
-    match_arm: ($) =>
+    match: ($) =>
       seq(
-        choice("else", $.pattern), "=>",
-        choice(seq($._braced, optional(",")), seq(choice($._jump, $._value, $.arm_assignment), optional(","))),
+        "match", $._expression, "{",
+        repeat(choice(seq($.match_arm, ","), seq($.braced_arm, optional(",")))), optional($.match_arm), "}",
       ),
+    braced_arm: ($) => seq($._arm_head, $._braced),
+    match_arm: ($) => seq($._arm_head, choice($._jump, $._value, $.arm_assignment)),
+    _arm_head: ($) => seq(choice("else", $.pattern), "=>"),
     arm_assignment: ($) => seq($._expression, $._assign, $._value),
     // `1..=2 | 4..=5`: the bar is the operator here, so that the bounds are grouped wrongly; the words are right.
     pattern: ($) => seq($._expression, repeat(seq(choice("..", "..="), $._expression))),
@@ -240,9 +251,9 @@ module.exports = grammar({
     // A contextual word where none is asked for.
     _name: ($) => choice($.identifier, ...CONTEXTUAL.map((word) => alias(word, $.identifier))),
     identifier: (_) => /[A-Za-z_][A-Za-z0-9_]*/,
-    integer: (_) => /[0-9][A-Za-z0-9_]*/,
-    string: (_) => token(seq(optional("b"), /"([^"\\\n]|\\[^\n])*"/)),
-    char: (_) => token(seq(optional("b"), /'(\\x[0-9A-Fa-f]{2}|\\[^\n]|[^'\\\n])'/)),
+    integer: (_) => token(seq(/0x[0-9A-Fa-f_]*[0-9A-Fa-f][0-9A-Fa-f_]*|0b_*[01][01_]*|0o_*[0-7][0-7_]*|[0-9][0-9_]*/, optional(/[KMGT]iB/))),
+    string: (_) => token(seq(optional("b"), '"', repeat(choice(/[^"\\\n]/, ESCAPE)), '"')),
+    char: (_) => token(seq(optional("b"), "'", choice(/[^'\\\n]/, ESCAPE), "'")),
     module_doc: (_) => token(prec(2, /\/\/![^\n]*/)),
     doc: (_) => token(prec(2, /\/\/\/([^\/\n][^\n]*)?/)),
     comment: (_) => token(prec(1, /\/\/[^\n]*/)),

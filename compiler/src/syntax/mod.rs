@@ -5,4 +5,4 @@ mod fmt;
 mod parse;
 
 pub use fmt::format;
-pub use parse::{Parts, Words, parse, rules, rules_in};
+pub use parse::{Parts, Words, nodes_in, parse, rules};

@@ -1,5 +1,6 @@
 //! The parser: that it takes what the language has, groups as the grammar says, and survives everything.
 
+mod colours;
 mod editors;
 mod format;
 mod hostile;

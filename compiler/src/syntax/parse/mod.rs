@@ -26,7 +26,7 @@ use super::ast::Module;
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
 use scan::{Kind, Token};
-use std::collections::BTreeSet;
+use std::ops::Range;
 use tree::Builder;
 
 #[derive(Parser)]
@@ -81,12 +81,12 @@ pub fn rules() -> Vec<String> {
     Rule::all_rules().iter().map(|rule| format!("{rule:?}").trim_start_matches("r#").to_owned()).collect()
 }
 
-/// The names of the rules that have a node in the parse of a text; none for a text with errors.
-pub fn rules_in(text: &str) -> Option<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    let nodes = Grammar::parse(Rule::module, text).ok()?;
-    found.extend(nodes.flatten().map(|node| format!("{:?}", node.as_rule()).trim_start_matches("r#").to_owned()));
-    Some(found)
+/// The nodes of the parse of a text, each with its rule's name and the bytes that it spans, outer before inner and in the
+/// text's order; none for a text with errors. Comments and blanks have none.
+pub fn nodes_in(text: &str) -> Option<Vec<(String, Range<usize>)>> {
+    let nodes = Grammar::parse(Rule::module, text).ok()?.flatten();
+    let name = |rule: Rule| format!("{rule:?}").trim_start_matches("r#").to_owned();
+    Some(nodes.map(|node| (name(node.as_rule()), node.as_span().start()..node.as_span().end())).collect())
 }
 
 /// Parses a file. The module holds what could be parsed, which is everything if there is no diagnostic.
