@@ -100,7 +100,9 @@ pub fn drop_unused(f: &mut Function) {
         .zip(&given)
         .map(|(data, first)| data.params.iter().enumerate().map(|(i, v)| i < *first || live[v.index()]).collect())
         .collect();
-    for (data, keep_here) in f.blocks.iter_mut().zip(&keep) {
+    // Blocks that the entry does not reach are left: what was dropped above was not dropped for them.
+    for (b, keep_here) in graph.order.iter().map(|b| (b, &keep[b.index()])) {
+        let data = &mut f.blocks[b.index()];
         data.insts.retain(|i| has_effect(&i.op) || i.result.is_some_and(|v| live[v.index()]));
         let mut at = keep_here.iter();
         data.params.retain(|_| *at.next().expect("one mark a parameter"));
