@@ -1,7 +1,7 @@
 //! A search of `2^k - 1` elements counts what is left of them from `2^k` down: each half then is a shift, and the next room too.
 //!
 //! Lowering looks at the last of the first `(room + 1) / 2` elements and goes on with `room / 2`. Of `room + 1` in place of `room` both are
-//! one number while it is a power of two. Three instructions of a round's 23 in walk A, whose nodes have 31 keys.
+//! one number while it is a power of two. Three instructions of a round's 21 in walk A, whose nodes have 31 keys.
 
 use super::number;
 use crate::ir::defs::Defs;

@@ -1,5 +1,5 @@
 //! Searches of a known number of elements without their loop, for native code: a processor then knows each round's numbers beforehand, and
-//! nothing is counted or tested. Walk A: 22.7 ns a lookup against 27 with the loop. As BPF it would be twice the instructions.
+//! nothing is counted or tested. As BPF walk A would have 118 instructions that way, and has 41 with the loop.
 
 use crate::ir::defs::{Def, Defs};
 use crate::ir::eval::range;

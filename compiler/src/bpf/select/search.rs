@@ -1,6 +1,6 @@
 //! Searches: what each round would make again is made once before them, and a round's guard is the test of its probe's address.
 //!
-//! Of a round of walk A 26 instructions are left 20 (with [`powers`](crate::opt) 17): the address of the block stays in a register, the guard that keeps
+//! Of a round of walk A 26 instructions are left 21 (with [`powers`](crate::opt) 18): the address of the block stays in a register, the guard that keeps
 //! the probe inside the array is the compare that the kernel's verifier wants before the access, and a key of 64 bits that all
 //! rounds compare with is halved beforehand.
 
