@@ -83,7 +83,7 @@ fn each_limit_of_a_hook_is_told_with_the_hooks_that_have_room() {
             "the program would have ",
         ),
     ] {
-        let spec = file(&format!("limits-{name}"), &format!("{name}.trav"), &format!("{NODE}{walk}"));
+        let spec = file(&format!("limits-{name}"), &format!("{name}.trav"), format!("{NODE}{walk}"));
         let built = trav(&["build", &spec, "--hook", hook, "-o", &format!("{spec}.o")]);
         assert_eq!(built.status, Some(4), "{name}: {built:?}");
         for part in [reason, "these hooks can carry it: `test`"] {
