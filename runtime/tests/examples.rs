@@ -1,18 +1,26 @@
 //! The projects in `examples/` on all executors: results, and each fault on an image that the test damages.
 //!
-//! What a walk should give comes from the image's recipe, or for ext4 from debugfs.
+//! What a walk should give comes from the image's recipe, or from the tools of the format that made the image.
 
 #[path = "../../examples/bpfkv/image.rs"]
 mod bpfkv;
 mod ext4;
+mod fat;
+mod leveldb;
 #[path = "../../examples/list/image.rs"]
 mod list;
+mod sqlite;
 
 use crate::differential::{check_all, check_calls, memory, words};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use trav_compiler::Loader;
 use trav_compiler::ir::FaultKind;
 use trav_compiler::ir::verify::Verified;
-use trav_runtime::exec::{Outcome, Trace};
+use trav_runtime::call::{Arguments, Caller, Images};
+use trav_runtime::exec::{Engine, Outcome, Trace};
+use trav_runtime::image::Sources;
+use trav_runtime::value::Given;
 
 struct NoModules;
 
@@ -33,6 +41,67 @@ fn spec(name: &str) -> Vec<Verified> {
 
 fn walk<'a>(spec: &'a [Verified], name: &str) -> &'a Verified {
     spec.iter().find(|t| t.name == name).unwrap()
+}
+
+/// An image, and arguments by name.
+type Call = (Sources, Vec<(&'static str, String)>);
+
+/// A walk on all executors, with what its default walk gives.
+fn check_named(spec: &[Verified], name: &str, calls: &[Call]) -> Vec<Trace> {
+    let laid_out = |(image, given): &Call| {
+        let images = Images::from([("image".to_owned(), image.images[0].clone())]);
+        let given: Vec<_> =
+            given.iter().map(|(name, value)| ((*name).to_owned(), Given::Text(value.clone()))).collect();
+        match Caller::new(Engine::Interp, spec, &images).arguments(walk(spec, name), &given).unwrap() {
+            Arguments::Ready(args) => args,
+            Arguments::Fault(answer) => panic!("{answer:?}"),
+        }
+    };
+    let args: Vec<Vec<u8>> = calls.iter().map(laid_out).collect();
+    check_calls(
+        walk(spec, name),
+        &args.iter().zip(calls).map(|(args, (image, _))| (&args[..], image)).collect::<Vec<_>>(),
+    )
+}
+
+/// A copy of an image with some bytes overwritten.
+fn damaged(image: &[u8], at: usize, with: &[u8]) -> Sources {
+    let mut image = image.to_vec();
+    image[at..at + with.len()].copy_from_slice(with);
+    memory(&image)
+}
+
+/// A tool by name. Those of administrators are not in the path of ordinary users.
+fn command(name: &str) -> Command {
+    let mut command = Command::new(name);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
+}
+
+/// Whether a tool can be started; where it cannot, that is printed.
+fn is_there(tool: &str, package: &str) -> bool {
+    let there = command(tool).arg("--version").output().is_ok();
+    if !there {
+        println!("skipped, because {tool} is not installed (Debian's package {package})");
+    }
+    there
+}
+
+/// What a command prints, which must succeed.
+#[track_caller]
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A new folder for one test.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder); // none yet, at the first run
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 /// The words of a result.

@@ -3,10 +3,9 @@
 #[path = "../../../examples/ext4/file.rs"]
 mod file;
 
-use super::{fault, result, spec, walk};
+use super::{command, fault, folder, is_there, result, spec, walk};
 use crate::differential::{check_all, check_calls, memory, words};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use trav_compiler::ir::FaultKind;
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::exec::Outcome;
@@ -20,14 +19,10 @@ struct Disk {
 impl Disk {
     /// None where the tools are missing, which is printed.
     fn make(name: &str) -> Option<Disk> {
-        for tool in ["mkfs.ext4", "debugfs"] {
-            if command(tool).arg("-V").output().is_err() {
-                println!("skipped, because {tool} is not installed (Debian's package e2fsprogs)");
-                return None;
-            }
+        if !is_there("mkfs.ext4", "e2fsprogs") || !is_there("debugfs", "e2fsprogs") {
+            return None;
         }
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = std::fs::remove_dir_all(&folder); // none yet, at the first run
+        let folder = folder(name);
         std::fs::create_dir_all(folder.join("files")).unwrap();
         file::write(&folder.join("files/holes")).unwrap();
         let path = folder.join("disk.img");
@@ -61,14 +56,6 @@ impl Disk {
         args.extend(words(&[inode, block]));
         args
     }
-}
-
-/// Administrators' tools are not in the path of ordinary users.
-fn command(name: &str) -> Command {
-    let mut command = Command::new(name);
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
-    command
 }
 
 #[test]
