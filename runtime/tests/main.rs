@@ -1,5 +1,6 @@
 //! Integration tests of the runtime, in one binary.
 
+mod checksums;
 mod differential;
 mod emitted;
 mod examples;
