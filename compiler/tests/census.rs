@@ -1,17 +1,29 @@
 //! Every rule of the grammar, every operation of the IR and every error code has a golden file: the rules and operations in
 //! `tests/golden/run`, whose files are executed, the codes in `tests/golden/reject`. What is new and has none fails here.
 
-use crate::reject::{NoModules, golden};
+use crate::reject::{Chain, NoModules, golden};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use trav_compiler::ir::{Op, Terminator};
 use trav_compiler::syntax::{nodes_in, rules};
-use trav_compiler::{compile_tests, texts};
+use trav_compiler::{compile, compile_tests, texts};
 
 /// What no golden file can have, and why.
 const EXCEPTIONS: [(&str, &str); 3] = [
     ("E0310", "says that the compiler itself is wrong"),
     ("E0505", "said only where `trav check --deny-checks` asks for it; `cli/tests/check.rs` has it"),
     ("Prove", "the prover takes every obligation out; `compiler/tests/ir` has it"),
+];
+
+/// What no diagnostic but that of a syntax error points into, and why.
+const NOT_REFUSED: [(&[&str], &str); 4] = [
+    (
+        &["order", "sorted", "to_end", "wrapping", "sized_word"],
+        "words: what they are said of is refused, or nothing is",
+    ),
+    (&["test_decl", "record_member"], "a label is on a statement or a field in it"),
+    (&["fail_jump"], "a text, which may say anything"),
+    (&["doc"], "for people"),
 ];
 
 fn text_of(path: &std::path::Path) -> String {
@@ -29,6 +41,12 @@ fn every_rule_is_executed() {
         let nodes = nodes_in(&text_of(&path)).unwrap_or_else(|| panic!("{} does not parse", path.display()));
         seen.extend(nodes.into_iter().map(|(rule, _)| rule));
     }
+    let missing: Vec<_> = all_rules().into_iter().filter(|r| !seen.contains(r) && !excepted(r)).collect();
+    assert!(missing.is_empty(), "rules without a golden file in tests/golden/run: {missing:?}");
+}
+
+/// The rules that make a node.
+fn all_rules() -> Vec<String> {
     // The rules that make no node are parts of others; behind the entry points of recovery there are only marks.
     let grammar = include_str!("../../grammar/trav.pest").split("// ---- Entry points").next().expect("a first part");
     let makes_node = |rule: &String| {
@@ -37,8 +55,68 @@ fn every_rule_is_executed() {
     };
     let all: Vec<String> = rules().into_iter().filter(makes_node).collect();
     assert!(all.len() > 100, "{all:?}");
-    let missing: Vec<_> = all.iter().filter(|r| !seen.contains(*r) && !excepted(r)).collect();
-    assert!(missing.is_empty(), "rules without a golden file in tests/golden/run: {missing:?}");
+    all
+}
+
+/// What a diagnostic can point at without pointing into a part of it: the innermost of these around a label ends the search for rules.
+const WHOLES: [&str; 22] = [
+    "use_decl",
+    "const_decl",
+    "enum_item",
+    "source_decl",
+    "param",
+    "field_member",
+    "let_member",
+    "align_member",
+    "where_member",
+    "bit_field",
+    "bits_member",
+    "record_field",
+    "let_stmt",
+    "var_stmt",
+    "for_stmt",
+    "loop_stmt",
+    "jump_stmt",
+    "require_stmt",
+    "emit_stmt",
+    "assert_stmt",
+    "block_stmt",
+    "expr_stmt",
+];
+
+/// Each rule has a refused file with a label on the construct, on a part of it within one statement or member, or right beside it, as an
+/// operator is beside its operand.
+#[test]
+fn every_rule_is_refused() {
+    let mut seen = BTreeSet::new();
+    for path in golden("reject") {
+        let text = text_of(&path);
+        let Some(mut nodes) = nodes_in(&text) else { continue };
+        // Without the blanks behind them.
+        nodes.iter_mut().for_each(|(_, at)| at.end = at.start + text[at.clone()].trim_end().len());
+        let found = compile("golden.trav", &text, &Chain);
+        let own =
+            found.diagnostics.iter().map(|d| d.label.span).filter(|s| found.sources.file(s.file).name == "golden.trav");
+        for label in own {
+            let (start, end) = (label.start as usize, label.end as usize);
+            let blank = |from: usize, to: usize| text[from..to].trim().is_empty();
+            let beside =
+                |at: &Range<usize>| at.end <= start && blank(at.end, start) || end <= at.start && blank(end, at.start);
+            let covered = |at: &Range<usize>| start <= at.start && at.end <= end;
+            seen.extend(nodes.iter().filter(|(_, at)| covered(at) || beside(at)).map(|(rule, _)| rule.clone()));
+            for (rule, _) in nodes.iter().rev().filter(|(_, at)| at.start <= start && end <= at.end) {
+                seen.insert(rule.clone());
+                if WHOLES.contains(&rule.as_str()) {
+                    break;
+                }
+            }
+        }
+    }
+    let refusable = |r: &String| !NOT_REFUSED.iter().any(|(rules, _)| rules.contains(&r.as_str()));
+    let missing: Vec<_> = all_rules().into_iter().filter(|r| !seen.contains(r) && refusable(r)).collect();
+    assert!(missing.is_empty(), "rules without a label in a file of tests/golden/reject: {missing:?}");
+    let needless: Vec<_> = NOT_REFUSED.iter().flat_map(|(rules, _)| *rules).filter(|r| seen.contains(**r)).collect();
+    assert!(needless.is_empty(), "rules that are refused after all: {needless:?}");
 }
 
 /// The variants of an enum of the IR, from its source: a new one is seen without being listed anywhere.

@@ -103,3 +103,70 @@ fn structures_in_structures() {
     text += "traversal t() -> u8 { return (read S12 at 0).b.b.b.b.b.b.b.b.b.b.b.b.a; }";
     compiled(&text, |_| None);
 }
+
+/// Each record has the one before it twice, or in a circle that an option hides.
+#[test]
+fn records_in_records() {
+    let mut text = String::from("record R0 { a: u64 }\n");
+    for i in 1..60 {
+        text += &format!("record R{i} {{ a: R{}, b: R{0}? }}\n", i - 1);
+    }
+    assert_eq!(codes(&(text.clone() + "traversal t(r: R59) -> u64 { return 1; }")), ["E0303"; 4]);
+    let backwards: Vec<&str> = text.lines().rev().collect();
+    assert_eq!(codes(&(backwards.join("\n") + "traversal t() -> R59? { return none; }")), ["E0303"; 4]);
+    for circle in
+        ["record R { a: u64, b: R? }", "record R { a: S } record S { b: R? }", "record R { a: S } record S { b: R }"]
+    {
+        let text = format!("{circle} traversal t(r: R) -> u64 {{ return 1; }}");
+        assert_eq!(codes(&text), ["E0301"], "{text}");
+    }
+    let chain: String = (0..10_000).map(|i| format!("record C{i} {{ a: C{} }}\n", i + 1)).collect();
+    let refused = codes(&(chain + "record C10000 { a: u8 } traversal t(r: C0) -> u64 { return 1; }"));
+    assert!(!refused.is_empty() && refused.iter().all(|code| *code == "E0303"), "{refused:?}");
+}
+
+/// What executors set aside before a walk begins has a bound, and whoever writes a walk above it is told so.
+#[test]
+fn areas_that_no_executor_sets_aside() {
+    let large = "record Large { a: bytes up to 9000000 }";
+    for (text, code) in [
+        ("traversal t(a: Large, b: Large) -> u64 { return a.a.len; }", "E0303"),
+        ("record Two { a: Large, b: Large } traversal t() -> Two? { return none; }", "E0303"),
+        ("traversal t() -> bytes up to 16777216 { return \"\"; }", "E0303"),
+    ] {
+        assert_eq!(codes(&format!("{large} {text}")), [code], "{text}");
+    }
+    let calls = "n = n +% f(n); ".repeat(520);
+    let text = format!(
+        "fn f(x: u64) -> u64 {{ var b: buffer<32768>; b.append(x & 1); b.len }}
+        traversal t(a: u64) -> u64 {{ var n: u64 = a; {calls} return n; }}"
+    );
+    assert_eq!(codes(&text), ["E0603"]);
+}
+
+/// Conditions that never hold, by the numbers in them: nothing behind them runs, and it is compiled all the same.
+#[test]
+fn conditions_that_never_hold() {
+    for text in [
+        "struct E { n: varint<leb128>, s: bytes[n] } struct B size 512 { all: seq E to end }
+        traversal t(at: u64, key: bytes up to 64) -> u64? {
+            let b = read B at at;
+            var k: buffer<64>;
+            for e in b.all {
+                k.append(e.s);
+                require k.len >= 65536 else fail \"never\";
+                if k[..k.len - 8] >= key { return k.len; }
+            }
+            return none;
+        }",
+        "struct S size 64 { a: u16 where a <= 100 && any shift in 65536..=16 where a == 1 << shift }
+        traversal t(x: u64) -> u64 { return (read S at x).a; }",
+        "struct B(size: u32) size size + 5 { n: u32 where n < 100, let rest = size - 65536 - 4 * n, tail: bytes[rest] }
+        traversal t(x: u32) -> u8? { require x in 8..1000 else fail \"no\"; let b = read B(x) at 0; return b.tail[3]; }",
+        "traversal t(a: u32) -> u64 { var n = a; loop up to 9 while n > 0 { n -= 9223372036854775807; } return n; }",
+        "traversal t(a: u8) -> u8 { var n = a; n = a + 256; return n; }",
+        "traversal t(a: u8) -> u64 { let n = a as i64 - 256; let m: u32 = n; return m; }",
+    ] {
+        compiled(text, |_| None);
+    }
+}

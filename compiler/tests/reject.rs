@@ -16,7 +16,7 @@ impl Loader for NoModules {
 }
 
 /// Modules without end: `use chain.m0;` uses `chain.m1`, which uses `chain.m2`.
-struct Chain;
+pub struct Chain;
 
 impl Loader for Chain {
     fn load(&self, path: &[&str]) -> Option<(String, String)> {

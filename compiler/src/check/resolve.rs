@@ -29,6 +29,42 @@ pub fn builtin_int(name: &str) -> Option<(IntTy, Option<Endian>)> {
     Some((IntTy { bits, signed, display }, endian))
 }
 
+/// Numbers and byte strings of a record, at most: each of them is a value of its own wherever a walk takes or gives the record.
+const RECORD_LEAVES_MAX: u64 = 4096;
+/// How deep records may lie in one another.
+const RECORD_DEPTH_MAX: u64 = 64;
+
+/// Whether it is known what a record takes.
+#[derive(Clone, Copy)]
+enum Bound {
+    New,
+    /// It is being counted: who meets it again has found a circle.
+    Open,
+    Known(Taken),
+}
+
+/// What a type takes where it is a parameter or a result.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    leaves: u64,
+    bytes: u64,
+    depth: u64,
+    circle: bool,
+}
+
+impl Taken {
+    fn of(bytes: u64) -> Taken {
+        Taken { leaves: 1, bytes, ..Taken::default() }
+    }
+
+    fn add(&mut self, other: Taken) {
+        self.leaves = self.leaves.saturating_add(other.leaves);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.depth = self.depth.max(other.depth);
+        self.circle |= other.circle;
+    }
+}
+
 impl Checker<'_> {
     pub(super) fn resolver(&mut self) -> Resolver<'_> {
         Resolver { program: &self.program, sources: self.sources, diagnostics: &mut self.diagnostics }
@@ -60,9 +96,16 @@ impl Checker<'_> {
         }
         for (module, syntax) in &pending {
             for item in &syntax.items {
+                if let ast::Item::Record(r) = item {
+                    self.resolve_record(*module, r);
+                }
+            }
+        }
+        self.bound_records();
+        for (module, syntax) in &pending {
+            for item in &syntax.items {
                 match item {
                     ast::Item::Const(c) => self.resolve_const(*module, c),
-                    ast::Item::Record(r) => self.resolve_record(*module, r),
                     ast::Item::Fn(f) => {
                         if let Some(id) =
                             self.own(*module, &f.name, |d| if let Def::Fn(id) = d { Some(id) } else { None })
@@ -191,10 +234,6 @@ impl Checker<'_> {
                 );
             }
             let ty = self.resolve_type(module, &f.ty);
-            if matches!(&ty, Ty::Record(inner) if inner.0 >= id.0 && self.contains_record(*inner, id)) {
-                self.error("E0301", f.ty.span, "expected a type that does not contain itself", "a record in itself");
-                continue;
-            }
             fields.push((f.name.name.clone(), ty, f.cond.clone()));
         }
         self.program.records[id.index()].fields = fields;
@@ -204,13 +243,56 @@ impl Checker<'_> {
         }
     }
 
-    fn contains_record(&self, outer: RecordId, wanted: RecordId) -> bool {
-        outer == wanted
-            || self.program.records[outer.index()].fields.iter().any(|(_, t, _)| match t {
-                Ty::Record(r) => self.contains_record(*r, wanted),
-                Ty::Option(o) => matches!(**o, Ty::Record(r) if self.contains_record(r, wanted)),
-                _ => false,
-            })
+    /// Refuses records that contain themselves, and those that are too large or too deep: they are counted through the records in them, whose
+    /// number may double from each to the next. What is refused keeps no fields, so nobody spreads it out.
+    fn bound_records(&mut self) {
+        let mut known = vec![Bound::New; self.program.records.len()];
+        for index in 0..known.len() {
+            self.bound_record(RecordId(index as u32), &mut known);
+        }
+    }
+
+    /// What a record takes; nothing for one that is refused.
+    fn bound_record(&mut self, id: RecordId, known: &mut [Bound]) -> Taken {
+        match known[id.index()] {
+            Bound::Known(taken) => return taken,
+            Bound::Open => return Taken { circle: true, ..Taken::default() },
+            Bound::New => known[id.index()] = Bound::Open,
+        }
+        let mut all = Taken::default();
+        let fields: Vec<Ty> = self.program.records[id.index()].fields.iter().map(|(_, ty, _)| ty.clone()).collect();
+        for mut ty in fields {
+            while let Ty::Option(of) = ty {
+                all.add(Taken::of(8));
+                ty = *of;
+            }
+            all.add(match ty {
+                Ty::Record(r) => self.bound_record(r, known),
+                Ty::Bytes { max, .. } | Ty::Buffer(max) => Taken::of(8 + u64::from(max).next_multiple_of(8)),
+                _ => Taken::of(8),
+            });
+        }
+        all.depth += 1;
+        let (span, name) = (self.program.records[id.index()].span, self.program.records[id.index()].name.clone());
+        let refused = if all.circle {
+            Some(("E0301", "expected a type that does not contain itself".into(), "a record in itself"))
+        } else if all.leaves > RECORD_LEAVES_MAX || all.bytes > u64::from(SIZE_MAX) || all.depth > RECORD_DEPTH_MAX {
+            let message = format!(
+                "expected a record of at most {RECORD_LEAVES_MAX} numbers and {SIZE_MAX} bytes, {RECORD_DEPTH_MAX} deep, \
+                 found `{name}` of {} and {}, {} deep",
+                all.leaves, all.bytes, all.depth
+            );
+            Some(("E0303", message, "too large, with the records in it"))
+        } else {
+            None
+        };
+        if let Some((code, message, label)) = refused {
+            self.program.records[id.index()].fields.clear();
+            self.error(code, span, message, label);
+            all = Taken::default();
+        }
+        known[id.index()] = Bound::Known(all);
+        all
     }
 
     pub(super) fn add_method(&mut self, module: ModuleId, f: &ast::Fn, of: Ty) -> FnId {
@@ -280,6 +362,14 @@ impl Checker<'_> {
                 "not a result's type",
             )
             .help = Some("give back a record with the fields that are wanted".into());
+        }
+        let area = |ty: &Ty| self.program.schema(ty).map_or(0, |schema| schema.area());
+        let (taken, given) = (params.iter().map(|(_, ty)| area(ty)).fold(0, u64::saturating_add), area(&result));
+        for (what, bytes) in [("parameters", taken), ("a result", given)] {
+            if bytes > u64::from(SIZE_MAX) {
+                let message = format!("expected {what} of at most {SIZE_MAX} bytes, found {bytes}");
+                self.error("E0303", t.name.span, message, "too much for memory that is set aside beforehand");
+            }
         }
         let def = &mut self.program.traversals[id.index()];
         (def.params, def.defaults, def.result, def.stream) = (params, defaults, result, stream);

@@ -124,6 +124,17 @@ impl Schema {
         leaves
     }
 
+    /// The bytes of the laid out type, however many: [`size`](Self::size) counts on it that they have been looked at.
+    pub fn area(&self) -> u64 {
+        match self {
+            Schema::Unit => 0,
+            Schema::Int { .. } | Schema::Bool | Schema::Enum { .. } | Schema::Flags { .. } => 8,
+            Schema::Bytes { max, .. } => 8 + u64::from(*max).next_multiple_of(8),
+            Schema::Record { fields, .. } => fields.iter().map(|(_, s)| s.area()).fold(0, u64::saturating_add),
+            Schema::Option(inner) => inner.area().saturating_add(8),
+        }
+    }
+
     /// The bytes of the laid out type.
     pub fn size(&self) -> u32 {
         self.leaves("", 0).iter().map(|l| l.kind.size()).sum()

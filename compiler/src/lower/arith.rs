@@ -59,9 +59,19 @@ impl Lowerer<'_> {
             let fault = self.fault(FaultKind::Overflow, format!("`{what}` is {bound}"), span);
             self.guard(cond, fault);
             let v = self.shown(v, cond);
+            if let Some(any) = self.beyond(v, Range::of(ty), ty) {
+                return any;
+            }
             return self.cast(v, ty);
         }
         self.cast(v, ty)
+    }
+
+    /// Any number of a range, where a guard has just kept all that `v` can be from it: nothing behind the guard runs, and yet it has to be
+    /// of its type.
+    fn beyond(&mut self, v: Value, range: Range, ty: ir::Ty) -> Option<Value> {
+        let claim = self.claim(v);
+        (claim.hi < range.lo || range.hi < claim.lo).then(|| self.number_as(range.lo.max(0).min(range.hi), ty))
     }
 
     /// The number in `ty`; one that does not fit is the fault `overflow`.
@@ -88,6 +98,9 @@ impl Lowerer<'_> {
                 let cond = self.compare(CmpOp::Le, least, v);
                 self.guard(cond, fault);
                 v = self.shown(v, cond);
+            }
+            if let Some(any) = self.beyond(v, ty.range(), ir_ty(ty)) {
+                return any;
             }
         }
         v

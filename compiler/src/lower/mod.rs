@@ -46,6 +46,7 @@ use crate::check::types::*;
 use crate::diag::Diagnostic;
 use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::build::FunctionBuilder;
+use crate::ir::verify::AREA_MAX;
 use crate::ir::{self, Range};
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast;
@@ -344,6 +345,15 @@ impl<'a> Lowerer<'a> {
     }
 
     fn finish(mut self) -> Lowered {
+        let f = self.b.function();
+        let slots: u64 = f.slots.iter().map(|s| u64::from(s.size)).sum();
+        let tables: u64 = f.data.iter().map(|d| d.bytes.len() as u64).sum();
+        for (what, bytes) in [("byte strings of its own", slots), ("tables", tables)] {
+            if bytes > u64::from(AREA_MAX) {
+                let message = format!("expected a traversal with {what} of at most {AREA_MAX} bytes, found {bytes}");
+                self.error("E0603", self.span, message, "too large, with all that it calls");
+            }
+        }
         let failed = self.diagnostics.iter().any(|d| d.severity == crate::diag::Severity::Error);
         self.b.end_open_blocks();
         let function = (!failed).then(|| self.b.finish());

@@ -20,8 +20,16 @@ pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
         let disk = f.blocks[b].disk;
         let old = std::mem::take(&mut f.blocks[b].insts);
         let mut new = Vec::with_capacity(old.len());
+        let mut ends_in = None;
         for mut inst in old {
             inst.op.map_uses(|v| resolve(&replaced, v));
+            if let Op::Guard { cond, fault } = inst.op
+                && f.value(cond).range == Range::just(0)
+            {
+                // What stands behind never runs, and what is known there contradicts itself.
+                ends_in = Some(fault);
+                break;
+            }
             if inst.result.is_some_and(|v| counters.contains(&v)) {
                 new.push(inst);
                 continue;
@@ -31,7 +39,7 @@ pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
         f.blocks[b].insts = new;
         let mut term = std::mem::replace(&mut f.blocks[b].term, Terminator::Return);
         term.map_uses(|v| resolve(&replaced, v));
-        f.blocks[b].term = simplify_end(f, term);
+        f.blocks[b].term = ends_in.map_or_else(|| simplify_end(f, term), Terminator::Fault);
     }
     // Blocks before, in the table's order, may use what later ones replaced.
     for b in &mut f.blocks {
