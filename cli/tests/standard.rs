@@ -37,3 +37,20 @@ fn a_path_five_directories_deep_reads_what_the_file_system_needs() {
         json["trace"].as_array().expect("a list").iter().filter_map(|hop| hop["len"].as_u64()).collect();
     assert_eq!(lengths, [256, 4096].repeat(6), "an inode and a block for `/` and each of the five");
 }
+
+/// The standard library and the examples are written in the one style.
+#[test]
+fn the_specs_of_the_project_are_formatted() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut folders = vec![format!("{root}/stdlib")];
+    let examples = std::fs::read_dir(format!("{root}/examples")).expect("the examples are in the repository");
+    let paths = examples.map(|entry| entry.expect("a readable folder").path());
+    folders.extend(paths.filter(|path| path.is_dir()).map(|path| path.display().to_string()));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a readable folder"));
+    let files: Vec<String> =
+        files.map(|entry| entry.expect("a readable folder").path().display().to_string()).collect();
+    let specs: Vec<&str> = files.iter().map(String::as_str).filter(|file| file.ends_with(".trav")).collect();
+    assert!(specs.len() > 25, "{specs:?}");
+    let ran = trav(&[&["fmt", "--check"][..], &specs].concat());
+    assert_eq!((ran.status, ran.out.as_str()), (Some(0), ""), "{ran:?}");
+}
