@@ -144,6 +144,26 @@ fn areas_that_no_executor_sets_aside() {
     assert_eq!(codes(&text), ["E0603"]);
 }
 
+/// What holds by a relation of several values holds for the verifier as well, which goes by claims of one.
+#[test]
+fn obligations_that_hold_by_relations() {
+    for text in [
+        "traversal t(a: u32, c: u32) -> u64 { require a + c <= 63 else fail \"no\"; return 0x10000 >> a; }",
+        "traversal t(a: u32, c: u32) -> u64 { require a + c <= 63 else fail \"no\"; return 1 << a; }",
+        "traversal t(x: u32, a: u32, b: u32) -> u64 { require a < b else fail \"no\"; return x as u64 / (b - a); }",
+        "traversal t(x: u32, a: u32, b: u32) -> u64 { require a < b else fail \"no\"; return x as u64 % (b - a); }",
+        "struct B(n: u32) size n { x: u8 }
+        traversal t(a: u32, c: u32) -> u8 {
+            require a + c <= 4096 else fail \"long\";
+            require a >= 1 else fail \"empty\";
+            let b = read B(a) at 0;
+            return b.x;
+        }",
+    ] {
+        compiled(text, |_| None);
+    }
+}
+
 /// Conditions that never hold, by the numbers in them: nothing behind them runs, and it is compiled all the same.
 #[test]
 fn conditions_that_never_hold() {

@@ -7,9 +7,10 @@ use crate::ir::defs::Defs;
 use crate::ir::eval::range;
 use crate::ir::graph::Graph;
 use crate::ir::{
-    Addr, BinOp, Disk, Function, Inst, Mode, ObligationKind, Op, Range, Region, Size, Terminator, Ty, Value, ValueData,
+    Addr, BinOp, Block, Disk, Fault, FaultId, FaultKind, FaultRef, FoundAs, Function, Inst, Mode, ObligationKind, Op,
+    Range, Region, Size, Terminator, Ty, Value, ValueData,
 };
-use crate::source::SourceMap;
+use crate::source::{SourceMap, Span};
 
 /// Removes what is needless; the obligations that do not hold.
 pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
@@ -22,6 +23,11 @@ pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
         let mut new = Vec::with_capacity(old.len());
         let mut ends_in = None;
         for mut inst in old {
+            if inst.result.is_some_and(|v| f.value(v).range.is_empty()) {
+                // The claims say that nothing gets here, the branches do not.
+                ends_in = Some(FaultRef::new(never(f, inst.span)));
+                break;
+            }
             inst.op.map_uses(|v| resolve(&replaced, v));
             if let Op::Guard { cond, fault } = inst.op
                 && f.value(cond).range == Range::just(0)
@@ -65,6 +71,13 @@ fn counters(f: &Function) -> FxHashSet<Value> {
         }
     }
     out
+}
+
+/// The fault that ends what never runs.
+fn never(f: &mut Function, span: Span) -> FaultId {
+    let message = "what is asked here contradicts itself".into();
+    f.faults.push(Fault { kind: FaultKind::Corrupt, message, found_as: FoundAs::Unsigned, span });
+    FaultId(f.faults.len() as u32 - 1)
 }
 
 fn resolve(replaced: &FxHashMap<Value, Value>, mut v: Value) -> Value {
@@ -206,10 +219,12 @@ fn sum_of(f: &mut Function, a: Value, b: Value) -> Value {
     Value(f.values.len() as u32 - 1)
 }
 
-/// Answers the obligations and takes them out.
+/// Answers the obligations and takes them out. One that holds by a relation of several values, which no claim says, becomes a test, so that
+/// the claims behind it say it; the search for evidence takes the test away again.
 fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
     let graph = Graph::of(f);
     let mut failed: Vec<(u32, Value)> = Vec::new();
+    let mut related: FxHashSet<(Block, usize)> = FxHashSet::default();
     {
         let defs = Defs::of(f);
         // Most functions need no more than the claims.
@@ -222,7 +237,9 @@ fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> 
                         continue;
                     }
                     let search = search.get_or_insert_with(|| Search::new(f, &graph, &defs));
-                    if !search.holds((*b, i), cond) {
+                    if search.holds((*b, i), cond) {
+                        related.insert((*b, i));
+                    } else {
                         failed.push((obligation, cond));
                     }
                 }
@@ -235,10 +252,75 @@ fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> 
         .filter(|(o, _)| seen.insert(f.obligations[*o as usize].span))
         .map(|(o, cond)| explain(f, sources, o, cond))
         .collect();
+    let defs = Defs::of(f);
+    let mut tested = Vec::new();
+    for b in graph.order.iter().filter(|b| related.iter().any(|(at, _)| at == *b)) {
+        let (old, mut term) = (f.block(*b).insts.clone(), f.block(*b).term.clone());
+        let mut told = Told { f, defs: &defs, conditions: Vec::new(), names: FxHashMap::default(), out: Vec::new() };
+        for (i, mut inst) in old.into_iter().enumerate() {
+            match inst.op {
+                Op::Prove { cond, obligation } if related.contains(&(*b, i)) => told.test(cond, obligation, inst.span),
+                _ => {
+                    inst.op.map_uses(|v| told.name(v));
+                    told.out.push(inst);
+                }
+            }
+        }
+        // How long a read is; what a block passes on keeps its name.
+        if let Terminator::Hop { offset, len, .. } = &mut term {
+            (*offset, *len) = (told.name(*offset), told.name(*len));
+        }
+        tested.push((*b, told.out, term));
+    }
+    // Only now, since the definitions are found by their places.
+    for (b, insts, term) in tested {
+        (f.blocks[b.index()].insts, f.blocks[b.index()].term) = (insts, term);
+    }
     for b in &mut f.blocks {
         b.insts.retain(|i| !matches!(i.op, Op::Prove { .. }));
     }
     diagnostics
+}
+
+/// The rest of a block, behind tests: what they compare goes by new names in it.
+struct Told<'f> {
+    f: &'f mut Function,
+    defs: &'f Defs,
+    conditions: Vec<Value>,
+    names: FxHashMap<Value, Value>,
+    out: Vec<Inst>,
+}
+
+impl Told<'_> {
+    fn test(&mut self, cond: Value, obligation: u32, span: Span) {
+        let message = format!("`{}` does not hold", self.f.obligations[obligation as usize].text);
+        self.f.faults.push(Fault { kind: FaultKind::Overflow, message, found_as: FoundAs::Unsigned, span });
+        let fault = FaultRef::new(FaultId(self.f.faults.len() as u32 - 1));
+        self.out.push(Inst { op: Op::Guard { cond, fault }, result: None, span });
+        self.conditions.push(cond);
+        self.names.clear();
+    }
+
+    /// The name by which a value goes behind the tests, made where it is used.
+    fn name(&mut self, v: Value) -> Value {
+        if let Some(name) = self.names.get(&v) {
+            return *name;
+        }
+        let mut now = v;
+        for cond in self.conditions.clone() {
+            let told = range::refined(self.f, self.defs, v, cond, true);
+            let data = self.f.value(now).clone();
+            if let Some(range) = told.map(|told| told.meet(data.range)).filter(|r| *r != data.range) {
+                let span = data.span;
+                self.f.values.push(ValueData { range, ..data });
+                let new = Value(self.f.values.len() as u32 - 1);
+                self.out.push(Inst { op: Op::Refine { a: now, cond, sense: true }, result: Some(new), span });
+                now = new;
+            }
+        }
+        self.names.insert(v, now);
+        now
+    }
 }
 
 /// What a value without a name goes by.
