@@ -1,6 +1,7 @@
 //! The interpreter on hand-written functions, against what plain Rust says of the same images; and all engines against it.
 
 use crate::differential::{check_all, memory, words};
+use crate::xorshift::Random;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trav_compiler::ir::parse::parse;
@@ -22,18 +23,6 @@ fn hop(offset: u64, len: u64) -> Hop {
 
 fn fault(fault: u32, found: Option<u64>, at: Option<u64>) -> Outcome {
     Outcome::Fault(FaultReport { fault: FaultId(fault), found, at })
-}
-
-/// Marsaglia's xorshift64.
-struct Random(u64);
-
-impl Random {
-    fn word(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
 }
 
 /// A list of these nodes, each at 16 times its position: next position and number. The walk over it, in plain Rust.
@@ -64,11 +53,11 @@ fn a_list_is_chased() {
     let mut random = Random(1);
     let mut ends = BTreeMap::new();
     for turn in 0..60 {
-        let count = 1 + random.word() % 40;
+        let count = 1 + random.next() % 40;
         // The last turns have next positions outside the image, or numbers that add up to too much.
         let reach = count + u64::from(turn % 3 == 1);
         let shift = if turn % 3 == 2 { 3 } else { 16 };
-        let mut nodes: Vec<_> = (0..count).map(|_| (random.word() % reach, random.word() >> shift)).collect();
+        let mut nodes: Vec<_> = (0..count).map(|_| (random.next() % reach, random.next() >> shift)).collect();
         nodes[0].0 = 0;
         let image: Vec<u8> = nodes.iter().flat_map(|(next, number)| words(&[16 * next, *number])).collect();
         let want = chased(&nodes, count - 1);
@@ -114,7 +103,7 @@ impl Tree {
         for (i, key) in keys.iter().enumerate() {
             let at = log_start + 64 * i;
             for byte in &mut tree.image[at..at + 64] {
-                *byte = random.word() as u8;
+                *byte = random.next() as u8;
             }
             tree.values.insert(*key, at as u64);
             entries.push((*key, at as u64));
@@ -171,15 +160,15 @@ fn keys_are_found_in_a_b_plus_tree() {
     let f = golden("bpfkv.tir");
     let mut random = Random(2);
     for count in [1, 31, 32, 1000] {
-        let mut keys: Vec<u64> = (0..count).map(|_| random.word() >> 20).collect();
+        let mut keys: Vec<u64> = (0..count).map(|_| random.next() >> 20).collect();
         keys.sort_unstable();
         keys.dedup();
         let tree = Tree::new(&keys, &mut random);
         let sources = memory(&tree.image);
         let mut depths = 0;
         for _ in 0..20 {
-            let present = keys[(random.word() % keys.len() as u64) as usize];
-            for key in [present, present + 1, present.saturating_sub(1), 0, random.word()] {
+            let present = keys[(random.next() % keys.len() as u64) as usize];
+            for key in [present, present + 1, present.saturating_sub(1), 0, random.next()] {
                 let want = tree.get(key);
                 assert_eq!(check_all(&f, &words(&[key]), &sources), want, "{key} of {count}");
                 depths = depths.max(want.hops.len());
@@ -244,12 +233,12 @@ fn all_operations_make_rows() {
     let mut random = Random(3);
     let (mut done, mut faults) = (0, 0);
     for _ in 0..200 {
-        let journal: Vec<u8> = (0..200).map(|_| (random.word() % 30) as u8).collect();
+        let journal: Vec<u8> = (0..200).map(|_| (random.next() % 30) as u8).collect();
         let image = || Arc::new(MemoryImage::new(vec![]));
         let sources = Sources { images: vec![image(), Arc::new(MemoryImage::new(journal.clone()))] };
-        let mut id: [u8; 16] = std::array::from_fn(|_| random.word() as u8);
-        id[4..7].copy_from_slice(&[0, 0, (random.word() % 180) as u8]);
-        let low = random.word() as i16;
+        let mut id: [u8; 16] = std::array::from_fn(|_| random.next() as u8);
+        id[4..7].copy_from_slice(&[0, 0, (random.next() % 180) as u8]);
+        let low = random.next() as i16;
         let mut args = words(&[3, 0x0063_6261, 16]);
         args.extend(id);
         args.extend(words(&[i64::from(low) as u64, 1, 3]));

@@ -24,3 +24,4 @@ mod typed;
 mod vm;
 #[cfg(feature = "kernel")]
 mod walks;
+mod xorshift;

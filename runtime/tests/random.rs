@@ -3,6 +3,7 @@
 //! The functions are made from a fixed seed, so a failure repeats; its number and its text form are printed.
 
 use super::differential::{check_calls, memory, words};
+use crate::xorshift::Random;
 use trav_compiler::ir::build::FunctionBuilder;
 use trav_compiler::ir::schema::{Display, Schema};
 use trav_compiler::ir::verify::verify;
@@ -16,24 +17,9 @@ const CALLS: usize = 6;
 const BLOCK: u32 = 64;
 const RESULTS: u32 = 6;
 
-/// Xorshift (Marsaglia 2003).
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len() as u64) as usize]
-    }
     /// A word that is likely to be at an edge.
-    fn word(&mut self) -> u64 {
+    fn edge(&mut self) -> u64 {
         let edge = self.pick(&[0, 1, 1 << 8, 1 << 16, 1 << 31, 1 << 32, 1 << 63, u64::MAX]);
         match self.below(4) {
             0 => self.next(),
@@ -187,7 +173,7 @@ impl Maker {
                 self.b.cast(ty, flag)
             }
             _ => {
-                let (ty, n) = (self.int_ty(), self.r.word());
+                let (ty, n) = (self.int_ty(), self.r.edge());
                 let n = if ty == Ty::I64 { i128::from(n as i64) } else { n.into() };
                 self.b.iconst(ty, n)
             }
@@ -241,9 +227,9 @@ fn random_functions_agree_on_all_executors() {
         let f = verify(function).unwrap_or_else(|e| panic!("function {number}: {e:#?}\n{text}"));
         let calls: Vec<_> = (0..CALLS)
             .map(|_| {
-                let mut args = words(&[r.word(), r.word(), r.word(), r.word(), r.below(2), r.below(17)]);
-                args.extend(words(&[r.word(), r.word()]));
-                let block: Vec<u64> = (0..=u64::from(BLOCK) / 8).map(|_| r.word()).collect();
+                let mut args = words(&[r.edge(), r.edge(), r.edge(), r.edge(), r.below(2), r.below(17)]);
+                args.extend(words(&[r.edge(), r.edge()]));
+                let block: Vec<u64> = (0..=u64::from(BLOCK) / 8).map(|_| r.edge()).collect();
                 (args, memory(&words(&block)))
             })
             .collect();

@@ -4,6 +4,7 @@
 //! fixed seed, so a failure repeats; its number and its text are printed. The environment variable `TRAV_RANDOM_WALKS` asks for another number.
 
 use crate::differential::{check_calls, memory, words};
+use crate::xorshift::Random;
 use aya::VerifierLogLevel;
 use std::fmt::Write;
 use trav_compiler::bpf;
@@ -32,25 +33,8 @@ impl trav_compiler::Loader for NoModules {
     }
 }
 
-/// Xorshift (Marsaglia 2003).
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len() as u64) as usize]
-    }
-
+    /// A word of the sizes that specs have.
     fn word(&mut self) -> u64 {
         match self.below(4) {
             0 => self.next(),
