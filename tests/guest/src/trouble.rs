@@ -13,6 +13,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use trav_runtime::exec::kernel::load;
 use trav_runtime::exec::{ExecError, Outcome};
 use trav_runtime::hook::Failure;
 
@@ -30,25 +31,44 @@ pub const TESTS: &[Test] = &[
     ("many_attached", many_attached),
 ];
 
-/// A storm of signals: the ring is left with reads in flight, and entered again.
-fn signals() {
-    extern "C" fn nothing(_: libc::c_int) {}
-    let handler = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
-    let storm = |microseconds| {
+/// Signals for this process, until it is dropped.
+struct Storm;
+
+impl Storm {
+    fn every(microseconds: i64) -> Self {
+        extern "C" fn nothing(_: libc::c_int) {}
+        let handler = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        // SAFETY: the handler does nothing, so it may run anywhere.
+        unsafe { libc::signal(libc::SIGALRM, handler) };
+        Self::set_timer(microseconds);
+        Storm
+    }
+
+    fn set_timer(microseconds: i64) {
         let every = libc::timeval { tv_sec: 0, tv_usec: microseconds };
         let timer = libc::itimerval { it_interval: every, it_value: every };
-        // SAFETY: the handler does nothing, and the timer lives through the call.
-        unsafe {
-            libc::signal(libc::SIGALRM, handler);
-            assert_eq!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()), 0);
-        }
-    };
+        // SAFETY: the timer lives through the call.
+        assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) }, 0);
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        Self::set_timer(0);
+    }
+}
+
+/// A storm of signals: the ring is left with reads in flight, and entered again.
+fn signals() {
     let spec = compile("chain.trav", CHAIN);
     let f = &spec.traversals[0];
     let path = machine::file("signals", &chain_image(400));
     let mut wanted = Interpreter::new(f, &path);
     let wanted: Vec<_> = (0..100).map(|i| wanted.run(&words(&[512 * i]))).collect();
-    storm(300);
+    let _storm = Storm::every(300);
+    // Verified for long enough that signals come meanwhile.
+    let object = std::fs::read("/objects/leveldb.file.o").expect("the machine has the object");
+    load::verify(&object).unwrap_or_else(|e| panic!("{e}"));
     for hook in HOOKS {
         let mut attached = attach(f, &path, hook, true);
         for (i, wanted) in wanted.iter().enumerate() {
@@ -56,7 +76,6 @@ fn signals() {
             assert_same(hook, f, &got, wanted);
         }
     }
-    storm(0);
 }
 
 /// A file that becomes shorter while a hook is attached to it.

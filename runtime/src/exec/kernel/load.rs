@@ -5,6 +5,7 @@ use super::super::steps::broken;
 use super::area::Area;
 use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions};
 use libbpf_rs::{ErrorKind, Map, MapCore, Object, ObjectBuilder, OpenObject, PrintLevel, Program};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use std::cell::RefCell;
 use std::os::fd::AsFd;
 use std::sync::Once;
@@ -57,9 +58,13 @@ pub(crate) fn open(elf: &[u8]) -> Result<OpenObject, ExecError> {
     open.map_err(|e| broken(format!("the object cannot be read ({e}):\n{}", log_tail())))
 }
 
-/// Loads its programs into the kernel.
+/// Loads its programs into the kernel. The verifier breaks off with EAGAIN when the thread has a signal to handle (`signal_pending` in
+/// `do_check`, kernel/bpf/verifier.c), and a program whose signals come faster than its verification ends would never be loaded: they wait.
 pub(crate) fn load(object: OpenObject) -> Result<Object, ExecError> {
-    object.load().map_err(rejected)
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(|e| ExecError::Io(e.into()))?;
+    let loaded = object.load().map_err(rejected);
+    before.thread_set_mask().map_err(|e| ExecError::Io(e.into()))?;
+    loaded
 }
 
 /// The value of the map that a section became. The loader puts the object's name before some sections' names.
