@@ -23,6 +23,7 @@ pub use evidence::find as find_evidence;
 use crate::certificate::name_obligations;
 use crate::diag::Diagnostic;
 use crate::ir::Function;
+use crate::opt::Effort;
 use crate::source::SourceMap;
 
 /// A function after proof.
@@ -33,8 +34,8 @@ pub struct Proved {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Proves a lowered function.
-pub fn prove(mut f: Function, sources: &SourceMap) -> Proved {
+/// Proves a lowered function. With [`Effort::Once`] in one round, after which some tests stay that a second one would show to be needless.
+pub fn prove(mut f: Function, sources: &SourceMap, effort: Effort) -> Proved {
     cleanup::prune(&mut f);
     cleanup::drop_unused(&mut f);
     name_obligations(&mut f);
@@ -47,11 +48,13 @@ pub fn prove(mut f: Function, sources: &SourceMap) -> Proved {
     }
     cleanup::prune(&mut f);
     cleanup::drop_unused(&mut f);
-    // What was removed may have been all that kept a range wide.
-    ranges::find(&mut f);
-    discharge::discharge(&mut f, sources);
-    cleanup::prune(&mut f);
-    cleanup::drop_unused(&mut f);
+    if effort == Effort::Many {
+        // What was removed may have been all that kept a range wide.
+        ranges::find(&mut f);
+        discharge::discharge(&mut f, sources);
+        cleanup::prune(&mut f);
+        cleanup::drop_unused(&mut f);
+    }
     ranges::find(&mut f);
     shore::shore_up(&mut f);
     cleanup::keep_slots(&mut f);
