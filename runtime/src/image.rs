@@ -8,6 +8,7 @@
 //! truncated meanwhile, or its device fails, the walk ends in an I/O error with either kind ([`Image::check`]).
 
 mod file;
+pub(crate) mod flight;
 mod lost;
 mod mapped;
 #[cfg(feature = "qcow2")]
@@ -21,7 +22,8 @@ pub use qcow2::Qcow2Image;
 
 use std::fs::{File, FileType};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,10 +39,23 @@ pub trait Image: Send + Sync {
     fn bytes(&self) -> Option<&[u8]>;
     /// Fills `buf` from `offset`; the caller has checked that it lies inside.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+    /// The file that it is, byte for byte, if many reads of it may be in flight at once.
+    fn as_file(&self) -> Option<AsFile<'_>> {
+        None
+    }
     /// Whether all of [`bytes`](Self::bytes) has been there so far. Executors ask when a walk has ended, before they give its answer.
     fn check(&self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A file that is an image.
+#[derive(Clone, Copy, Debug)]
+pub struct AsFile<'i> {
+    /// Open for reading.
+    pub file: BorrowedFd<'i>,
+    /// Reads begin and end at multiples of this many bytes, a power of two up to 4096, and so do the buffers for them.
+    pub align: usize,
 }
 
 /// The images of one call, by [`SourceId`](trav_compiler::ir::SourceId).
@@ -102,6 +117,11 @@ fn copy_from(bytes: &[u8], offset: u64, buf: &mut [u8]) -> io::Result<()> {
 
 /// Opens what can be an image, and finds its length: a block device's is where its end is (its metadata says 0).
 fn open_sized(path: &Path) -> io::Result<(File, u64)> {
+    open_with(path, 0)
+}
+
+/// The same with flags of open(2) beside.
+fn open_with(path: &Path, flags: i32) -> io::Result<(File, u64)> {
     let context = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     // The kind is asked before opening: to open a pipe would wait for its writer.
     let kind = std::fs::metadata(path).map_err(context)?.file_type();
@@ -109,7 +129,7 @@ fn open_sized(path: &Path) -> io::Result<(File, u64)> {
         let message = format!("{}: expected a file or a block device, found {}", path.display(), name_of(kind));
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    let mut file = File::open(path).map_err(context)?;
+    let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(context)?;
     let len = file.seek(SeekFrom::End(0)).map_err(context)?;
     Ok((file, len))
 }

@@ -3,13 +3,14 @@
 //! [`check_all`] is for every test that runs a traversal; other packages include this file by path.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::certificate::{Certificate, certificate};
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::exec::native::{self, Native};
 use trav_runtime::exec::{Effort, Engine, ExecError, Executor, Outcome, Trace};
-use trav_runtime::image::{Image, MemoryImage, Sources};
+use trav_runtime::image::{FileImage, Image, MemoryImage, Sources};
 
 /// Runs one call on every engine that works here and gives the trace on which they agree. The first of them is the interpreter, which
 /// defines what a program means.
@@ -59,11 +60,13 @@ fn check_batches(native: &Native, f: &Verified, traces: &[Trace], calls: &[(&[u8
         let (together, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|((_, s), _)| same(s, sources));
         left = others;
         let bound = native.bind(sources).unwrap_or_else(|e| panic!("{e:?}"));
+        let files = files(sources);
+        let on_files = native.bind(&files).unwrap_or_else(|e| panic!("{e:?}"));
         // Each call twice, once beside its neighbours and once beside itself.
         let order: Vec<usize> =
             (0..together.len()).flat_map(|i| [i, i + 1, i]).filter(|i| *i < together.len()).collect();
         let args: Vec<u8> = order.iter().flat_map(|&i| together[i].0.0.iter().copied()).collect();
-        for batch in [bound.batch(3), bound.lockstep(3)] {
+        for batch in [bound.batch(3), bound.lockstep(3), on_files.batch(3)] {
             let mut ended = 0;
             batch
                 .unwrap_or_else(|e| panic!("{e:?}"))
@@ -152,6 +155,29 @@ fn check_walker(native: &Native, trace: &Trace, args: &[u8], sources: &Sources) 
 fn remote(sources: &Sources) -> Sources {
     let remote = |image: &Arc<dyn Image>| Arc::new(Remote(image.clone())) as Arc<dyn Image>;
     Sources { images: sources.images.iter().map(remote).collect() }
+}
+
+/// Larger images stay in memory.
+const FILE_MAX_BYTES: u64 = 16 << 20;
+
+/// The same images as files, the second one of two read past the page cache where the file system has that.
+fn files(sources: &Sources) -> Sources {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let file = |image: &Arc<dyn Image>| {
+        if image.len() > FILE_MAX_BYTES {
+            return image.clone();
+        }
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("trav-{}-differential-{number}", std::process::id()));
+        let mut bytes = vec![0; image.len() as usize];
+        image.read_at(0, &mut bytes).unwrap_or_else(|e| panic!("{e}"));
+        std::fs::write(&path, bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let direct = (number % 2 == 1).then(|| FileImage::open_direct(&path).ok()).flatten();
+        let opened = direct.map_or_else(|| FileImage::open(&path), Ok).unwrap_or_else(|e| panic!("{e}"));
+        std::fs::remove_file(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Arc::new(opened) as Arc<dyn Image>
+    };
+    Sources { images: sources.images.iter().map(file).collect() }
 }
 
 struct Remote(Arc<dyn Image>);

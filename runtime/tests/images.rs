@@ -7,7 +7,8 @@ use trav_compiler::ir::build::FunctionBuilder;
 use trav_compiler::ir::schema::{Display, Schema};
 use trav_compiler::ir::verify::{Verified, verify};
 use trav_compiler::ir::*;
-use trav_runtime::exec::{Engine, ExecError, native};
+use trav_runtime::exec::native::{self, End};
+use trav_runtime::exec::{Engine, ExecError};
 use trav_runtime::image::{FileImage, Image, MappedFile, MemoryImage, Sources, open};
 
 fn file(name: &str, bytes: &[u8]) -> PathBuf {
@@ -81,6 +82,73 @@ fn word_at() -> Verified {
     b.store(Addr::new(Region::Out), 8, Endian::Little, value);
     b.ret();
     verify(b.finish()).unwrap_or_else(|e| panic!("{e:#?}"))
+}
+
+/// Each word of a file is its place.
+fn numbered(words: u64) -> Vec<u8> {
+    (0..words).flat_map(|i| (8 * i).to_le_bytes()).collect()
+}
+
+#[test]
+fn direct_reads_take_any_offset_and_length() {
+    let bytes = &numbered(1200)[..9597];
+    let path = file("direct", bytes);
+    let image = match FileImage::open_direct(&path) {
+        Ok(image) => image,
+        Err(e) => return println!("skipped, because {e}"),
+    };
+    for (from, to) in [(0, 1), (511, 513), (0, 4096), (4095, 8193), (9596, 9597), (0, 9597), (5, 5)] {
+        let mut buffer = vec![0; to - from];
+        image.read_at(from as u64, &mut buffer).unwrap();
+        assert_eq!(buffer, bytes[from..to]);
+    }
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(700).unwrap();
+    assert!(image.read_at(699, &mut [0; 2]).is_err());
+    image.read_at(698, &mut [0; 2]).unwrap();
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_batch_on_files_has_many_reads_in_flight_and_ends_in_order() {
+    const WORDS: u64 = 50_000;
+    let path = file("in-flight", &numbered(WORDS));
+    let native = native::prepare(&word_at()).unwrap();
+    let through_cache: Arc<dyn Image> = Arc::new(FileImage::open(&path).unwrap());
+    let direct = FileImage::open_direct(&path).map(|image| Arc::new(image) as Arc<dyn Image>);
+    let direct = direct.map_err(|e| println!("direct reads skipped, because {e}")).ok();
+    for image in [Some(through_cache), direct].into_iter().flatten() {
+        let sources = Sources::one(image);
+        let bound = native.bind(&sources).unwrap();
+        // Scattered, and every seventh off the file.
+        let places: Vec<u64> =
+            (0..5000).map(|i| if i % 7 == 3 { 8 * WORDS - i % 8 } else { 8 * (i * 7919 % WORDS) }).collect();
+        let args: Vec<u8> = places.iter().flat_map(|at| at.to_le_bytes()).collect();
+        for lanes in [1, 3, 64] {
+            let mut batch = bound.batch(lanes).unwrap();
+            let mut next = 0;
+            let mut end = |n: usize, end: End<'_>| {
+                assert_eq!((n, end.hops, end.bytes), (next, 1, 8));
+                match places[n] + 8 <= 8 * WORDS {
+                    true => assert_eq!((end.fault, end.result), (None, &places[n].to_le_bytes()[..])),
+                    false => assert_eq!(end.fault.map(|fault| fault.fault), Some(FaultId(0))),
+                }
+                next += 1;
+            };
+            batch.call_many(&args, &mut end).unwrap();
+            assert_eq!(next, places.len());
+        }
+    }
+    // A file that has become shorter is an error, after which the batch serves again.
+    let sources = Sources::one(Arc::new(FileImage::open(&path).unwrap()));
+    let bound = native.bind(&sources).unwrap();
+    let mut batch = bound.batch(8).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(4096).unwrap();
+    let args: Vec<u8> = [0u64, 8, 8000, 16, 24].iter().flat_map(|at| at.to_le_bytes()).collect();
+    assert!(matches!(batch.call_many(&args, &mut |_, _| {}), Err(ExecError::Io(_))));
+    let mut results = Vec::new();
+    batch.call_many(&args[..16], &mut |_, end| results.extend_from_slice(end.result)).unwrap();
+    assert_eq!(results, args[..16]);
+    std::fs::remove_file(path).unwrap();
 }
 
 #[test]

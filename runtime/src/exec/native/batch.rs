@@ -1,9 +1,10 @@
-//! Batches: many walks at once on one thread, so that their waits for memory overlap.
+//! Batches: many walks at once on one thread, so that their waits for memory, or for the device, overlap.
 //!
-//! On images that do not fit into the caches this is several times faster than one walk after another. In the cache of a core there
+//! On images in memory that do not fit into the caches this is several times faster than one walk after another. In the cache of a core there
 //! is nothing to wait for, and to store what is alive costs more than it gains: there they are walked one after another.
 
 use super::code::{Code, Lane, Row};
+use super::reads::Reads;
 use super::status::Status;
 use super::{Bound, ExecError, FaultReport, Walker, bad_arguments, fault};
 use crate::image::any_lost;
@@ -20,6 +21,8 @@ pub struct Batch<'b> {
 enum Way<'b> {
     /// All at once.
     Lockstep { code: &'b Code, row: Row },
+    /// Each as its reads come.
+    Reads(Reads<'b>),
     /// One after another.
     InTurn(Walker<'b>),
 }
@@ -40,16 +43,23 @@ pub struct End<'e> {
 impl<'b> Batch<'b> {
     /// In lockstep only where it pays.
     pub(super) fn new(bound: &'b Bound<'b>, lanes: usize) -> Result<Self, ExecError> {
+        check(bound)?;
+        if !bound.in_memory {
+            let reads = Reads::new(bound, lanes.max(1))?;
+            return Ok(Batch { bound, way: reads.map_or_else(|| Way::InTurn(bound.walker()), Way::Reads) });
+        }
         let bytes = bound.views.iter().fold(0, |sum: u64, view| sum.saturating_add(view.len));
         if bytes > IN_CACHE_MAX_BYTES {
             return Batch::lockstep(bound, lanes);
         }
-        check(bound)?;
         Ok(Batch { bound, way: Way::InTurn(bound.walker()) })
     }
 
     pub(super) fn lockstep(bound: &'b Bound<'b>, lanes: usize) -> Result<Self, ExecError> {
         check(bound)?;
+        if !bound.in_memory {
+            return Err(ExecError::Refused("walks go in lockstep on images in memory".into()));
+        }
         let code = bound.native.batch()?;
         Ok(Batch { bound, way: Way::Lockstep { code, row: Row::new(code, lanes.max(1)) } })
     }
@@ -64,6 +74,7 @@ impl<'b> Batch<'b> {
         }
         let (code, row) = match &mut self.way {
             Way::Lockstep { code, row } => (*code, row),
+            Way::Reads(reads) => return reads.call_many(self.bound, args.chunks_exact(size), end),
             Way::InTurn(walker) => {
                 for (i, args) in args.chunks_exact(size).enumerate() {
                     walker.call(args, &mut |_| {})?;
@@ -97,9 +108,6 @@ impl<'b> Batch<'b> {
 fn check(bound: &Bound<'_>) -> Result<(), ExecError> {
     if bound.native.function.stream {
         return Err(ExecError::Refused("a traversal that gives rows is walked one at a time".into()));
-    }
-    if !bound.in_memory {
-        return Err(ExecError::Refused("a batch needs images in memory".into()));
     }
     Ok(())
 }

@@ -59,9 +59,12 @@ pub(super) struct Lane {
     pub out: *mut u8,
     /// Address of the current disk block.
     pub disk: u64,
-    /// What the walk will look at when it goes on: the address of a byte, and behind a hop how many bytes from there.
+    /// What the walk will look at when it goes on: the address of a byte, and behind a hop how many bytes from there. In the variant
+    /// that reads: the offset in its source.
     pub wanted: u64,
     pub wanted_bytes: u64,
+    /// The source, in the variant that reads.
+    pub source: u64,
 }
 
 impl Lane {
@@ -138,7 +141,7 @@ pub(super) struct Code {
     /// The constant tables: the code holds their addresses.
     _data: Vec<Box<[u8]>>,
     variant: Variant,
-    /// Words of a lane, for the batch variant.
+    /// Words of a lane, for variants that have them.
     lane_words: usize,
     args_size: usize,
     out_size: usize,
@@ -162,10 +165,10 @@ impl Code {
         let entry = unsafe {
             match variant {
                 Variant::Fast | Variant::Full => Entry::Walk(std::mem::transmute::<*const u8, Walk>(pointer)),
-                Variant::Batch => Entry::Turn(std::mem::transmute::<*const u8, Turn>(pointer)),
+                Variant::Batch | Variant::Reads => Entry::Turn(std::mem::transmute::<*const u8, Turn>(pointer)),
             }
         };
-        let lane_words = if variant == Variant::Batch { lanes::lane_words(f) } else { 0 };
+        let lane_words = if variant.has_lanes() { lanes::lane_words(f, variant) } else { 0 };
         Ok(Code {
             module: Mutex::new(Some(module)),
             entry,
@@ -220,16 +223,27 @@ impl Code {
 /// and what they carry.
 pub(super) struct Row {
     words: Vec<u64>,
+    args: Vec<u8>,
     outs: Vec<u8>,
     lane_words: usize,
+    args_size: usize,
     out_size: usize,
+}
+
+/// Where a walk of the variant that reads has stopped.
+pub(super) enum Stop {
+    /// At its end: the lane rests.
+    Ended,
+    /// At a hop, for bytes that lie on its source.
+    Hop(Hop),
 }
 
 impl Row {
     /// So many lanes (at least one), all resting.
     pub fn new(code: &Code, lanes: usize) -> Row {
-        let (lane_words, out_size) = (code.lane_words, code.out_size);
-        let mut row = Row { words: vec![0; lanes * lane_words], outs: vec![0; lanes * out_size], lane_words, out_size };
+        let Code { lane_words, args_size, out_size, .. } = *code;
+        let [args, outs] = [args_size, out_size].map(|size| vec![0; lanes * size]);
+        let mut row = Row { words: vec![0; lanes * lane_words], args, outs, lane_words, args_size, out_size };
         for i in 0..lanes {
             row.lane(i).resume = Lane::RESTING;
         }
@@ -249,6 +263,22 @@ impl Row {
         unsafe { &mut *words.as_mut_ptr().cast::<Lane>() }
     }
 
+    /// Begins a walk in a lane.
+    fn begin(&mut self, i: usize, args: &[u8]) {
+        self.args[i * self.args_size..][..self.args_size].copy_from_slice(args);
+        // SAFETY: both lie inside: there are as many arguments and results as lanes, and neither moves while the row lives.
+        let (args, out) =
+            unsafe { (self.args.as_ptr().add(i * self.args_size), self.outs.as_mut_ptr().add(i * self.out_size)) };
+        let context = Context::new();
+        let [resume, status, disk, wanted, wanted_bytes, source] = [0; 6];
+        *self.lane(i) = Lane { context, resume, status, args, out, disk, wanted, wanted_bytes, source };
+    }
+
+    /// The arguments of the walk in a lane.
+    pub fn args(&self, i: usize) -> &[u8] {
+        &self.args[i * self.args_size..][..self.args_size]
+    }
+
     /// The result of a lane that rests.
     pub fn result(&self, i: usize) -> &[u8] {
         &self.outs[i * self.out_size..][..self.out_size]
@@ -264,17 +294,11 @@ impl Code {
     /// Runs walks side by side up to their ends: lane `i` takes the `i`th arguments, which lie one after another, at most as many as
     /// there are lanes.
     pub fn run(&self, row: &mut Row, views: &[View], args: &[u8]) {
-        let Entry::Turn(turn) = self.entry else { unreachable!("only a batch's code is run so") };
-        assert!(views.len() >= self.sources, "each source has an image");
-        assert!(row.lane_words == self.lane_words && row.out_size == self.out_size, "the row was made for this code");
+        assert_eq!(self.variant, Variant::Batch, "only a batch's code is run so");
+        let turn = self.turn_of(row, views);
         let count = args.len().checked_div(self.args_size).unwrap_or(row.len()).min(row.len());
-        let outs = row.outs.as_mut_ptr();
         for i in 0..count {
-            // SAFETY: all lie inside: there are `count` lanes, results and arguments.
-            let (args, out) = unsafe { (args.as_ptr().add(i * self.args_size), outs.add(i * self.out_size)) };
-            let lane = row.lane(i);
-            *lane =
-                Lane { context: Context::new(), resume: 0, status: 0, args, out, disk: 0, wanted: 0, wanted_bytes: 0 };
+            row.begin(i, &args[i * self.args_size..][..self.args_size]);
         }
         // Two halves take turns: what one has asked for arrives while the other one runs.
         let halves = [0..count / 2, count / 2..count];
@@ -286,6 +310,40 @@ impl Code {
                 }
             }
         }
+    }
+
+    /// Begins a walk in a lane, in the variant that reads, and runs it up to its first stop.
+    pub fn start(&self, row: &mut Row, views: &[View], i: usize, args: &[u8]) -> Stop {
+        row.begin(i, args);
+        self.go_on(row, views, i, &[])
+    }
+
+    /// Goes on with the walk in a lane, which has stopped at a hop; its bytes.
+    pub fn go_on(&self, row: &mut Row, views: &[View], i: usize, block: &[u8]) -> Stop {
+        assert_eq!(self.variant, Variant::Reads, "only walks that stop at their hops go on so");
+        let turn = self.turn_of(row, views);
+        let lane = row.lane(i);
+        assert!(block.len() as u64 >= lane.wanted_bytes, "a block has the length that its hop asked for");
+        lane.disk = block.as_ptr().expose_provenance() as u64;
+        let point = lane.resume;
+        let lanes = row.words[i * self.lane_words..][..self.lane_words].as_mut_ptr_range();
+        // SAFETY: as in `turn`; the block lives through the call, and up to its next point the code looks at no other.
+        unsafe { turn(lanes.start, views.as_ptr(), lanes.end, point) };
+        let lane = row.lane(i);
+        if lane.resume == Lane::RESTING {
+            return Stop::Ended;
+        }
+        Stop::Hop(Hop { source: SourceId(lane.source as u32), offset: lane.wanted, len: lane.wanted_bytes })
+    }
+
+    /// The function that runs lanes, which a row and views were made for.
+    fn turn_of(&self, row: &Row, views: &[View]) -> Turn {
+        let Entry::Turn(turn) = self.entry else { unreachable!("a variant with lanes has a function for them") };
+        assert!(views.len() >= self.sources, "each source has an image");
+        let sizes = |lane_words, args_size, out_size| [lane_words, args_size, out_size];
+        let own = sizes(self.lane_words, self.args_size, self.out_size);
+        assert_eq!(sizes(row.lane_words, row.args_size, row.out_size), own, "the row was made for this code");
+        turn
     }
 
     /// Runs the lanes of a range that wait at a point up to their next one, asks for what they will look at there, and gives the point

@@ -21,6 +21,11 @@ pub(super) struct Cuts {
 }
 
 impl Cuts {
+    /// None: what the walk looks at has been read.
+    pub fn none() -> Cuts {
+        Cuts { alive: BTreeMap::new() }
+    }
+
     /// Finds them.
     pub fn of(f: &Function) -> Cuts {
         let (graph, defs) = (Graph::of(f), Defs::of(f));
@@ -41,7 +46,7 @@ impl Cuts {
             touched.insert(block, roots);
         }
         if places.is_empty() {
-            return Cuts { alive: BTreeMap::new() };
+            return Cuts::none();
         }
         let live_in = live_in(f, &graph);
         Cuts { alive: places.into_iter().map(|at| (at, alive_before(f, &live_in, at))).collect() }

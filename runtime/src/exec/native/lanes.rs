@@ -1,7 +1,7 @@
 //! The code of a batch: many walks on one thread, each in a lane of memory.
 //!
 //! The function gets a row of lanes and a *point*, and runs every lane that waits there up to its next point: the block behind a
-//! hop, or a load that would wait for memory (see [`cuts`](super::cuts)). A value that is alive at a point has a *home*, a word in the lane: it is
+//! hop, or a load that would wait for memory (see [`cuts`](super::cuts); not in the variant that reads). A value that is alive at a point has a *home*, a word in the lane: it is
 //! stored there where it is made, and loaded behind the point; between points it lives in registers. Every IR value is a Cranelift variable here, because a block can be entered at a point in its midst.
 //!
 //! All lanes of a turn go on at the same place, so no branch depends on which walk is where, and the processor works on
@@ -11,13 +11,14 @@ use super::code::Lane;
 use super::cuts::{self, Cuts, WHOLE_MAX_BYTES};
 use super::lower::{Lower, type_of};
 use super::memory::slot_offset;
+use super::status::Variant;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I64};
 use cranelift_codegen::ir::{self, InstBuilder};
 use cranelift_frontend::{FunctionBuilder, Switch, Variable};
 use std::mem::{offset_of, size_of};
 use trav_compiler::ir::defs::Defs;
-use trav_compiler::ir::{Block, Function, Inst, Op, Target, Terminator, Ty, Value};
+use trav_compiler::ir::{Block, Function, Inst, Op, SourceId, Target, Terminator, Ty, Value};
 
 /// Of a large block only the begin is fetched at its hop; a search's probes are fetched one by one.
 const BEGIN_BYTES: u64 = 64;
@@ -65,15 +66,25 @@ fn homes(f: &Function, defs: &Defs, cuts: &Cuts) -> (Vec<Option<u32>>, u32) {
     (homes, end)
 }
 
+/// Where the walks of a variant stop beside their hops.
+fn cuts(f: &Function, variant: Variant) -> Cuts {
+    if variant == Variant::Batch { Cuts::of(f) } else { Cuts::none() }
+}
+
 /// Words of a whole lane.
-pub(super) fn lane_words(f: &Function) -> usize {
-    homes(f, &Defs::of(f), &Cuts::of(f)).1 as usize + slot_offset(f, f.slots.len()) as usize / 8
+pub(super) fn lane_words(f: &Function, variant: Variant) -> usize {
+    homes(f, &Defs::of(f), &cuts(f, variant)).1 as usize + slot_offset(f, f.slots.len()) as usize / 8
 }
 
 impl Lanes {
     /// At the function's entry.
-    pub fn new(f: &Function, b: &mut FunctionBuilder<'_>, [first, end, point]: [ir::Value; 3]) -> Lanes {
-        let (cuts, defs) = (Cuts::of(f), Defs::of(f));
+    pub fn new(
+        f: &Function,
+        variant: Variant,
+        b: &mut FunctionBuilder<'_>,
+        [first, end, point]: [ir::Value; 3],
+    ) -> Lanes {
+        let (cuts, defs) = (cuts(f, variant), Defs::of(f));
         let (homes, slots_at) = homes(f, &defs, &cuts);
         let slots_at = 8 * slots_at;
         let values = (0..f.values.len()).map(|i| b.declare_var(type_of(f, Value(i as u32)))).collect();
@@ -98,7 +109,7 @@ impl Lanes {
 
 impl Lower<'_> {
     fn lanes(&mut self) -> &mut Lanes {
-        self.lanes.as_mut().expect("only the batch variant comes here")
+        self.lanes.as_mut().expect("only variants with lanes come here")
     }
 
     /// From the function's entry to the first lane, and the first point: the begin of a walk. Nothing for other variants.
@@ -164,13 +175,17 @@ impl Lower<'_> {
         }
     }
 
-    /// The walk goes on behind its hop when the block's bytes are in the cache.
-    pub fn suspend_at_hop(&mut self, len: Value, next: &Target) {
+    /// The walk goes on behind its hop when the block's bytes are in the cache, or have been read.
+    pub fn suspend_at_hop(&mut self, source: SourceId, len: Value, next: &Target) {
         let disk = self.disk.expect("a hop has just set it");
-        let whole = self.f.value(len).range.hi <= WHOLE_MAX_BYTES.into();
+        let whole = self.variant == Variant::Reads || self.f.value(len).range.hi <= WHOLE_MAX_BYTES.into();
         let wanted = if whole { self.get(len) } else { self.const_word(BEGIN_BYTES) };
         self.store_in_lane(offset_of!(Lane, disk), disk);
         self.store_in_lane(offset_of!(Lane, wanted_bytes), wanted);
+        if self.variant == Variant::Reads {
+            let source = self.const_word(source.0.into());
+            self.store_in_lane(offset_of!(Lane, source), source);
+        }
         self.set_params(next, Some(len));
         self.suspend(disk);
         let f = self.f;

@@ -48,7 +48,7 @@ pub(super) fn lower(
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
     let [context, views, args, out] = *b.block_params(entry) else { unreachable!("the signature has four parameters") };
-    let lanes = (variant == Variant::Batch).then(|| Lanes::new(f, &mut b, [context, args, out]));
+    let lanes = variant.has_lanes().then(|| Lanes::new(f, variant, &mut b, [context, args, out]));
     let (exit, noted_exit) = (b.create_block(), b.create_block());
     b.append_block_param(exit, I64);
     for _ in 0..3 {
@@ -331,7 +331,7 @@ impl Lower<'_> {
             Terminator::Hop { source, offset, len, next, keep: _, fault } => {
                 self.hop(*source, *offset, *len, *fault);
                 if self.lanes.is_some() {
-                    self.suspend_at_hop(*len, next);
+                    self.suspend_at_hop(*source, *len, next);
                 } else {
                     let (block, args) = self.target(next, Some(*len));
                     self.b.ins().jump(block, &args);

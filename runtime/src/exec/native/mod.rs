@@ -16,6 +16,7 @@ mod lanes;
 mod lower;
 mod memory;
 mod ops;
+mod reads;
 mod status;
 mod stride;
 mod sum;
@@ -73,6 +74,7 @@ pub struct Native {
     fast: OnceLock<Code>,
     full: OnceLock<Code>,
     batch: OnceLock<Code>,
+    reads: OnceLock<Code>,
 }
 
 /// A traversal bound to its images, ready for many calls.
@@ -95,12 +97,12 @@ pub struct Walker<'b> {
 
 impl Native {
     fn new(f: &Verified, effort: Effort) -> Native {
-        let [fast, full, batch] = [const { OnceLock::new() }; 3];
+        let [fast, full, batch, reads] = [const { OnceLock::new() }; 4];
         let function = match effort {
             Effort::Many => for_native(f).unwrap_or_else(|| f.clone()),
             Effort::Once => f.clone(),
         };
-        Native { function, effort, fast, full, batch }
+        Native { function, effort, fast, full, batch, reads }
     }
 
     /// Binds the code to images. Images in memory are walked without a callback.
@@ -122,6 +124,10 @@ impl Native {
         self.compiled(&self.batch, Variant::Batch)
     }
 
+    fn reads(&self) -> Result<&Code, ExecError> {
+        self.compiled(&self.reads, Variant::Reads)
+    }
+
     /// The code of a variant, made when first asked for.
     fn compiled<'c>(&self, cell: &'c OnceLock<Code>, variant: Variant) -> Result<&'c Code, ExecError> {
         if let Some(code) = cell.get() {
@@ -139,7 +145,8 @@ impl Bound<'_> {
         Walker { bound: self, out, status: Status::DONE, context: Context::new() }
     }
 
-    /// Makes a caller that keeps so many walks going at once, where that is faster than one after another.
+    /// Makes a caller that keeps so many walks going at once, where that is faster than one after another: on large images in memory in
+    /// lockstep, on files that are read with as many reads in flight.
     pub fn batch(&self, lanes: usize) -> Result<Batch<'_>, ExecError> {
         Batch::new(self, lanes)
     }

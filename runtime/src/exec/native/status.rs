@@ -9,6 +9,15 @@ pub(super) enum Variant {
     Full,
     /// Images in memory; many walks at once, each of which stops where it would wait for memory.
     Batch,
+    /// Any images; many walks at once, each of which stops at its hops, which the caller makes.
+    Reads,
+}
+
+impl Variant {
+    /// Whether the function runs lanes: walks that stop and go on.
+    pub fn has_lanes(self) -> bool {
+        matches!(self, Variant::Batch | Variant::Reads)
+    }
 }
 
 /// How a walk of the generated function ends, packed into one word.
