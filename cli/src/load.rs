@@ -98,9 +98,17 @@ pub fn compile(file: &str, options: Options<'_>) -> Result<Compilation, Failure>
 
 /// Opens an image: a file or block device, or `qcow2:FILE`, the disk within a container. The error of opening names the path.
 pub fn image(path: impl AsRef<Path>) -> Result<Arc<dyn Image>, Failure> {
-    let path = path.as_ref();
+    open_image(path.as_ref(), false)
+}
+
+/// The same; `direct` is for reads past the page cache.
+pub fn open_image(path: &Path, direct: bool) -> Result<Arc<dyn Image>, Failure> {
     let opened = match path.to_str().and_then(|path| path.strip_prefix("qcow2:")) {
+        Some(_) if direct && !path.exists() => {
+            return Err(Failure::call("the disk within a container is not read past the page cache"));
+        }
         Some(within) if !path.exists() => image::Qcow2Image::open(Path::new(within)).map(|disk| Arc::new(disk) as _),
+        _ if direct => image::FileImage::open_direct(path).map(|file| Arc::new(file) as _),
         _ => image::open(path),
     };
     opened.map_err(|e| Failure::Call(format!("cannot open {e}")))

@@ -32,6 +32,29 @@ fn a_batch_whose_calls_all_give_results_is_good() {
 }
 
 #[test]
+fn a_batch_says_what_its_calls_say_one_by_one() {
+    // Cut off: the values of higher keys, and some nodes, lie off the image.
+    let whole = bpfkv::image();
+    let image = file("batch-cut", "kv.img", &whole[..whole.len() / 2]);
+    let mut calls: String = (0..3000).map(|n| format!("key={}\n", bpfkv::key(n * 7919 % 8000) + n % 3 / 2)).collect();
+    calls.insert_str(calls.len() / 2, "key=\n");
+    let path = file("batch-cut-calls", "calls", &calls);
+    let one_by_one = trav_with(&["run", BPFKV, "get", "--image", &image, "--batch", "-"], &calls);
+    for kind in ["\"result\":{", "\"result\":null", "\"fault\":{", "\"error\":{"] {
+        assert!(one_by_one.out.contains(kind), "{kind}");
+    }
+    for more in [&[][..], &["--engine", "interp"], &["--direct"]] {
+        let ran = trav(&[&["run", BPFKV, "get", "--image", &image, "--batch", &path], more].concat());
+        if more == ["--direct"] && ran.err.contains("no direct reads") {
+            println!("skipped, because {}", ran.err);
+            continue;
+        }
+        assert_eq!(ran.status, one_by_one.status, "{ran:?}");
+        assert_eq!(ran.out.replace("\"interp\"", "\"native\""), one_by_one.out, "{more:?}");
+    }
+}
+
+#[test]
 fn repeat_ends_with_the_time_of_a_lookup() {
     let image = file("repeat", "kv.img", bpfkv::image());
     let ran = trav(&["run", BPFKV, "get", "key=3", "--image", &image, "--json", "--repeat", "1000"]);

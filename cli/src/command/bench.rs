@@ -59,7 +59,7 @@ impl Bench {
         let given = pairs(&self.call.args)?;
         let compilation = load::compile_for(&self.call.file, &self.call.traversal, Effort::Many)?;
         let traversal = load::traversal(&compilation, &self.call.traversal)?;
-        let images = open_images(&self.call.images)?;
+        let images = open_images(&self.call.images, false)?;
         check_sources(&images, &compilation)?;
         let calls: Vec<Pairs> = match &self.batch {
             Some(file) => calls_of(file)?.into_iter().map(|call| [given.as_slice(), &call].concat()).collect(),

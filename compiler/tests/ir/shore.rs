@@ -1,5 +1,6 @@
 //! Where claims fall short, the prover puts tests into the code; what it then passes the verifier accepts.
 
+use trav_compiler::Effort;
 use trav_compiler::ir::parse::parse;
 use trav_compiler::ir::print::print;
 use trav_compiler::ir::verify::verify;
@@ -24,7 +25,7 @@ b0:
 fn a_copy_of_an_unknown_length_is_tested() {
     let f = parse(COPY).unwrap_or_else(|e| panic!("{e:?}"));
     assert!(verify(f.clone()).is_err(), "without a test there is no evidence");
-    let proved = prove(f, &SourceMap::new()).function.expect("it has no obligation");
+    let proved = prove(f, &SourceMap::new(), Effort::Many).function.expect("it has no obligation");
     let verified = verify(proved).unwrap_or_else(|e| panic!("{e:#?}"));
     let text = print(&verified);
     assert!(text.contains("check out v") && text.contains("check s0 v"), "{text}");

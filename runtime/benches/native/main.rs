@@ -1,9 +1,10 @@
 //! The native executor against C and against what people use, in one process, round-robin.
 //!
 //! `cargo bench -p trav-runtime --bench native -- [SECTION]… [WALK]…`. Sections: `cache` (the image in the second-level cache, one lookup
-//! after another and in batches), `large` (images of 1 GiB), `libraries` (what people use), `machine` (a BPF machine that checks accesses), `compile` (from text to code). Walks: `A` to `E`. Without any, all run. Results are compared before
+//! after another and in batches), `large` (images of 1 GiB), `cold` (reads past the page cache), `libraries` (what people use), `machine` (a BPF machine that checks accesses), `compile` (from text to code). Walks: `A` to `E`. Without any, all run. Results are compared before
 //! anything is timed.
 
+mod cold;
 mod contest;
 mod images;
 mod libraries;
@@ -94,7 +95,7 @@ fn main() {
     let is_chosen = |name: &str, among: &[&str]| {
         chosen.iter().any(|c| c == name) || !chosen.iter().any(|c| among.contains(&c.as_str()))
     };
-    let (letters, sections) = (WALKS.map(|w| w.letter), ["cache", "large", "libraries", "machine", "compile"]);
+    let (letters, sections) = (WALKS.map(|w| w.letter), ["cache", "large", "cold", "libraries", "machine", "compile"]);
     let traversals = traversals();
     let compiled = Library::all("walks.c");
     for section in sections.into_iter().filter(|s| is_chosen(s, &sections)) {
@@ -104,6 +105,7 @@ fn main() {
             match (section, walk.large) {
                 ("cache", _) => in_cache(walk, &native, &compiled),
                 ("large", Some(image)) => large(walk, &native, image, &compiled),
+                ("cold", _) if walk.letter == "A" => cold::bpfkv(&native),
                 ("libraries", _) => match walk.letter {
                     "B" => libraries::ext2fs(),
                     "C" => libraries::sqlite(&native, (walk.small)()),

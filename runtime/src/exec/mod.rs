@@ -123,6 +123,17 @@ pub struct Trace {
     pub outcome: Outcome,
 }
 
+/// What is told of a call among many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brief {
+    /// The result, laid out by the function's result schema; none after a fault.
+    pub result: Option<Vec<u8>>,
+    /// Reads made; one that does not lie on its source is counted.
+    pub hops: u64,
+    /// The sum of their lengths.
+    pub bytes: u64,
+}
+
 /// What keeps an executor from running at all. Not a fault: the walk did not end in one.
 #[derive(Debug)]
 pub enum ExecError {
@@ -151,6 +162,20 @@ pub trait Executor {
     fn name(&self) -> &'static str;
     /// Runs one call. `args` is laid out by the function's argument leaves (`trav_compiler::ir::schema`).
     fn run(&mut self, args: &[u8], sources: &Sources) -> Result<Trace, ExecError>;
+
+    /// Runs calls of a function that gives one result, several at once where the executor can. What is told of them is in their order.
+    fn run_many(&mut self, calls: &[Vec<u8>], sources: &Sources) -> Result<Vec<Brief>, ExecError> {
+        let brief = |args: &Vec<u8>| {
+            let Trace { hops, outcome, .. } = self.run(args, sources)?;
+            let result = match outcome {
+                Outcome::Done(result) => Some(result),
+                Outcome::Fault(_) => None,
+            };
+            let bytes = hops.iter().fold(0, |sum: u64, hop| sum.saturating_add(hop.len));
+            Ok(Brief { result, hops: hops.len() as u64, bytes })
+        };
+        calls.iter().map(brief).collect()
+    }
 
     /// How many BPF instructions the last call executed, most in one run and in all, where the executor counts them.
     fn insns(&self) -> Option<InsnBounds> {

@@ -31,7 +31,7 @@ impl View<'_, '_> {
     /// One object on one line.
     pub fn json(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let trace = &self.answer.trace;
-        let mut object = json!({ "traversal": self.run.call.traversal, "engine": self.run.engine.name() });
+        let mut object = head(self.run);
         match &trace.outcome {
             Outcome::Done(bytes) => object["result"] = self.result(bytes)?.to_json(),
             Outcome::Fault(report) => {
@@ -143,6 +143,28 @@ impl View<'_, '_> {
         };
         self.answer.trace.hops.iter().enumerate().map(line).collect()
     }
+}
+
+/// What begins each line.
+fn head(run: &Run) -> Json {
+    json!({ "traversal": run.call.traversal, "engine": run.engine.name() })
+}
+
+/// The line of a call of which no more is known than its result.
+pub fn result_line(
+    run: &Run,
+    schema: &Schema,
+    result: &[u8],
+    hops: u64,
+    bytes: u64,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let mut object = head(run);
+    object["result"] = decode(schema, result).map_err(broken_result)?.to_json();
+    object["hops"] = hops.into();
+    object["bytes"] = bytes.into();
+    writeln!(out, "{object}")?;
+    Ok(())
 }
 
 /// An executor laid a result out wrongly: nothing that the caller could mend.

@@ -46,8 +46,8 @@ pub struct Run {
     /// the kernel and the rights allow
     #[arg(long, value_name = "NAME")]
     hook: Option<String>,
-    /// Read past the page cache (with --hook)
-    #[arg(long, requires = "hook")]
+    /// Read past the page cache
+    #[arg(long)]
     direct: bool,
     /// Print the answer as one JSON object on one line
     #[arg(long)]
@@ -73,7 +73,7 @@ impl Run {
         let given = pairs(&self.call.args)?;
         let compilation = load::compile_for(&self.call.file, &self.call.traversal, self.effort())?;
         let traversal = load::traversal(&compilation, &self.call.traversal)?;
-        let images = open_images(&self.call.images)?;
+        let images = open_images(&self.call.images, self.direct && self.hook.is_none())?;
         check_sources(&images, &compilation)?;
         let caller = match &self.hook {
             None => Caller::new_for(self.engine, self.effort(), &compilation.traversals, &images),
@@ -150,10 +150,14 @@ impl<'a> Walks<'a> {
 
     /// As `Caller::call`, but keeps the arguments when they will be timed.
     fn call(&mut self, given: &[(String, Given)]) -> Result<Answer<'a>, CallError> {
-        let args = match self.caller.arguments(self.traversal, given)? {
-            Arguments::Ready(args) => args,
-            Arguments::Fault(answer) => return Ok(answer),
-        };
+        match self.caller.arguments(self.traversal, given)? {
+            Arguments::Ready(args) => self.call_on(args),
+            Arguments::Fault(answer) => Ok(answer),
+        }
+    }
+
+    /// The same with arguments that are laid out.
+    fn call_on(&mut self, args: Vec<u8>) -> Result<Answer<'a>, CallError> {
         let trace = self.caller.run(self.traversal, &args)?;
         if self.run.repeat.is_some() {
             self.timed.push(args);
@@ -173,12 +177,12 @@ impl<'a> Walks<'a> {
     }
 }
 
-/// Opens `--image FILE` and `--image SOURCE=FILE`.
-pub(super) fn open_images(given: &[String]) -> Result<Images, Failure> {
+/// Opens `--image FILE` and `--image SOURCE=FILE`, for reads past the page cache or not.
+pub(super) fn open_images(given: &[String], direct: bool) -> Result<Images, Failure> {
     let mut images = Images::new();
     for text in given {
         let (source, file) = split_image(text);
-        let image = load::image(file)?;
+        let image = load::open_image(file.as_ref(), direct)?;
         if images.insert(source.into(), image).is_some() {
             return Err(Failure::call(format!("an image for `{source}` is given twice")));
         }

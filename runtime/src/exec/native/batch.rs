@@ -22,7 +22,7 @@ enum Way<'b> {
     /// All at once.
     Lockstep { code: &'b Code, row: Row },
     /// Each as its reads come.
-    Reads(Reads<'b>),
+    Reads(Box<Reads<'b>>),
     /// One after another.
     InTurn(Walker<'b>),
 }
@@ -46,7 +46,10 @@ impl<'b> Batch<'b> {
         check(bound)?;
         if !bound.in_memory {
             let reads = Reads::new(bound, lanes.max(1))?;
-            return Ok(Batch { bound, way: reads.map_or_else(|| Way::InTurn(bound.walker()), Way::Reads) });
+            return Ok(Batch {
+                bound,
+                way: reads.map_or_else(|| Way::InTurn(bound.walker()), |reads| Way::Reads(reads.into())),
+            });
         }
         let bytes = bound.views.iter().fold(0, |sum: u64, view| sum.saturating_add(view.len));
         if bytes > IN_CACHE_MAX_BYTES {

@@ -23,7 +23,7 @@ mod sum;
 
 pub use batch::{Batch, End};
 
-use super::{Effort, ExecError, Executor, FaultReport, Outcome, Trace};
+use super::{Brief, Effort, ExecError, Executor, FaultReport, Outcome, Trace};
 use crate::image::{Sources, any_lost};
 use code::{Call, Code, Context, Reads, View};
 use status::{Status, Variant};
@@ -33,6 +33,9 @@ use std::time::{Duration, Instant};
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::ir::{FaultId, Function};
 use trav_compiler::opt::for_native;
+
+/// Walks that [`Executor::run_many`] keeps going at once: as many as hide the wait for memory.
+const LANES: usize = 64;
 
 /// Compiles a traversal for many calls. Refused where Cranelift has no backend for the machine or a limit of it is passed.
 pub fn prepare(f: &Verified) -> Result<Native, ExecError> {
@@ -237,6 +240,17 @@ impl Executor for Native {
             None => Outcome::Done(out),
         };
         Ok(Trace { hops, rows, outcome })
+    }
+
+    fn run_many(&mut self, calls: &[Vec<u8>], sources: &Sources) -> Result<Vec<Brief>, ExecError> {
+        let bound = self.bind(sources)?;
+        let mut batch = bound.batch(LANES)?;
+        let mut briefs = Vec::with_capacity(calls.len());
+        let mut end = |_: usize, End { fault, result, hops, bytes }: End<'_>| {
+            briefs.push(Brief { result: fault.is_none().then(|| result.to_vec()), hops, bytes });
+        };
+        batch.call_many(&calls.concat(), &mut end)?;
+        Ok(briefs)
     }
 
     fn time(&mut self, calls: &[Vec<u8>], count: u64, sources: &Sources) -> Result<Duration, ExecError> {
