@@ -26,7 +26,7 @@ use diag::Diagnostic;
 use ir::verify::Verified;
 pub use lower::dump;
 pub use opt::Effort;
-use source::SourceMap;
+use source::{FileId, SourceMap};
 
 /// Finds the text of modules named by `use`. The standard library is built in; this is for the user's own files.
 pub trait Loader {
@@ -84,11 +84,15 @@ pub fn compile_with(name: &str, text: &str, loader: &dyn Loader, options: Option
     };
     diagnostics.extend(checked.diagnostics);
     let mut traversals = Vec::new();
-    if diagnostics.is_empty() {
-        let program = &checked.program;
+    let program = &checked.program;
+    // In what has nothing to do with these errors there may be others.
+    let is_known = |file, name: &str| file != FileId(0) || program.modules[0].names.contains_key(name);
+    if let Some(suspects) = syntax::Suspects::of(&sources, &diagnostics, is_known) {
         let wanted = wanted.and_then(|name| traversal_of_root(program, name));
         let mut called = FxHashSet::default();
-        let finished = parallel::map(&needed(program, wanted), sources.text_bytes(), |id| {
+        let mut needed = needed(program, wanted);
+        needed.retain(|id| !suspects.hold(program.traversals[id.index()].syntax.name.span));
+        let finished = parallel::map(&needed, sources.text_bytes(), |id| {
             let mut lowered = lower::lower(program, &sources, *id, fixed);
             (std::mem::take(&mut lowered.called), finish(lowered, &sources, effort))
         });
@@ -100,7 +104,7 @@ pub fn compile_with(name: &str, text: &str, loader: &dyn Loader, options: Option
             }
         }
         if wanted.is_none() {
-            diagnostics.extend(lower::unused_bodies(program, &sources, &called));
+            diagnostics.extend(lower::unused_bodies(program, &sources, &called, &suspects));
         }
     }
     diagnostics.sort_by_key(|d| (d.label.span, d.code));

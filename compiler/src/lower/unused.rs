@@ -6,6 +6,7 @@
 //! arm a variant has, how often a loop turns at most.
 
 use super::*;
+use crate::syntax::Suspects;
 use call::Target;
 use view::Context;
 
@@ -18,22 +19,27 @@ const ALWAYS: [&str; 16] = [
 /// Bytes of unknown length are as long as this.
 const BYTES_MAX: u32 = 1 << 16;
 
-/// The errors in the structures of the root module, and in its functions that are not in `called`.
-pub(crate) fn unused_bodies(program: &Program, sources: &SourceMap, called: &FxHashSet<FnId>) -> Vec<Diagnostic> {
+/// The errors in the structures of the root module, and in its functions that are not in `called`; not in what holds or names an error.
+pub(crate) fn unused_bodies(
+    program: &Program,
+    sources: &SourceMap,
+    called: &FxHashSet<FnId>,
+    suspects: &Suspects,
+) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     // All together may cost as much as one traversal.
     let mut left = EXPRESSIONS_MAX;
     let of_root = |m: ModuleId| m == ModuleId(0);
-    for (i, def) in program.structs.iter().enumerate().filter(|(_, s)| of_root(s.module)) {
+    for (i, def) in program.structs.iter().enumerate().filter(|(_, s)| of_root(s.module) && !suspects.hold(s.span)) {
         let id = StructId(i as u32);
         found.extend(alone(program, sources, &def.name, def.module, def.span, &mut left, |l| l.all_members(id)));
     }
     for (i, def) in program.fns.iter().enumerate().filter(|(_, f)| of_root(f.module)) {
         let id = FnId(i as u32);
-        if called.contains(&id) {
+        let name = &def.syntax.name;
+        if called.contains(&id) || suspects.hold(name.span) {
             continue;
         }
-        let name = &def.syntax.name;
         found.extend(alone(program, sources, &name.name, def.module, name.span, &mut left, |l| l.fn_alone(id)));
     }
     found.retain(|d: &Diagnostic| ALWAYS.contains(&d.code));

@@ -5,4 +5,4 @@ mod fmt;
 mod parse;
 
 pub use fmt::format;
-pub use parse::{Parts, Words, nodes_in, parse, rules};
+pub use parse::{Parts, Suspects, Words, nodes_in, parse, rules};

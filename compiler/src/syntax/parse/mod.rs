@@ -13,6 +13,7 @@ mod parts;
 mod recover;
 pub(super) mod scan;
 mod stmts;
+mod suspects;
 mod tree;
 mod types;
 
@@ -21,6 +22,7 @@ use pest_derive::Parser;
 
 pub(super) use limits::goes_on;
 pub use parts::{Parts, Words};
+pub use suspects::Suspects;
 
 use super::ast::Module;
 use crate::diag::Diagnostic;

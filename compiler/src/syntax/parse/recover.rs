@@ -79,7 +79,7 @@ fn lexical_errors(piece: &Piece<'_>) -> Vec<Diagnostic> {
 }
 
 /// The words that begin a declaration. The last three are names elsewhere.
-const DECLARATIONS: [&str; 10] =
+pub(super) const DECLARATIONS: [&str; 10] =
     ["const", "enum", "struct", "record", "fn", "traversal", "use", "flags", "source", "test"];
 
 /// Cuts a file into declarations: at a `;` or a closing brace outside all brackets, and before a declaring word at the
