@@ -34,7 +34,7 @@ pub enum Fact {
     },
     /// An invariant, by its place in [`Evidence::invariants`].
     Invariant(u32),
-    /// What a block's hop reads ends within the largest image; known on the edge that it takes.
+    /// What a block's hop reads ends within the largest image; known where the hop leads.
     Read(Block),
     /// That the product of two forms that are at most 0 is at least 0.
     Product(Box<Fact>, Box<Fact>),
@@ -130,6 +130,4 @@ pub struct Point {
     pub position: usize,
     /// Conditions that hold besides those that hold at the place: those of the edge that is taken from it.
     pub edge: Vec<(Value, bool)>,
-    /// Whether it is behind the hop that ends the block.
-    pub read: bool,
 }

@@ -3,9 +3,11 @@
 //! A form stands for an integer without bounds; an inequality is a form that is at most 0. Nothing here searches: prover and verifier read the
 //! same forms off the same function. A product of two variables is an atom of its own, so that `n * stride` can be spoken of.
 
+use crate::fx::FxHashMap;
 use crate::ir::defs::Defs;
 use crate::ir::eval::range::IMAGE_MAX;
 use crate::ir::graph::Graph;
+use crate::ir::verify::passed;
 use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Range, Size, Terminator, Ty, Value};
 
 /// A form of more terms is not expanded: it is an atom.
@@ -139,26 +141,69 @@ impl Form {
     }
 }
 
+/// How a result is made of numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Made {
+    /// By an operator, which may wrap.
+    Binary(BinOp, bool),
+    /// By the sign, from so many bits.
+    Extend(u8),
+}
+
 /// The forms of all values.
 #[derive(Clone, Debug)]
 pub struct Forms(Vec<Form>);
 
 impl Forms {
     /// Reads them off a function in which definitions dominate uses.
+    ///
+    /// What a block that is entered over one edge receives is what is passed to it, behind a read as well: what is learnt of the one is known of the
+    /// other, and what was known before the read is not lost.
+    ///
+    /// What is computed again, from the same, is the same, so that what is made of carried values in two steps has one name.
     pub fn of(f: &Function, graph: &Graph) -> Forms {
         let atom = |i| Form::atom(Atom::Value(Value(i)));
         let mut forms = Forms((0..f.values.len() as u32).map(atom).collect());
+        let mut made: FxHashMap<(Made, Ty, Form, Form), (Block, Value)> = FxHashMap::default();
         for b in &graph.order {
+            if let [(from, target)] = graph.predecessors[b.index()][..]
+                && let Some(to) = f.block(from).term.targets().nth(target)
+            {
+                for (arg, param) in passed(f, &f.block(from).term, to) {
+                    forms.0[param.index()] = forms.get(arg).clone();
+                }
+            }
             for inst in &f.block(*b).insts {
-                if let Some(v) = inst.result
-                    && let Some(form) = forms.expanded(f, &inst.op, f.value(v).ty)
-                    && form.terms.len() <= TERMS_MAX
+                let Some(v) = inst.result else { continue };
+                let ty = f.value(v).ty;
+                if let Some(form) = forms.expanded(f, &inst.op, ty) {
+                    if form.terms.len() <= TERMS_MAX {
+                        forms.0[v.index()] = form;
+                    }
+                } else if ty != Ty::Bool
+                    && let Some((how, x, y)) = forms.made(&inst.op)
                 {
-                    forms.0[v.index()] = form;
+                    let first = made.entry((how, ty, x, y)).or_insert((*b, v));
+                    if graph.dominates(first.0, *b) {
+                        forms.0[v.index()] = Form::atom(Atom::Value(first.1));
+                    } else {
+                        *first = (*b, v);
+                    }
                 }
             }
         }
         forms
+    }
+
+    /// How an operation that is no sum makes its result, and of what.
+    fn made(&self, op: &Op) -> Option<(Made, Form, Form)> {
+        match op {
+            Op::Binary { op, mode, a, b } => {
+                Some((Made::Binary(*op, *mode == Mode::Wrap), self.get(*a).clone(), self.get(*b).clone()))
+            }
+            Op::Extend { bits, a } => Some((Made::Extend(*bits), self.get(*a).clone(), Form::default())),
+            _ => None,
+        }
     }
 
     /// What a value is.
@@ -219,10 +264,11 @@ impl Forms {
         }
     }
 
-    /// The inequality that holds once the read which ends a block has succeeded: it lies in an image.
-    pub fn read(&self, f: &Function, block: Block) -> Option<Form> {
-        let Terminator::Hop { offset, len, .. } = &f.blocks.get(block.index())?.term else { return None };
-        self.get(*offset).plus(1, self.get(*len))?.plus(1, &Form::number(-IMAGE_MAX))
+    /// The inequality that holds once the read which ends a block has succeeded, since it lies in an image, and the block where that is known.
+    pub fn read(&self, f: &Function, graph: &Graph, block: Block) -> Option<(Block, Form)> {
+        let Terminator::Hop { offset, len, next, .. } = &f.blocks.get(block.index())?.term else { return None };
+        let form = self.get(*offset).plus(1, self.get(*len))?.plus(1, &Form::number(-IMAGE_MAX))?;
+        (graph.predecessors.get(next.block.index())?.len() == 1).then_some((next.block, form))
     }
 
     /// The inequality number `k` (form at most 0) that follows from the operation which makes a value.

@@ -159,6 +159,8 @@ impl<'f> Search<'f> {
         }
         for b in &self.graph.order {
             let data = self.f.block(*b);
+            let read = self.forms.read(self.f, self.graph, *b);
+            all.extend(read.map(|(to, form)| Known { fact: Fact::Read(*b), form, at: (to, 0) }));
             for v in &data.params {
                 self.name(*v);
             }
@@ -205,11 +207,11 @@ impl<'f> Search<'f> {
     /// Tries to show that a check is none.
     fn check(&mut self, (block, position): (Block, usize), v: Value) {
         let Some(goals) = goals(self.f, &self.forms, &self.f.block(block).insts[position].op) else { return };
-        let point = Point { block, position, edge: Vec::new(), read: false };
+        let point = Point { block, position, edge: Vec::new() };
         let kept = self.evidence.invariants.len();
         let mut sums = Vec::new();
         for goal in &goals {
-            self.fuel = FUEL;
+            self.fuel = if matches!(self.f.block(block).insts[position].op, Op::Compare{..}) {FUEL_OBLIGATION} else {FUEL};
             match self.show(goal, &point) {
                 Some(sum) => sums.push(sum),
                 None => {
@@ -224,7 +226,7 @@ impl<'f> Search<'f> {
     /// Whether a comparison always holds in front of an operation.
     pub fn holds(&mut self, (block, position): (Block, usize), cond: Value) -> bool {
         self.before_folding = true;
-        let at = Point { block, position, edge: Vec::new(), read: false };
+        let at = Point { block, position, edge: Vec::new() };
         let Some(Op::Compare { op, a, b }) = self.defs.op(self.f, cond) else { return false };
         let (a, b) = (self.forms.get(*a).clone(), self.forms.get(*b).clone());
         let mut below = |x: &Form, n: i128, y: &Form| {
@@ -371,9 +373,6 @@ impl<'f> Search<'f> {
         let here = (at.block, at.position);
         let on_edge = at.edge.iter().flat_map(|(cond, sense)| self.conditions(*cond, *sense, here));
         let mut out: Vec<Rc<Known>> = on_edge.filter(fits).map(Rc::new).collect();
-        let read = at.read.then(|| self.forms.read(self.f, at.block)).flatten();
-        let read = read.map(|form| Known { fact: Fact::Read(at.block), form, at: here });
-        out.extend(read.filter(fits).map(Rc::new));
         let near = self.facts.get(&atom).into_iter().flatten().rev();
         out.extend(near.filter(|k| fits(k) && self.holds_at(k.at, at)).take(FACTS_MAX).cloned());
         if let Atom::Product(x, y) = atom {
@@ -493,8 +492,7 @@ impl<'f> Search<'f> {
                 arg.map_or_else(|| self.forms.get(v).clone(), |(arg, _)| self.forms.get(arg).clone())
             })?;
             let edge = on_edge(&data.term, target).map_or(Vec::new(), |(c, s)| implied(f, self.defs, c, s));
-            let read = matches!(data.term, Terminator::Hop { .. });
-            let point = Point { block: from, position: data.insts.len(), edge, read };
+            let point = Point { block: from, position: data.insts.len(), edge };
             sums.push(self.show(&form, &point)?);
         }
         Some(sums)

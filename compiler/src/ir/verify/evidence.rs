@@ -5,7 +5,7 @@ use crate::ir::defs::Def;
 use crate::ir::evidence::{Fact, Point, Sum, goals};
 use crate::ir::linear::{Form, Forms};
 use crate::ir::settled::{Settled, implied, on_edge};
-use crate::ir::{Block, Op, Terminator, Value};
+use crate::ir::{Block, Op, Value};
 
 /// Facts may be made of facts; deeper than this they are refused.
 const DEPTH_MAX: u32 = 3;
@@ -33,7 +33,7 @@ pub fn check(f: &Facts<'_>, settled: &Settled, errors: &mut Errors) {
         };
         let inst = &f.block(block).insts[i];
         let goals = goals(f.f, &scope.forms, &inst.op);
-        let point = Point { block, position: i, edge: Vec::new(), read: false };
+        let point = Point { block, position: i, edge: Vec::new() };
         let holds = goals.is_some_and(|goals| {
             goals.len() == sums.len() && goals.iter().zip(sums).all(|(goal, sum)| scope.shows(sum, goal, &point, 0))
         });
@@ -84,8 +84,7 @@ impl Scope<'_> {
             arg.map_or_else(|| self.forms.get(v).clone(), |(arg, _)| self.forms.get(arg).clone())
         })?;
         let edge = on_edge(&data.term, target).map_or(Vec::new(), |(c, s)| implied(self.f.f, &self.f.defs, c, s));
-        let read = matches!(data.term, Terminator::Hop { .. });
-        Some((form, Point { block: from, position: data.insts.len(), edge, read }))
+        Some((form, Point { block: from, position: data.insts.len(), edge }))
     }
 
     /// Whether a sum shows that a form is at most 0.
@@ -126,7 +125,7 @@ impl Scope<'_> {
                 let invariant = f.evidence.invariants.get(*i as usize)?;
                 f.graph.dominates(invariant.block, at.block).then(|| invariant.form.clone())
             }
-            Fact::Read(block) => self.forms.read(f.f, *block).filter(|_| at.read && *block == at.block),
+            Fact::Read(block) => self.forms.read(f.f, &f.graph, *block).filter(|(to, _)| f.graph.dominates(*to, at.block)).map(|(_, form)| form),
             Fact::Product(a, b) if depth < DEPTH_MAX => {
                 let product = self.form(a, at, depth + 1)?.times(&self.form(b, at, depth + 1)?)?;
                 Form::number(0).plus(-1, &product)
