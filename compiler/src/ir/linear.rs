@@ -157,8 +157,8 @@ pub struct Forms(Vec<Form>);
 impl Forms {
     /// Reads them off a function in which definitions dominate uses.
     ///
-    /// What a block that is entered over one edge receives is what is passed to it, behind a read as well: what is learnt of the one is known of the
-    /// other, and what was known before the read is not lost.
+    /// What a block receives is what is passed to it, where that is the same over all edges, behind a read as well: what is learnt of the one is
+    /// known of the other, and what was known before the read is not lost.
     ///
     /// What is computed again, from the same, is the same, so that what is made of carried values in two steps has one name.
     pub fn of(f: &Function, graph: &Graph) -> Forms {
@@ -166,13 +166,7 @@ impl Forms {
         let mut forms = Forms((0..f.values.len() as u32).map(atom).collect());
         let mut made: FxHashMap<(Made, Ty, Form, Form), (Block, Value)> = FxHashMap::default();
         for b in &graph.order {
-            if let [(from, target)] = graph.predecessors[b.index()][..]
-                && let Some(to) = f.block(from).term.targets().nth(target)
-            {
-                for (arg, param) in passed(f, &f.block(from).term, to) {
-                    forms.0[param.index()] = forms.get(arg).clone();
-                }
-            }
+            forms.receive(f, graph, *b);
             for inst in &f.block(*b).insts {
                 let Some(v) = inst.result else { continue };
                 let ty = f.value(v).ty;
@@ -193,6 +187,29 @@ impl Forms {
             }
         }
         forms
+    }
+
+    /// The parameters of a block, the ones before which in order have their forms.
+    fn receive(&mut self, f: &Function, graph: &Graph, b: Block) {
+        let edges = &graph.predecessors[b.index()];
+        // What comes from behind has no forms yet.
+        if edges.iter().any(|(from, _)| graph.dominates(b, *from)) {
+            return;
+        }
+        let passed_over = |(from, target): &(Block, usize)| {
+            let term = &f.block(*from).term;
+            let to = term.targets().nth(*target);
+            to.map_or_else(Vec::new, |to| passed(f, term, to).collect())
+        };
+        let Some((first, others)) = edges.split_first() else { return };
+        let others: Vec<Vec<(Value, Value)>> = others.iter().map(passed_over).collect();
+        for (i, (arg, param)) in passed_over(first).into_iter().enumerate() {
+            let form = self.get(arg).clone();
+            let is_same = |way: &Vec<(Value, Value)>| way.get(i).is_some_and(|(other, _)| *self.get(*other) == form);
+            if others.iter().all(is_same) {
+                self.0[param.index()] = form;
+            }
+        }
     }
 
     /// How an operation that is no sum makes its result, and of what.

@@ -2,7 +2,8 @@
 //!
 //! Bodík, Gupta, Sarkar: "ABCD: Eliminating Array Bounds Checks on Demand" (PLDI 2000), section 3: with a name for each
 //! fact, the analyses need no environment per block. A `Refine` stands at the start of the way that a branch takes, and behind each
-//! guard; uses that it dominates use it. Behind a check, its result takes the checked offset's place.
+//! guard; uses that it dominates use it. Behind a check, its result takes the checked offset's place. Where ways join that have each learnt
+//! something else of a value (`x == 3 || x == 5`), a parameter of the block goes on with what they have in common.
 
 use crate::fx::FxHashMap;
 use crate::ir::defs::Defs;
@@ -20,8 +21,17 @@ pub fn insert(f: &mut Function) {
         }
     }
     let conditions = conditions(f);
-    let mut pass =
-        Pass { f, graph, conditions, names: FxHashMap::default(), originals: FxHashMap::default(), undo: Vec::new() };
+    let mut pass = Pass {
+        learnt: vec![None; f.blocks.len()],
+        named: vec![0; f.blocks.len()],
+        f,
+        graph,
+        conditions,
+        names: FxHashMap::default(),
+        originals: FxHashMap::default(),
+        refined: FxHashMap::default(),
+        undo: Vec::new(),
+    };
     // Depth first over the dominator tree, by hand: a tree can be deep.
     let mut stack = vec![(Block(0), false, 0usize)];
     while let Some((b, left, mark)) = stack.pop() {
@@ -32,7 +42,8 @@ pub fn insert(f: &mut Function) {
         let mark = pass.undo.len();
         pass.block(b);
         stack.push((b, true, mark));
-        stack.extend(children[b.index()].iter().map(|c| (*c, false, 0)));
+        // In the order of the blocks, so that one where ways join comes after all of them.
+        stack.extend(children[b.index()].iter().rev().map(|c| (*c, false, 0)));
     }
 }
 
@@ -69,8 +80,17 @@ struct Pass<'f> {
     names: FxHashMap<Value, Value>,
     /// The value that a name was given for.
     originals: FxHashMap<Value, Value>,
+    /// The names that a condition gave: what was refined, and by which.
+    refined: FxHashMap<Value, (Value, Outcome)>,
     undo: Vec<(Value, Option<Value>)>,
+    /// For each block the length of `undo` at its end.
+    named: Vec<usize>,
+    /// For each block that has been passed, the values that have got names since the block that dominates where it leads, and these.
+    learnt: Vec<Option<Vec<(Value, Value)>>>,
 }
+
+/// A condition and its outcome.
+type Outcome = (Value, bool);
 
 impl Pass<'_> {
     fn undo_to(&mut self, mark: usize) {
@@ -90,6 +110,7 @@ impl Pass<'_> {
     }
 
     fn block(&mut self, b: Block) {
+        self.join(b);
         let old = std::mem::take(&mut self.f.blocks[b.index()].insts);
         let mut new = Vec::with_capacity(old.len());
         if let Some((cond, sense)) = self.edge_condition(b) {
@@ -115,6 +136,62 @@ impl Pass<'_> {
         self.f.blocks[b.index()].term.map_uses(|v| names.get(&v).copied().unwrap_or(v));
         self.pass_lengths(b);
         self.f.blocks[b.index()].insts = new;
+        self.named[b.index()] = self.undo.len();
+        self.learnt[b.index()] = self.learnt_for(b);
+    }
+
+    /// What a block at whose end several ways join has to tell there.
+    fn learnt_for(&self, b: Block) -> Option<Vec<(Value, Value)>> {
+        let Terminator::Jump(to) = &self.f.block(b).term else { return None };
+        let from = self.named[self.graph.idom(to.block)?.index()];
+        let mut values: Vec<Value> = self.undo.get(from..)?.iter().map(|(v, _)| *v).collect();
+        values.sort();
+        values.dedup();
+        Some(values.into_iter().filter_map(|v| Some((v, *self.names.get(&v)?))).collect())
+    }
+
+    /// Makes parameters of what all ways to a block have learnt something of, unless together they have learnt nothing.
+    fn join(&mut self, b: Block) {
+        let ways: Vec<Block> = self.graph.predecessors[b.index()].iter().map(|(p, _)| *p).collect();
+        let learnt: Option<Vec<_>> = ways.iter().map(|p| self.learnt[p.index()].as_deref()).collect();
+        let Some([first, others @ ..]) = learnt.as_deref().filter(|ways| ways.len() > 1) else { return };
+        let name = |way: &[(Value, Value)], v: Value| Some(way[way.binary_search_by_key(&v, |(v, _)| *v).ok()?].1);
+        let mut joins = Vec::new();
+        for &(v, of_first) in *first {
+            let of_others: Option<Vec<Value>> = others.iter().map(|way| name(way, v)).collect();
+            let Some(of_others) = of_others else { continue };
+            let names: Vec<Value> = std::iter::once(of_first).chain(of_others).collect();
+            let before = self.names.get(&v).copied().unwrap_or(v);
+            let outcomes: Option<Vec<Vec<Outcome>>> = names.iter().map(|name| self.outcomes(before, *name)).collect();
+            if outcomes.is_some_and(|outcomes| !is_all(outcomes)) {
+                joins.push((v, names));
+            }
+        }
+        for (v, names) in joins {
+            let data = self.f.value(v).clone();
+            self.f.values.push(data);
+            let param = Value(self.f.values.len() as u32 - 1);
+            self.f.blocks[b.index()].params.push(param);
+            for (way, name) in ways.iter().zip(names) {
+                let Terminator::Jump(to) = &mut self.f.blocks[way.index()].term else {
+                    unreachable!("only jumps have learnt something for a join")
+                };
+                to.args.push(name);
+            }
+            self.rename(v, param);
+        }
+    }
+
+    /// The conditions by which a name came out of another one, the last one last; none if it did otherwise.
+    fn outcomes(&self, before: Value, mut name: Value) -> Option<Vec<Outcome>> {
+        let mut outcomes = Vec::new();
+        while name != before {
+            let (of, outcome) = *self.refined.get(&name)?;
+            outcomes.push(outcome);
+            name = of;
+        }
+        outcomes.reverse();
+        Some(outcomes)
     }
 
     /// The length of the disk block goes by one name everywhere.
@@ -202,6 +279,7 @@ impl Pass<'_> {
             let v = Value(self.f.values.len() as u32 - 1);
             let span = self.f.block(b).span;
             out.push(Inst { op: Op::Refine { a: now, cond, sense }, result: Some(v), span });
+            self.refined.insert(v, (now, (cond, sense)));
             self.rename(*a, v);
         }
     }
@@ -209,4 +287,19 @@ impl Pass<'_> {
     fn is_constant(&self, v: Value) -> bool {
         self.f.value(v).range.as_const().is_some()
     }
+}
+
+/// Whether ways with these outcomes, in order, are all that there are: one condition's outcomes behind the same others are none.
+fn is_all(mut ways: Vec<Vec<Outcome>>) -> bool {
+    loop {
+        let both = |a: &[Outcome], b: &[Outcome]| match (a.split_last(), b.split_last()) {
+            (Some((x, before)), Some((y, also))) => before == also && x.0 == y.0 && x.1 != y.1,
+            _ => false,
+        };
+        let pair = (0..ways.len()).find_map(|i| Some((i, (0..i).find(|j| both(&ways[i], &ways[*j]))?)));
+        let Some((i, j)) = pair else { break };
+        ways[j].pop();
+        ways.swap_remove(i);
+    }
+    ways.iter().any(Vec::is_empty)
 }
