@@ -43,6 +43,8 @@ pub fn optimise(f: &mut Function) {
 /// is cut short, and what it took away (guards that cannot fail, tests of exact arithmetic) rests on what it found before.
 pub fn for_native(f: &Verified) -> Option<Verified> {
     let mut f = straight::write_out(f)?;
+    // What was added to a turn's numbers is added to numbers now.
+    offsets::fold(&mut f);
     cleanup::drop_unused(&mut f);
     cleanup::prune(&mut f);
     f.evidence = Default::default();
