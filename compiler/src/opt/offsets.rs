@@ -1,7 +1,8 @@
 //! Constants in an index go into the displacement: `keys[after - 1]` is read at `8 * after`, 8 bytes lower.
 //!
 //! Lowering writes an index as the user does and scales it; a constant that is added before the scaling is an instruction a turn. A search,
-//! whose probe is one before what it keeps, has one in each round: two instructions of 27.
+//! whose probe is one before what it keeps, has one in each round: two instructions of 27. Where the array stands behind a header of one
+//! element's size, both constants cancel out.
 
 use super::{new_value, number};
 use crate::ir::defs::{Def, Defs};
@@ -9,6 +10,7 @@ use crate::ir::{Addr, BinOp, Block, Function, Inst, Mode, Op, Range, Ty, Value};
 
 /// Folds what can be folded in all accesses through an index together: one that keeps the old index would need both.
 pub fn fold(f: &mut Function) {
+    cancel(f);
     let defs = Defs::of(f);
     let mut uses: Vec<(Value, u32)> = Vec::new();
     for_each_address(f, |addr| {
@@ -29,6 +31,26 @@ pub fn fold(f: &mut Function) {
                 addr.disp = (i64::from(addr.disp) + fold.disp) as u32;
             }
         });
+    }
+}
+
+/// Checked offsets in which the constants cancel out: `12 + 12 * (after - 1)` is `12 * after`.
+fn cancel(f: &mut Function) {
+    let defs = Defs::of(f);
+    for b in 0..f.blocks.len() {
+        let mut at = 0;
+        while let Some(inst) = f.blocks[b].insts.get(at) {
+            if let Op::Check { a, .. } = inst.op
+                && let Some(fold) = Fold::cancelled(f, &defs, a)
+            {
+                let (product, new) = fold.product(f, a);
+                f.blocks[b].insts.splice(at..at, new);
+                at += 2;
+                let Op::Check { a, .. } = &mut f.blocks[b].insts[at].op else { unreachable!("it was one") };
+                *a = product;
+            }
+            at += 1;
+        }
     }
 }
 
@@ -86,10 +108,25 @@ impl Fold {
         (gains && same && fits && scale > 0).then_some(fold)
     }
 
+    /// For an offset from which nothing is left to add, and which is made in more than one operation.
+    fn cancelled(f: &Function, defs: &Defs, offset: Value) -> Option<Fold> {
+        let fold = Fold::of(f, defs, offset, 0).filter(|fold| fold.disp == 0 && fold.scale > 1)?;
+        let (old, new, scale) = (f.value(offset).range, f.value(fold.base).range, i128::from(fold.scale));
+        (Range::new(new.lo * scale, new.hi * scale) == old).then_some(fold)
+    }
+
     fn apply(&self, f: &mut Function, index: Value) -> Value {
         if self.scale == 1 {
             return self.base;
         }
+        let (product, new) = self.product(f, index);
+        let Def::Inst(block, _) = self.place else { unreachable!("the index is made by an operation") };
+        self.insert(f, block, index, new);
+        product
+    }
+
+    /// The base times the scale, in the place of a value, and the operations that make it.
+    fn product(&self, f: &mut Function, index: Value) -> (Value, [Inst; 2]) {
         let span = f.value(index).span;
         let (range, scale) = (f.value(self.base).range, i128::from(self.scale));
         let factor = number(f, Ty::U64, scale, span);
@@ -100,9 +137,7 @@ impl Fold {
             a: self.base,
             b: factor.result.expect("a number is a value"),
         };
-        let Def::Inst(block, _) = self.place else { unreachable!("the index is made by an operation") };
-        self.insert(f, block, index, [factor, Inst { op, result: Some(product), span }]);
-        product
+        (product, [factor, Inst { op, result: Some(product), span }])
     }
 
     fn insert(&self, f: &mut Function, block: Block, index: Value, new: [Inst; 2]) {
