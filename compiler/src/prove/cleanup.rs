@@ -131,6 +131,10 @@ fn live_values(f: &Function) -> Vec<bool> {
     for (b, data) in f.blocks() {
         for inst in data.insts.iter().filter(|inst| has_effect(&inst.op)) {
             inst.op.for_each_use(|v| work.push(v));
+            // An error speaks of them.
+            if let Op::Prove { obligation, .. } = inst.op {
+                work.extend(f.obligations.get(obligation as usize).into_iter().flat_map(|o| &o.operands));
+            }
         }
         match &data.term {
             Terminator::Branch { cond, .. } => work.push(*cond),
