@@ -180,7 +180,7 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
     };
     for b in &graph.order {
         let edges = &graph.predecessors[b.index()];
-        if edges.is_empty() {
+        if edges.is_empty() || f.block(*b).params.is_empty() {
             continue;
         }
         let begins = steps.step(*b) == *b;

@@ -49,10 +49,13 @@ pub fn prove(mut f: Function, sources: &SourceMap) -> Proved {
     cleanup::drop_unused(&mut f);
     // What was removed may have been all that kept a range wide.
     ranges::find(&mut f);
+    let before = f.blocks.clone();
     discharge::discharge(&mut f, sources);
     cleanup::prune(&mut f);
     cleanup::drop_unused(&mut f);
-    ranges::find(&mut f);
+    if f.blocks != before {
+        ranges::find(&mut f);
+    }
     shore::shore_up(&mut f);
     cleanup::keep_slots(&mut f);
     Proved { function: Some(f), diagnostics: Vec::new() }
