@@ -9,7 +9,8 @@ use crate::ir::eval::range;
 use crate::ir::graph::Graph;
 use crate::ir::verify::Verified;
 use crate::ir::{
-    Block, Fault, FaultId, FaultKind, FaultRef, Function, Mode, Obligation, ObligationKind, Op, Terminator,
+    Block, Fault, FaultId, FaultKind, FaultRef, Function, Mode, Obligation, ObligationKind, Op, Range, Terminator,
+    Value,
 };
 use crate::source::Span;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -55,6 +56,8 @@ pub struct RemainingCheck {
     pub others: Vec<Span>,
     /// Why it could not be proved away.
     pub reason: String,
+    /// What is known of each operand, and numbers with which it would fail: one line each.
+    pub known: Vec<String>,
 }
 
 impl RemainingCheck {
@@ -62,7 +65,9 @@ impl RemainingCheck {
     pub fn denied(&self, f: &Function) -> Diagnostic {
         let fault = &f.faults[self.fault.index()];
         let message = format!("expected a proof, found a check at run time: {} ({})", fault.message, fault.kind.name());
-        Diagnostic::error("E0505", self.span, message, "checked on every run").note(self.reason.clone())
+        let mut d = Diagnostic::error("E0505", self.span, message, "checked on every run").note(self.reason.clone());
+        d.notes.extend(self.known.iter().cloned());
+        d
     }
 }
 
@@ -112,22 +117,25 @@ fn most(n: i128) -> u64 {
 
 /// Structure and arithmetic that is checked at run time. Conditions that the spec states itself are not among them.
 pub fn remaining(f: &Function) -> Vec<RemainingCheck> {
-    let mut places: BTreeMap<(Span, FaultId), (ObligationKind, String)> = BTreeMap::new();
+    let mut places: BTreeMap<(Span, FaultId), (ObligationKind, &Op)> = BTreeMap::new();
     for inst in f.blocks.iter().flat_map(|b| &b.insts) {
         let Some((kind, fault)) = obliged(f, &inst.op) else { continue };
         if inst.result.is_some_and(|v| f.is_shown(v)) {
             continue;
         }
-        places.insert((f.faults[fault.fault.index()].span, fault.fault), (kind, reason(f, &inst.op)));
+        places.insert((f.faults[fault.fault.index()].span, fault.fault), (kind, &inst.op));
     }
     let mut out: Vec<RemainingCheck> = Vec::new();
     let mut known: HashMap<(ObligationKind, Option<Span>, &str), usize> = HashMap::new();
-    for ((span, fault), (kind, reason)) in places {
+    for ((span, fault), (kind, op)) in places {
         let at = *known.entry(key(f, kind, fault)).or_insert(out.len());
         match out.get_mut(at) {
             Some(check) if !check.others.contains(&span) && check.span != span => check.others.push(span),
             Some(_) => {}
-            None => out.push(RemainingCheck { kind, fault, span, others: Vec::new(), reason }),
+            None => {
+                let (reason, known) = (reason(f, op), known_of(f, op));
+                out.push(RemainingCheck { kind, fault, span, others: Vec::new(), reason, known });
+            }
         }
     }
     out
@@ -174,6 +182,40 @@ fn reason(f: &Function, op: &Op) -> String {
         },
         _ => String::new(),
     }
+}
+
+/// What is known of the operands that have names, and a pair of numbers with which the test fails.
+fn known_of(f: &Function, op: &Op) -> Vec<String> {
+    let ranges = |values: &[(&str, Value)]| -> Vec<String> {
+        let told = values.iter().filter(|(_, v)| f.value(*v).range.as_const().is_none());
+        told.map(|(what, v)| {
+            let data = f.value(*v);
+            format!("{} is {}..={}", shown(data.name.as_deref(), what), data.range.lo, data.range.hi)
+        })
+        .collect()
+    };
+    match *op {
+        Op::Binary { op, a, b, .. } => {
+            let (x, y, all) = (f.value(a).range, f.value(b).range, Range::of(f.value(a).ty));
+            let pairs = [(x.hi, y.hi), (x.lo, y.hi), (x.hi, y.lo), (x.lo, y.lo)];
+            let fails = pairs.into_iter().find(|(x, y)| {
+                let exact = range::mathematical(op, Range::just(*x), Range::just(*y));
+                !all.contains(exact)
+            });
+            let mut known = ranges(&[("the left side", a), ("the right side", b)]);
+            known.extend(fails.map(|(x, y)| format!("it would fail with {x} {} {y}", op.sign())));
+            known
+        }
+        Op::Check { a, size, limit, .. } => {
+            let (at, size, limit) = (f.value(a).range, range::size_range(f, size), f.value(limit).range);
+            vec![format!("it would fail with {} bytes at {} of {}", size.hi, at.hi, limit.lo)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn shown(name: Option<&str>, what: &str) -> String {
+    name.map_or_else(|| what.into(), |name| format!("`{name}`"))
 }
 
 /// The obligations that a function has before its proof, as they are counted: by what [`remaining`] calls one.

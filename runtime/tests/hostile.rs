@@ -1,16 +1,17 @@
-//! Every program at hand on images that mean it no good: whatever the blocks hold, each value lies in its claim, each access in its block, no
-//! check that has a proof fails, and the walk costs no more than its certificate says.
+//! Every program at hand, and random ones, on images that mean it no good: whatever the blocks hold, each value lies in its claim, each access in
+//! its block, no check that has a proof fails, and the walk costs no more than its certificate says.
 //!
 //! The interpreter looks at all of this itself (`check_claims`) and panics. Images are made up as they are read. Where a walk stops because a
 //! field has not the value that it must have, that value is written there and the walk begins again, so that walks get far.
-//! `TRAV_CASES=N` makes N times as many cases.
+//! More than two million walks are made; `TRAV_CASES=N` makes N times as many.
 
-use std::collections::BTreeMap;
+use super::random;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use trav_compiler::bpf::profile::Profile;
-use trav_compiler::certificate::certificate;
+use trav_compiler::certificate::{certificate, remaining};
 use trav_compiler::ir::defs::Defs;
 use trav_compiler::ir::schema::LeafKind;
 use trav_compiler::ir::verify::Verified;
@@ -19,12 +20,19 @@ use trav_compiler::{Loader, compile, compile_tests};
 use trav_runtime::exec::{ExecError, Executor, Outcome, Trace, interp};
 use trav_runtime::image::{Image, Sources};
 
-/// Calls of each program.
-const CASES: u64 = 24;
+/// What each program of the repository, and each random function, is run for, in operations; so that small ones get many calls.
+const WORK: u64 = 500_000;
+const WORK_RANDOM: u64 = 200_000;
+/// What one walk costs beside its operations, in operations.
+const WORK_WALK: u64 = 100;
+/// Random functions.
+const FUNCTIONS: u64 = 400;
+/// Walks that a test must have made, by `TRAV_CASES`.
+const WALKS_LEAST: u64 = 2_000_000;
 /// After so many reads an image fails: some certificates allow more than anybody wants to wait for.
 const READS_MAX: u64 = 30;
 /// Values written into one image.
-const REPAIRS_MAX: usize = 12;
+const REPAIRS_MAX: u64 = 12;
 
 pub struct NoModules;
 
@@ -42,6 +50,30 @@ pub fn mix(mut z: u64) -> u64 {
     z ^ z >> 31
 }
 
+/// The noise that images are cut from, of each kind so many bytes: making it anew for each block would take longest.
+const NOISE: usize = 1 << 18;
+/// An image is made of pieces of so many bytes, each from another place in the noise.
+const PIECE: usize = 512;
+
+/// Bytes of one kind.
+fn noise(kind: u64) -> &'static [u8] {
+    static ALL: [OnceLock<Vec<u8>>; 4] = [const { OnceLock::new() }; 4];
+    ALL[kind as usize].get_or_init(|| (0..NOISE as u64 / 8).flat_map(|at| noise_word(kind, at).to_le_bytes()).collect())
+}
+
+fn noise_word(kind: u64, at: u64) -> u64 {
+    let word = mix(kind << 32 ^ at);
+    match kind {
+        // Small numbers here and there, as metadata has.
+        0 if word >> 61 == 0 => word & 0x1f,
+        0 => 0,
+        // Numbers of four bytes, in either order, that are mostly small.
+        1 => word & 0x0300_0003_0300_0003,
+        2 => [0, 0x0101_0101_0101_0101, i64::MAX as u64, 0x8080, u64::MAX][(word % 5) as usize],
+        _ => word,
+    }
+}
+
 /// An image without end whose bytes follow from their offset.
 pub struct Noise {
     seed: u64,
@@ -52,20 +84,6 @@ pub struct Noise {
 impl Noise {
     pub fn new(seed: u64) -> Arc<Noise> {
         Arc::new(Noise { seed, patches: Mutex::default(), reads: AtomicU64::new(0) })
-    }
-
-    /// Eight bytes, the first at a multiple of 8.
-    fn word(&self, at: u64) -> u64 {
-        let word = mix(self.seed ^ at);
-        match self.seed % 4 {
-            // Small numbers here and there, as metadata has.
-            0 if word >> 61 == 0 => word & 0x1f,
-            0 => 0,
-            // Numbers of four bytes, in either order, that are mostly small.
-            1 => word & 0x0300_0003_0300_0003,
-            2 => [0, 0x0101_0101_0101_0101, i64::MAX as u64, 0x8080, u64::MAX][(word % 5) as usize],
-            _ => word,
-        }
     }
 
     fn patch(&self, at: u64, bytes: &[u8]) {
@@ -85,10 +103,16 @@ impl Image for Noise {
         if self.reads.fetch_add(1, Ordering::Relaxed) >= READS_MAX {
             return Err(io::Error::other("enough"));
         }
-        let skipped = (offset % 8) as usize;
-        let words = (0..(skipped + buf.len()).div_ceil(8) as u64).map(|i| self.word((offset / 8).wrapping_add(i)));
-        let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
-        buf.copy_from_slice(&bytes[skipped..][..buf.len()]);
+        let noise = noise(self.seed % 4);
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset.wrapping_add(done as u64);
+            let inside = at as usize % PIECE;
+            let piece = (mix(self.seed ^ at / PIECE as u64) as usize % (NOISE - PIECE)) & !7;
+            let n = (PIECE - inside).min(buf.len() - done);
+            buf[done..done + n].copy_from_slice(&noise[piece + inside..][..n]);
+            done += n;
+        }
         let patches = self.patches.lock().expect("nobody panics with it");
         for (at, byte) in patches.range(offset..offset.saturating_add(buf.len() as u64)) {
             buf[(at - offset) as usize] = *byte;
@@ -150,28 +174,48 @@ fn wanted(f: &Verified, defs: &Defs, fault: FaultId) -> Option<Vec<u8>> {
     None
 }
 
-/// Runs one call until it ends, or nothing can be mended any more. The number of walks.
-pub fn attack(f: &Verified, seed: u64, mut see: impl FnMut(&Trace)) -> u64 {
-    let defs = Defs::of(f);
-    let args = arguments(f, seed);
-    let images: Vec<Arc<Noise>> = (0..f.sources.len() as u64).map(|i| Noise::new(mix(seed) ^ i << 32)).collect();
-    let sources = Sources { images: images.iter().map(|i| i.clone() as Arc<dyn Image>).collect() };
-    let mut machine = interp::prepare(f);
-    machine.check_claims = true;
-    for walks in 1..=REPAIRS_MAX as u64 {
-        images.iter().for_each(|image| image.reads.store(0, Ordering::Relaxed));
-        let trace = match machine.run(&args, &sources) {
-            Ok(trace) => trace,
-            Err(ExecError::Io(_)) => return walks,
-            Err(e) => panic!("{}: {e}", f.name),
-        };
-        see(&trace);
-        let Outcome::Fault(report) = &trace.outcome else { return walks };
-        let (Some(at), Some(hop)) = (report.at, trace.hops.last()) else { return walks };
-        let Some(bytes) = wanted(f, &defs, report.fault) else { return walks };
-        images[hop.source.index()].patch(hop.offset.wrapping_add(at), &bytes);
+/// A program with what all its cases share.
+pub struct Attacked<'f> {
+    f: &'f Verified,
+    defs: Defs,
+    machine: interp::Interp,
+    /// What mends each fault.
+    wanted: HashMap<FaultId, Option<Vec<u8>>>,
+}
+
+impl<'f> Attacked<'f> {
+    pub fn new(f: &'f Verified) -> Self {
+        let mut machine = interp::prepare(f);
+        machine.check_claims = true;
+        Attacked { f, defs: Defs::of(f), machine, wanted: HashMap::new() }
     }
-    REPAIRS_MAX as u64
+
+    /// Runs one call until it ends, or nothing can be mended any more. The number of walks, and the operations that they took.
+    pub fn attack(&mut self, seed: u64, mut see: impl FnMut(&Trace)) -> (u64, u64) {
+        let args = arguments(self.f, seed);
+        let images: Vec<Arc<Noise>> =
+            (0..self.f.sources.len() as u64).map(|i| Noise::new(mix(seed) ^ i << 32)).collect();
+        let sources = Sources { images: images.iter().map(|i| i.clone() as Arc<dyn Image>).collect() };
+        let (mut walks, mut work) = (0, 0);
+        while walks < REPAIRS_MAX {
+            images.iter().for_each(|image| image.reads.store(0, Ordering::Relaxed));
+            let ran = self.machine.run(&args, &sources);
+            walks += 1;
+            work += WORK_WALK + self.machine.step_insts().iter().sum::<u64>();
+            let trace = match ran {
+                Ok(trace) => trace,
+                Err(ExecError::Io(_)) => break,
+                Err(e) => panic!("{}: {e}", self.f.name),
+            };
+            see(&trace);
+            let Outcome::Fault(report) = &trace.outcome else { break };
+            let (Some(at), Some(hop)) = (report.at, trace.hops.last()) else { break };
+            let mend = || wanted(self.f, &self.defs, report.fault);
+            let Some(bytes) = self.wanted.entry(report.fault).or_insert_with(mend) else { break };
+            images[hop.source.index()].patch(hop.offset.wrapping_add(at), bytes);
+        }
+        (walks, work)
+    }
 }
 
 /// All walks in the repository: the library's, the examples', and those of the tests by example.
@@ -198,7 +242,7 @@ fn compiled() -> Vec<(String, Verified)> {
                 Vec::new()
             };
             let all = compiled.traversals.into_iter().chain(tests.into_iter().map(|t| t.walk));
-            programs.extend(all.map(|f| (format!("{name}: {}", f.name), f)));
+            programs.extend(all.map(|f| (format!("{folder}/{name}: {}", f.name), f)));
         }
     }
     programs
@@ -209,23 +253,75 @@ pub fn times() -> u64 {
     std::env::var("TRAV_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
+/// Checks that remain in the standard library's walks, a hundred walks on average.
+const CHECKS_MOST: usize = 265;
+
 #[test]
-fn no_image_breaks_a_walk() {
-    let hook = Profile::named("test").expect("the harness's profile is built in");
-    let (mut walks, mut reads, mut ended) = (0, 0, 0);
-    for (number, (name, f)) in programs().iter().enumerate() {
+fn few_checks_remain_in_the_standard_library() {
+    let library: Vec<_> = programs().iter().filter(|(name, _)| name.starts_with("stdlib/")).collect();
+    let checks: usize = library.iter().map(|(_, f)| remaining(f).len()).sum();
+    println!("{checks} checks in {} walks", library.len());
+    assert!(library.len() > 200 && 100 * checks <= CHECKS_MOST * library.len(), "{checks} in {}", library.len());
+}
+
+/// What all cases together did.
+#[derive(Default)]
+struct Count {
+    walks: AtomicU64,
+    reads: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Count {
+    /// Runs a program on images until it has done so much work.
+    fn attack(&self, name: &str, f: &Verified, seed: u64, work: u64) {
+        let hook = Profile::named("test").expect("the harness's profile is built in");
         let most = certificate(f, &hook);
-        for case in 0..CASES * times() {
-            walks += attack(f, (number as u64) << 32 | case, |trace| {
+        let allowed = [most.hops_max, most.bytes_max, most.rows_max];
+        let mut attacked = Attacked::new(f);
+        let (mut done, mut case) = (0, 0);
+        let (mut walks, mut reads, mut ended) = (0, 0, 0);
+        while done < work {
+            let (more, took) = attacked.attack(seed << 32 | case, |trace| {
                 let bytes = trace.hops.iter().map(|hop| hop.len).fold(0, u64::saturating_add);
                 let found = [trace.hops.len() as u64, bytes, trace.rows.len() as u64];
-                let allowed = [most.hops_max, most.bytes_max, most.rows_max];
                 assert!(found.iter().zip(allowed).all(|(n, most)| *n <= most), "{name}: {found:?} above {allowed:?}");
                 reads += found[0];
                 ended += u64::from(matches!(trace.outcome, Outcome::Done(_)));
             });
+            (walks, done, case) = (walks + more, done + took, case + 1);
         }
+        self.walks.fetch_add(walks, Ordering::Relaxed);
+        self.reads.fetch_add(reads, Ordering::Relaxed);
+        self.ended.fetch_add(ended, Ordering::Relaxed);
     }
+}
+
+#[test]
+fn no_image_breaks_a_walk() {
+    let programs = programs();
+    let (count, next) = (Count::default(), AtomicUsize::new(0));
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if let Some((name, f)) = programs.get(number) {
+                count.attack(name, f, number as u64, WORK * times());
+            } else if number < programs.len() + FUNCTIONS as usize {
+                let (name, f) = random::function(1 << 20 | number as u64);
+                count.attack(&name, &f, number as u64, WORK_RANDOM * times());
+            } else {
+                return;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..cores).for_each(|_| {
+            scope.spawn(work);
+        });
+    });
+    let (walks, reads, ended) = (count.walks.into_inner(), count.reads.into_inner(), count.ended.into_inner());
     println!("{walks} walks, {reads} reads, {ended} came to their end");
+    assert!(walks >= WALKS_LEAST * times(), "{walks} walks are not enough");
     assert!(reads > walks / 2 && ended > walks / 20, "walks get somewhere: {reads} reads, {ended} ends of {walks}");
 }

@@ -4,7 +4,7 @@
 //! do no harm: a fact that was not needed, a factor that says more than it must. Those of the kinds in [`FATAL`] always say
 //! something that does not follow, and none of them may pass.
 
-use super::hostile::{attack, mix, programs, times};
+use super::hostile::{Attacked, mix, programs, times};
 use trav_compiler::ir::evidence::{Fact, Sum};
 use trav_compiler::ir::linear::Form;
 use trav_compiler::ir::verify::verify;
@@ -231,9 +231,8 @@ fn harmful_mutants_are_refused() {
             let Ok(mutant) = verify(mutant) else { continue };
             passed[k] += 1;
             assert!(!FATAL.contains(&KINDS[k]), "{name}: a mutant of the kind {:?} passed", KINDS[k]);
-            for call in 0..CALLS {
-                runs += attack(&mutant, mix(turn) ^ call, |_| {});
-            }
+            let mut attacked = Attacked::new(&mutant);
+            runs += (0..CALLS).map(|call| attacked.attack(mix(turn) ^ call, |_| {}).0).sum::<u64>();
         }
     }
     let table: Vec<_> = KINDS.iter().zip(made).zip(passed).collect();

@@ -6,7 +6,7 @@ use super::differential::{check_calls, memory, words};
 use crate::xorshift::Random;
 use trav_compiler::ir::build::FunctionBuilder;
 use trav_compiler::ir::schema::{Display, Schema};
-use trav_compiler::ir::verify::verify;
+use trav_compiler::ir::verify::{Verified, verify};
 use trav_compiler::ir::*;
 use trav_runtime::exec::Outcome;
 
@@ -214,6 +214,15 @@ impl Maker {
         self.b.ret();
         (self.b.finish(), self.r)
     }
+}
+
+/// A function with its name, made and proved by itself and then improved as walks are.
+pub fn function(number: u64) -> (String, Verified) {
+    let (mut function, _) = Maker::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).finish();
+    trav_compiler::opt::optimise(&mut function);
+    trav_compiler::prove::find_evidence(&mut function);
+    let f = verify(function).unwrap_or_else(|e| panic!("function {number}: {e:#?}"));
+    (format!("random function {number}"), f)
 }
 
 #[test]

@@ -174,6 +174,11 @@ impl FunctionBuilder {
         self.function.values[v.index()].name = Some(name.into());
     }
 
+    /// Says where in the spec a value comes from, if that is not where it is used first.
+    pub fn set_origin(&mut self, v: Value, span: Span) {
+        self.function.values[v.index()].span = span;
+    }
+
     /// Widens or tightens a claim. Whether it follows is the prover's and the verifier's business.
     pub fn set_range(&mut self, v: Value, range: Range) {
         self.function.values[v.index()].range = range;

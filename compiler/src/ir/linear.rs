@@ -85,33 +85,38 @@ impl Form {
 
     /// `self + k * other`; none if a number does not fit.
     pub fn plus(&self, k: i128, other: &Form) -> Option<Form> {
-        let mut terms = Vec::with_capacity(self.terms.len() + other.terms.len());
-        let (mut a, mut b) = (self.terms.iter().peekable(), other.terms.iter().peekable());
+        Form::combined(1, self, k, other)
+    }
+
+    /// `n * a + m * b`, where neither factor is 0; none if a number does not fit.
+    pub fn combined(n: i128, a: &Form, m: i128, b: &Form) -> Option<Form> {
+        let mut terms = Vec::with_capacity(a.terms.len() + b.terms.len());
+        let (mut x, mut y) = (&a.terms[..], &b.terms[..]);
         loop {
-            let (atom, factor) = match (a.peek(), b.peek()) {
-                (Some((x, n)), Some((y, m))) if x == y => {
-                    let both = (*x, n.checked_add(k.checked_mul(*m)?)?);
-                    a.next();
-                    b.next();
-                    both
+            let (atom, factor) = match (x, y) {
+                ([(atom, p), next_x @ ..], [(other, q), next_y @ ..]) if atom == other => {
+                    (x, y) = (next_x, next_y);
+                    (*atom, n.checked_mul(*p)?.checked_add(m.checked_mul(*q)?)?)
                 }
-                (Some((x, n)), other) if other.is_none_or(|(y, _)| x < y) => {
-                    let one = (*x, *n);
-                    a.next();
-                    one
+                ([(atom, p), next @ ..], [(other, _), ..]) if atom < other => {
+                    x = next;
+                    (*atom, n.checked_mul(*p)?)
                 }
-                (_, Some((y, m))) => {
-                    let one = (*y, k.checked_mul(*m)?);
-                    b.next();
-                    one
+                (_, [(atom, q), next @ ..]) => {
+                    y = next;
+                    (*atom, m.checked_mul(*q)?)
                 }
-                _ => break,
+                ([(atom, p), next @ ..], []) => {
+                    x = next;
+                    (*atom, n.checked_mul(*p)?)
+                }
+                ([], []) => break,
             };
             if factor != 0 {
                 terms.push((atom, factor));
             }
         }
-        let constant = self.constant.checked_add(k.checked_mul(other.constant)?)?;
+        let constant = n.checked_mul(a.constant)?.checked_add(m.checked_mul(b.constant)?)?;
         Some(Form { terms, constant })
     }
 

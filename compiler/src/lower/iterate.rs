@@ -2,6 +2,7 @@
 
 use super::loops::{Exits, Head, Plan};
 use super::*;
+use crate::diag::Fix;
 use crate::ir::{BinOp, CmpOp, Value};
 use ast::{ExprKind, Over, StmtKind};
 use std::collections::HashSet;
@@ -138,28 +139,39 @@ impl Lowerer<'_> {
             let one = self.number(1);
             end = self.checked(BinOp::Add, end, one);
         }
+        self.expect_bound(start, end, r.end.span);
         Some((start, end))
     }
 
-    /// The most turns of a loop from `start` to `end`.
-    pub(super) fn turns(&mut self, start: Value, end: Value, span: Span) -> u64 {
+    /// The most turns of a loop from `start` to `end`; 0 where there are too many, which [`Self::expect_bound`] has reported.
+    pub(super) fn turns(&mut self, start: Value, end: Value) -> u64 {
         let most = self.range_by_parts(end, 4).hi - self.claim(start).lo;
-        if most > TURNS_MAX {
-            let name = self.name_of(end, span);
-            let hi = self.range(end).hi;
-            let d = Diagnostic::error(
-                "E0602",
-                span,
-                format!("expected a loop with a bound, found one up to `{name}`, which may be {hi}"),
-                "how many turns?",
-            );
-            self.report(
-                d.note(format!("`{name}` is {}..={hi} here", self.range(end).lo))
-                    .help(format!("bound it where it comes from, as in `{name}: … where {name} <= 1000`, or here: `require {name} <= 1000 else fail \"too many\";`")),
-            );
-            return 0;
+        if most > TURNS_MAX { 0 } else { most.max(0) as u64 }
+    }
+
+    /// Reports a loop from `start` to `end` with more turns than any; `bound` is what says the end.
+    pub(super) fn expect_bound(&mut self, start: Value, end: Value, bound: Span) {
+        let known = self.range_by_parts(end, 4);
+        let most = TURNS_MAX + self.claim(start).lo;
+        if known.hi <= most {
+            return;
         }
-        most.max(0) as u64
+        let name = self.text(bound).to_string();
+        let message = format!("expected a loop with a bound, found one up to `{name}`, which may be {}", known.hi);
+        let line = format!("require {name} <= {most} else fail \"too many turns\";");
+        let help = format!(
+            "bound it where it comes from, as in `count: u32 where count <= 1000`, or write `{line}` before this"
+        );
+        let mut d = Diagnostic::error("E0602", bound, message, "how many turns?")
+            .note(format!("`{name}` is {}..={} here", known.lo, known.hi))
+            .note(format!("it would break with {name} = {}", most + 1))
+            .help(help);
+        let made = self.b.function().value(end).span;
+        if made != bound && made.end > made.start {
+            d = d.other(made, format!("`{name}` comes from here: {}..={}", known.lo, known.hi));
+        }
+        d.fix = Some(Fix { before: bound, line });
+        self.report(d);
     }
 
     /// Numbers from `start` to before `end`.
@@ -171,7 +183,7 @@ impl Lowerer<'_> {
         plan: Plan,
         body: impl FnOnce(&mut Self, Val),
     ) -> Exits {
-        let most = self.turns(start, end, plan.span);
+        let most = self.turns(start, end);
         // Start and end travel with the variables, for bodies that read.
         self.bind(START, Val::Int(start, IntTy::U64), false, None);
         self.bind(END, Val::Int(end, IntTy::U64), false, None);

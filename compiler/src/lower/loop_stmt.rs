@@ -121,7 +121,8 @@ impl Lowerer<'_> {
         let val = self.expr(m);
         let Some(v) = self.unsigned(val, m.span) else { return 0 };
         let zero = self.number(0);
-        self.turns(zero, v, m.span)
+        self.expect_bound(zero, v, m.span);
+        self.turns(zero, v)
     }
 
     /// The most turns of a loop whose measure falls on every turn: one for each value.
@@ -153,6 +154,9 @@ impl Lowerer<'_> {
                 format!("expected a measure with a known range, found `{name}`, which may be {}", range.hi),
                 "how many turns?",
             );
+            let d = d
+                .note(format!("`{name}` is {}..={} here", range.lo, range.hi))
+                .note(format!("it would break with {name} = {}", range.lo + (1 << 24)));
             self.report(d.help(format!("bound it where it comes from, as in `{name}: u16 where {name} <= 8`, or say `loop up to N descending {name}`")));
             return 0;
         }

@@ -110,7 +110,7 @@ impl Lowerer<'_> {
                         None => val,
                     }
                 });
-                self.label_value(&val, &m.name);
+                self.label_value(&val, &m.name, m.span);
                 val
             }
             MemberKind::Condition => Val::Unit,
@@ -143,12 +143,14 @@ impl Lowerer<'_> {
         self.scopes.last_mut().expect("a scope is open").members.insert(key, (step, val, end));
     }
 
-    fn label_value(&mut self, val: &Val, name: &str) {
+    /// Names what a member is, and says that what is known of it comes from its declaration.
+    fn label_value(&mut self, val: &Val, name: &str, declared: Span) {
         if let Val::Int(v, _) | Val::Bool(v) | Val::Enum(v, _) | Val::Flags(v, _) = val
             && self.b.function().value(*v).name.is_none()
             && self.as_const(*v).is_none()
         {
             self.b.set_name(*v, name);
+            self.b.set_origin(*v, declared);
         }
     }
 
@@ -190,7 +192,7 @@ impl Lowerer<'_> {
         };
         self.span = span;
         let decoded = self.decode(ty, place, &ctx, span);
-        self.label_value(&decoded.val, &m.name);
+        self.label_value(&decoded.val, &m.name, m.span);
         self.remember((view.id, i), decoded.val.clone(), decoded.end);
         decoded
     }

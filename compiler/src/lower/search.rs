@@ -201,7 +201,7 @@ impl Lowerer<'_> {
     fn binary_search(&mut self, q: &ast::Quantified, r: &ast::RangeExpr, span: Span) -> OptSplit {
         let first = q.quantifier == Quantifier::First;
         let Some((start, end)) = self.range_ends(r) else { return self.nothing() };
-        let most_len = self.turns(start, end, span);
+        let most_len = self.turns(start, end);
         let rounds = u64::from(64 - most_len.leading_zeros());
         self.span = span;
         // An empty range may be given with its ends the wrong way round.

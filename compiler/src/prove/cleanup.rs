@@ -131,6 +131,10 @@ fn live_values(f: &Function) -> Vec<bool> {
     for (b, data) in f.blocks() {
         for inst in data.insts.iter().filter(|inst| has_effect(&inst.op)) {
             inst.op.for_each_use(|v| work.push(v));
+            // An error speaks of them.
+            if let Op::Prove { obligation, .. } = inst.op {
+                work.extend(f.obligations.get(obligation as usize).into_iter().flat_map(|o| &o.operands));
+            }
         }
         match &data.term {
             Terminator::Branch { cond, .. } => work.push(*cond),
@@ -176,7 +180,7 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
     };
     for b in &graph.order {
         let edges = &graph.predecessors[b.index()];
-        if edges.is_empty() {
+        if edges.is_empty() || f.block(*b).params.is_empty() {
             continue;
         }
         let begins = steps.step(*b) == *b;

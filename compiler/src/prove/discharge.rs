@@ -323,6 +323,26 @@ impl Told<'_> {
     }
 }
 
+/// Where what is known of a value comes from: each condition on the way here that says more of it, and where it is made.
+fn origins(f: &Function, defs: &Defs, mut v: Value, name: &str) -> Vec<Label> {
+    let mut labels = Vec::new();
+    let mut label = |span: Span, text: String| {
+        if span.end > span.start {
+            labels.push(Label { span, text });
+        }
+    };
+    while let Some(Op::Refine { a, cond, .. }) = defs.op(f, v) {
+        let (told, before) = (f.value(v).range, f.value(*a).range);
+        if told != before {
+            label(f.value(*cond).span, format!("`{name}` is {}..={} behind this", told.lo, told.hi));
+        }
+        v = *a;
+    }
+    let made = f.value(v);
+    label(made.span, format!("`{name}` comes from here: {}..={}", made.range.lo, made.range.hi));
+    labels
+}
+
 /// What a value without a name goes by.
 const UNNAMED: &str = "the length";
 
@@ -350,7 +370,10 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
     let (code, message, label) = match o.kind {
         ObligationKind::Index => (
             "E0501",
-            format!("expected an index below {nb}, found `{na}`, which may be {}", ra.hi),
+            match ra.as_const() {
+                Some(_) => format!("expected an index below {nb}, found `{na}`"),
+                None => format!("expected an index below {nb}, found `{na}`, which may be {}", ra.hi),
+            },
             "may lie outside the array".to_string(),
         ),
         ObligationKind::Divisor if ra.lo < 0 => (
@@ -380,29 +403,26 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
     };
     let mut d = Diagnostic::error(code, o.span, message, label);
     for (v, n) in [(a, &na), (b, &nb)].into_iter().take(operands.len()) {
-        let data = f.value(v);
-        if data.range.as_const().is_some() {
-            continue;
-        }
-        d.notes.push(format!("`{n}` is {}..={} here", data.range.lo, data.range.hi));
-        if data.span != o.span && data.span.end > data.span.start {
-            d.others.push(Label {
-                span: data.span,
-                text: format!("`{n}` comes from here: {}..={}", data.range.lo, data.range.hi),
-            });
+        let range = f.value(v).range;
+        if range.as_const().is_none() {
+            d.notes.push(format!("`{n}` is {}..={} here", range.lo, range.hi));
+            d.others.extend(origins(f, &defs, v, n).into_iter().filter(|label| label.span != o.span));
         }
     }
-    let worst = match o.kind {
-        ObligationKind::Divisor => Some(0),
-        _ => Some(ra.hi),
+    let breaks = match o.kind {
+        ObligationKind::Divisor => ra.lo.min(0),
+        _ => ra.hi,
     };
-    if let Some(w) = worst {
+    if ra.as_const().is_none() {
         let against = if rb.as_const().is_some() || o.kind == ObligationKind::Divisor {
             String::new()
         } else {
             format!(" and {nb} = {}", rb.lo)
         };
-        d.notes.push(format!("it would break with {na} = {w}{against}"));
+        d.notes.push(format!("it would break with {na} = {breaks}{against}"));
+    } else if let (ObligationKind::Index, Some(n)) = (o.kind, rb.as_const()) {
+        // A number that is written there: nothing is to be asked of it.
+        return d.help(format!("write a number up to {}", n - 1));
     }
     let bound = match o.kind {
         ObligationKind::Divisor if ra.lo < 0 => format!("{na} > 0"),
@@ -426,6 +446,7 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
     let line = format!("require {bound} else fail \"{} {wrong}\";", na.replace('"', "'"));
     d.help = Some(format!("{promise}write `{line}` before this"));
     // What has no name cannot be written.
-    d.fix = (![&na, &nb].contains(&&UNNAMED.to_string())).then_some(Fix { before: o.span, line });
+    let can_be_written = ![&na, &nb].contains(&&UNNAMED.to_string()) && ra.as_const().is_none();
+    d.fix = can_be_written.then_some(Fix { before: o.span, line });
     d
 }

@@ -85,8 +85,8 @@ pub struct Search<'f> {
     pub(super) forms: Forms,
     /// By each atom that they speak of, in the order of their places.
     facts: FxHashMap<Atom, Vec<Rc<Known>>>,
-    /// The values that are just this atom and claim something of it.
-    names: FxHashMap<Atom, Vec<Value>>,
+    /// What is claimed of each atom.
+    names: FxHashMap<Atom, Names>,
     /// When each value is made, in the order of blocks.
     age: Vec<u32>,
     position: Vec<u32>,
@@ -101,6 +101,13 @@ pub struct Search<'f> {
     cuts: u32,
     /// Whether there may still be branches of which the claims say how they go. The evidence found then is not written down.
     before_folding: bool,
+}
+
+/// The values that are just one atom, with what they claim of it, the tightest first.
+#[derive(Default)]
+struct Names {
+    most: Vec<(Value, i128)>,
+    least: Vec<(Value, i128)>,
 }
 
 type Parts = Vec<(i128, Fact)>;
@@ -174,6 +181,10 @@ impl<'f> Search<'f> {
                 all.extend(made);
             }
         }
+        for names in self.names.values_mut() {
+            names.most.sort_by_key(|(_, bound)| *bound);
+            names.least.sort_by_key(|(_, bound)| std::cmp::Reverse(*bound));
+        }
         all.sort_by_key(|known| (self.position[known.at.0.index()], known.at.1));
         for known in all.into_iter().map(Rc::new) {
             for (atom, _) in known.form.terms() {
@@ -190,28 +201,27 @@ impl<'f> Search<'f> {
     }
 
     fn name(&mut self, v: Value) {
+        let Some(atom) = self.forms.get(v).as_atom() else { return };
         let data = self.f.value(v);
-        if let Some(atom) = self.forms.get(v).as_atom()
-            && data.range != Range::of(data.ty)
-        {
-            self.names.entry(atom).or_default().push(v);
-        } else if let Some(atom) = self.forms.get(v).as_atom() {
-            // The type is a claim as well.
-            let names = self.names.entry(atom).or_default();
-            if names.is_empty() {
-                names.push(v);
-            }
+        let names = self.names.entry(atom).or_default();
+        // The type is a claim as well, but no better one.
+        if data.range != Range::of(data.ty) || names.most.is_empty() {
+            names.most.push((v, data.range.hi));
+            names.least.push((v, data.range.lo));
         }
     }
 
     /// Tries to show that a check is none.
     fn check(&mut self, (block, position): (Block, usize), v: Value) {
-        let Some(goals) = goals(self.f, &self.forms, &self.f.block(block).insts[position].op) else { return };
+        let op = &self.f.block(block).insts[position].op;
+        let Some(goals) = goals(self.f, &self.forms, op) else { return };
+        // What is compared may be an obligation's, which was shown once already.
+        let fuel = if matches!(op, Op::Compare { .. }) { FUEL_OBLIGATION } else { FUEL };
         let point = Point { block, position, edge: Vec::new() };
         let kept = self.evidence.invariants.len();
         let mut sums = Vec::new();
         for goal in &goals {
-            self.fuel = if matches!(self.f.block(block).insts[position].op, Op::Compare{..}) {FUEL_OBLIGATION} else {FUEL};
+            self.fuel = fuel;
             match self.show(goal, &point) {
                 Some(sum) => sums.push(sum),
                 None => {
@@ -308,7 +318,7 @@ impl<'f> Search<'f> {
         let with = known.form.factor(atom);
         let common = gcd(factor.unsigned_abs(), with.unsigned_abs()) as i128;
         let (scale, times) = (with.abs() / common, factor.abs() / common);
-        let rest = Form::number(0).plus(scale, goal)?.plus(-times, &known.form)?;
+        let rest = Form::combined(scale, goal, -times, &known.form)?;
         let (more, mut parts) = self.search(&rest, at, gone)?;
         parts.push((times.checked_mul(more)?, known.fact.clone()));
         Some((scale.checked_mul(more)?, parts))
@@ -331,40 +341,37 @@ impl<'f> Search<'f> {
         }
     }
 
-    /// The tightest claim on an atom: a fact and its bound.
-    fn claim(&self, atom: Atom, above: bool, at: &Point) -> Option<(Fact, i128)> {
-        let names = self.names.get(&atom)?.iter().filter(|v| self.is_known(**v, at));
-        let bound = |v: &Value| self.f.value(*v).range;
-        match above {
-            true => names.min_by_key(|v| bound(v).hi).map(|v| (Fact::Most(*v), bound(v).hi)),
-            false => names.max_by_key(|v| bound(v).lo).map(|v| (Fact::Least(*v), bound(v).lo)),
-        }
+    /// The tightest claim on an atom: the value that makes it, and its bound.
+    fn claim(&self, atom: Atom, above: bool, at: &Point) -> Option<(Value, i128)> {
+        let names = self.names.get(&atom)?;
+        let tightest = if above { &names.most } else { &names.least };
+        tightest.iter().find(|(v, _)| self.is_known(*v, at)).copied()
     }
 
     /// What the claims alone say of a goal.
     fn by_claims(&self, goal: &Form, at: &Point) -> Claimed {
-        let (mut most, mut least) = (Some(goal.constant), Some(goal.constant));
-        let mut parts = Vec::with_capacity(goal.terms().len());
-        let add = |sum: Option<i128>, factor: i128, bound: Option<i128>| sum?.checked_add(factor.checked_mul(bound?)?);
-        for (atom, factor) in goal.terms() {
-            let (up, down) = (self.claim(*atom, *factor > 0, at), self.claim(*atom, *factor < 0, at));
-            most = add(most, *factor, up.as_ref().map(|c| c.1));
-            least = add(least, *factor, down.map(|c| c.1));
-            parts.extend(up.map(|(fact, _)| (factor.abs(), fact)));
+        let sum = |sign: i128| {
+            goal.terms().iter().try_fold(goal.constant, |sum, (atom, factor)| {
+                let (_, bound) = self.claim(*atom, sign * factor > 0, at)?;
+                sum.checked_add(factor.checked_mul(bound)?)
+            })
+        };
+        if sum(1).is_some_and(|most| most <= 0) {
+            let claims = goal.terms().iter().filter_map(|(atom, factor)| {
+                let (v, _) = self.claim(*atom, *factor > 0, at)?;
+                Some((factor.abs(), claim_fact(v, *factor > 0)))
+            });
+            return Claimed::Shown(claims.collect());
         }
-        match (most, least) {
-            (Some(most), _) if most <= 0 => Claimed::Shown(parts),
-            (_, Some(least)) if least > 0 => Claimed::Never,
-            _ => Claimed::Open,
-        }
+        if sum(-1).is_some_and(|least| least > 0) { Claimed::Never } else { Claimed::Open }
     }
 
     /// The claim as a fact.
     fn claimed(&self, atom: Atom, above: bool, at: &Point) -> Option<Known> {
-        let (fact, bound) = self.claim(atom, above, at)?;
+        let (v, bound) = self.claim(atom, above, at)?;
         let sign = if above { 1 } else { -1 };
         let form = Form::number(bound.checked_mul(-sign)?).plus(sign, &Form::atom(atom))?;
-        Some(Known { fact, form, at: (at.block, at.position) })
+        Some(Known { fact: claim_fact(v, above), form, at: (at.block, at.position) })
     }
 
     /// Facts that bound an atom from above, or from below: those that are known at a place, the nearest first.
@@ -398,7 +405,7 @@ impl<'f> Search<'f> {
             let near = self.facts.get(&Atom::Value(one)).into_iter().flatten().rev();
             for known in near.filter(|k| self.holds_at(k.at, at)).take(FACTS_MAX) {
                 if let Some(form) = known.form.times(&below).and_then(|p| Form::number(0).plus(-1, &p)) {
-                    let fact = Fact::Product(Box::new(known.fact.clone()), Box::new(least.clone()));
+                    let fact = Fact::Product(Box::new(known.fact.clone()), Box::new(Fact::Least(least)));
                     out.push(Known { fact, form, at: known.at });
                 }
             }
@@ -508,6 +515,11 @@ fn is_taken(f: &Function, term: &Terminator, target: usize) -> bool {
         }
         _ => true,
     }
+}
+
+/// A claim of a value as a fact.
+fn claim_fact(v: Value, above: bool) -> Fact {
+    if above { Fact::Most(v) } else { Fact::Least(v) }
 }
 
 fn gcd(mut a: u128, mut b: u128) -> u128 {

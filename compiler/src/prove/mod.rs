@@ -48,14 +48,17 @@ pub fn prove(mut f: Function, sources: &SourceMap, effort: Effort) -> Proved {
     }
     cleanup::prune(&mut f);
     cleanup::drop_unused(&mut f);
+    // What was removed may have been all that kept a range wide.
+    ranges::find(&mut f);
     if effort == Effort::Many {
-        // What was removed may have been all that kept a range wide.
-        ranges::find(&mut f);
+        let before = f.blocks.clone();
         discharge::discharge(&mut f, sources);
         cleanup::prune(&mut f);
         cleanup::drop_unused(&mut f);
+        if f.blocks != before {
+            ranges::find(&mut f);
+        }
     }
-    ranges::find(&mut f);
     shore::shore_up(&mut f);
     cleanup::keep_slots(&mut f);
     Proved { function: Some(f), diagnostics: Vec::new() }

@@ -41,6 +41,7 @@ pub fn number(f: &mut Function) {
     }
     // A block's own length, and what loops hand back, may have been named after the block was seen.
     let resolve = |v: Value| renamed[v.index()].unwrap_or(v);
+    f.obligations.iter_mut().flat_map(|o| &mut o.operands).for_each(|v| *v = resolve(*v));
     for b in &mut f.blocks {
         b.term.map_uses(resolve);
         if let Some(d) = &mut b.disk {

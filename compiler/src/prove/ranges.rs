@@ -29,6 +29,7 @@ pub fn find(f: &mut Function) {
     let users = users(f, &defs);
     let mut is_due = vec![true; f.blocks.len()];
     let mut is_whole = true;
+    let mut is_widened = false;
     loop {
         let mut any = false;
         for b in &graph.order {
@@ -46,7 +47,9 @@ pub fn find(f: &mut Function) {
                 let guess = guesses[v.index()];
                 let patience = if guess.contains(joined) { PATIENCE_GUESS } else { PATIENCE_END };
                 let most = if guess.contains(joined) { guess } else { Range::of(f.value(v).ty) };
-                widen(old, joined, most, &thresholds, changes[v.index()], patience)
+                let chosen = widen(old, joined, most, &thresholds, changes[v.index()], patience);
+                is_widened |= chosen != joined;
+                chosen
             });
             changed |= insts(f, &defs, *b);
             if changed {
@@ -62,8 +65,8 @@ pub fn find(f: &mut Function) {
             is_due.fill(true);
         }
     }
-    // Narrowing: each value again from what it is made of, which is still above the least solution.
-    for _ in 0..2 {
+    // Narrowing: each value again from what it is made of, which is still above the least solution, unless it is that already.
+    for _ in 0..if is_widened { 2 } else { 0 } {
         for b in &graph.order {
             params(f, &graph, &defs, *b, |f, v, new| if new.is_empty() { f.value(v).range } else { new });
             insts(f, &defs, *b);

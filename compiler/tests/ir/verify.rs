@@ -402,24 +402,20 @@ const BREAKS: &[Break] = &[
     ),
     // 25: invariants.
     total(
-        &[("edge 1 []", "edge 0 []")],
-        &[
-            "rule 25: b0: hop i0 at v7 len v6 to b1(v6) else f1: expected a sum that shows invariant 0 of b1, found another",
-        ],
+        &[("edge 1 [1 true v16 0]", "edge 0 [1 true v16 0]")],
+        &["rule 25: b1: jump b2(v11, v11, v11): expected a sum that shows invariant 0 of b2, found another"],
     ),
     total(
-        &[("        edge 1 []\n", "")],
-        &["rule 25: b1: expected a proof of invariant 0 for each of 1 edges, found 0"],
+        &[("        edge 1 [1 invariant 0]\n", "")],
+        &["rule 25: b2: expected a proof of invariant 0 for each of 2 edges, found 1"],
     ),
     // More than the edge shows: there the block may be shorter by nothing.
     total(
-        &[("[-1 v8, 1 v9] + 0", "[-1 v8, 1 v9] + 1")],
-        &[
-            "rule 25: b0: hop i0 at v7 len v6 to b1(v6) else f1: expected a sum that shows invariant 0 of b1, found another",
-        ],
+        &[("[-1 v0, 4 v12] + 4", "[-1 v0, 4 v12] + 5")],
+        &["rule 25: b1: jump b2(v11, v11, v11): expected a sum that shows invariant 0 of b2, found another"],
     ),
     total(
-        &[("invariant b1", "invariant b77")],
+        &[("invariant b2", "invariant b77")],
         &["rule 25: invariant 0: expected a block and values that are there, found others"],
     ),
 ];

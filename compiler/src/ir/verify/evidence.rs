@@ -125,7 +125,11 @@ impl Scope<'_> {
                 let invariant = f.evidence.invariants.get(*i as usize)?;
                 f.graph.dominates(invariant.block, at.block).then(|| invariant.form.clone())
             }
-            Fact::Read(block) => self.forms.read(f.f, &f.graph, *block).filter(|(to, _)| f.graph.dominates(*to, at.block)).map(|(_, form)| form),
+            Fact::Read(block) => self
+                .forms
+                .read(f.f, &f.graph, *block)
+                .filter(|(to, _)| f.graph.dominates(*to, at.block))
+                .map(|(_, form)| form),
             Fact::Product(a, b) if depth < DEPTH_MAX => {
                 let product = self.form(a, at, depth + 1)?.times(&self.form(b, at, depth + 1)?)?;
                 Form::number(0).plus(-1, &product)
