@@ -211,8 +211,25 @@ def damage(corpus, image, put, tool, fields):
             for traversal, args in (("fat.readdir", {"path": "/many"}), ("fat.path", {"path": "/many/none"}), ("fat.walk", {"path": "/"})):
                 corpus.add(other, traversal, args, {"error": True}, "the directory's chain is damaged", ["corrupt"])
         corpus.add(other, "fat.read", {"path": "/DIR/f1.bin", "offset": 0, "length": 1 << 20}, content(sound), "an unchanged file", ["control"])
-    fields_of_boot = {"bps_0": (11, b"\0\0"), "bps_odd": (11, b"\x01\x03"), "spc_0": (13, b"\0"), "spc_3": (13, b"\3"), "reserved_0": (14, b"\0\0"), "fats_0": (16, b"\0"), "fats_255": (16, b"\xff"),
+    # A directory's entry that leads to a free cluster, and a long name whose pieces are out of order.
+    with open(image, "rb") as f:
+        f.seek((fields["reserved_sectors"] + fields["num_fats"] * fields["fat_sectors"]) * per)
+        root, entries = f.tell(), f.read(1024)
+    at = root + next(i for i in range(0, 1024, 32) if entries[i:i + 11] == b"MANY       ")
+    other = corpus.damaged(image, "%s_c_dir_in_free.img" % name, [(at + 26, struct.pack("<H", min(fields["cluster_count"], 60000)))])
+    for traversal, args in (("fat.readdir", {"path": "/many"}), ("fat.path", {"path": "/many/none"}), ("fat.walk", {"path": "/"})):
+        corpus.add(other, traversal, args, {"error": True}, "fsck.fat: contains a free cluster", ["corrupt"])
+    corpus.add(other, "fat.read", {"path": "/DIR/f1.bin", "offset": 0, "length": 1 << 20}, content(sound), "an unchanged file", ["control"])
+    piece = root + next(i for i in range(32, 1024, 32) if entries[i] == 1 and entries[i + 11] == 15 and entries[i - 32] == 0x42)
+    for order in (2, 0x20, 0x21, 0x80):
+        other = corpus.damaged(image, "%s_c_piece_%d.img" % (name, order), [(piece, bytes([order]))])
+        corpus.add(other, "fat.path", {"path": "/a long directory name"}, {"found": False}, "mshowfat finds no such name", ["corrupt"])
+        corpus.add(other, "fat.path", {"path": "/ALONGD~1"}, {"is_dir": True}, "the short name", ["control"])
+    fields_of_boot = {"bps_0": (11, b"\0\0"), "bps_odd": (11, b"\x01\x03"), "spc_0": (13, b"\0"), "spc_3": (13, b"\3"), "reserved_0": (14, b"\0\0"), "fats_0": (16, b"\0"), "fats_255": (16, b"\xff"), "root_odd": (17, b"\x71\0"),
                       "total_0": (19, b"\0\0" + bytes(11) + b"\0\0\0\0"), "all_ones": (11, b"\xff" * 40), "zeros": (0, bytes(512))}
+    if bits == 32:
+        # It has no such root directory.
+        del fields_of_boot["root_odd"]
     for what, (at, piece) in fields_of_boot.items():
         change = [(19, b"\0\0"), (32, b"\0\0\0\0")] if what == "total_0" else [(at, piece)]
         other = corpus.damaged(image, "%s_c_%s.img" % (name, what), change)
