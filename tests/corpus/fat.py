@@ -26,6 +26,7 @@ VARIANTS = {
     "16_r1024": (16384, ["-F", "16", "-r", "1024", "-R", "7"], {}),
     "16_2k_sectors": (32768, ["-F", "16", "-S", "2048", "-s", "1"], {}),
     "16_4k_sectors": (65536, ["-F", "16", "-S", "4096", "-s", "1"], {}),
+    "16_8k_sectors": (131072, ["-F", "16", "-S", "8192", "-s", "1"], {}),
     "16_hidden": (16384, ["-F", "16", "-h", "2048", "-M", "0xf0", "-D", "1"], {}),
     "16_bad": (16384, ["-F", "16"], {"bad": range(7000, 7020)}),
     "16_least": (4400, ["-F", "16", "-s", "2", "-a"], {"force": True}),
@@ -40,6 +41,12 @@ VARIANTS = {
     "32_backup9": (66560, ["-F", "32", "-s", "1", "-b", "9", "-R", "64"], {}),
     "32_second": (66560, ["-F", "32", "-s", "1"], {"active": 1}),
     "32_bad": (66560, ["-F", "32", "-s", "1"], {"bad": range(20000, 20100)}),
+    "mtools_720": (720, ["-f", "720"], {"maker": "mformat"}),
+    "mtools_1680": (1680, ["-t", "80", "-h", "2", "-s", "21"], {"maker": "mformat"}),
+    "mtools_c8": (2880, ["-f", "2880", "-c", "8", "-r", "3", "-d", "1"], {"maker": "mformat"}),
+    "mtools_16": (32768, ["-T", "65536", "-h", "16", "-s", "63", "-c", "8", "-H", "63", "-m", "0xf8"], {"maker": "mformat"}),
+    "mtools_1k": (65536, ["-T", "65536", "-h", "16", "-s", "63", "-c", "2", "-M", "1024"], {"maker": "mformat"}),
+    "mtools_32": (102400, ["-F", "-T", "204800", "-h", "64", "-s", "32", "-c", "1"], {"maker": "mformat"}),
 }
 
 
@@ -255,7 +262,10 @@ def main():
                     f.write("".join("%d\n" % b for b in what["bad"]))
                 bad = ["-l", os.path.join(source, "bad")]
             try:
-                run("mkfs.fat", "-i", "C0FFEE%02X" % number_of, "-n", "VOLUME %d" % number_of, *options, *bad, "-C", image, str(kib))
+                if what.get("maker") == "mformat":
+                    run("mformat", "-C", "-i", image, "-N", "C0FFEE%02X" % number_of, "-v", "VOLUME %d" % number_of, *options, "::")
+                else:
+                    run("mkfs.fat", "-i", "C0FFEE%02X" % number_of, "-n", "VOLUME %d" % number_of, *options, *bad, "-C", image, str(kib))
                 fields = parameters(image)
                 what = {**what, "kib": kib, "cluster": fields["bytes_per_sector"] * fields["sectors_per_cluster"]}
                 put, tool = fill(image, source, what)
