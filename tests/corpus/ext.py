@@ -73,6 +73,14 @@ VARIANTS = {
     "sparse_super2_meta": (EXT4.replace("sparse_super", "sparse_super2") + ",meta_bg", 1024, 256, 65536, ["-g", "1024"], {}),
     "no_dir_index": (EXT4.replace("dir_index,", ""), 1024, 256, 16384, [], {}),
     "no_journal_32": (BASE + ",extent", 1024, 256, 16384, ["-g", "256"], {}),
+    "hurd": ("none,sparse_super,large_file,dir_index,ext_attr", 4096, 128, 16384, ["-o", "hurd"], {}),
+    "packed": (EXT4, 1024, 256, 65536, ["-g", "2048", "-E", "packed_meta_blocks=1"], {}),
+    "one_backup": (EXT4.replace("sparse_super", "sparse_super,sparse_super2"), 1024, 256, 32768, ["-g", "2048", "-E", "num_backup_sb=1"], {}),
+    "no_backup": (EXT4.replace("sparse_super", "sparse_super,sparse_super2"), 1024, 256, 32768, ["-g", "2048", "-E", "num_backup_sb=0"], {}),
+    "lazy": (EXT4, 1024, 256, 65536, ["-g", "1024", "-E", "lazy_itable_init=1,lazy_journal_init=1"], {}),
+    "bigalloc_32bit": (EXT4.replace(",64bit", "") + ",bigalloc", 1024, 256, 65536, ["-C", "8192"], {}),
+    "fast_commit": (EXT4 + ",fast_commit", 1024, 256, 32768, ["-J", "size=8"], {}),
+    "no_dir_index": (EXT4.replace(",dir_index", ""), 1024, 256, 16384, [], {}),
     "quota": (EXT4 + ",quota,project", 1024, 256, 16384, [], {}),
 }
 
