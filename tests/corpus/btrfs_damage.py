@@ -8,8 +8,8 @@ NODE = 4096
 SUPER = 65536
 
 
-def make(path, folder):
-    """A volume with one copy of everything, so that no mirror can help."""
+def fill(folder):
+    """Files of every sort."""
     at = lambda *names: os.path.join(folder, *names)
     for name, data in (("hello", b"hello world\n"), ("inline", pattern(900, "i")), ("contig", pattern(20000, "c"))):
         with open(at(name), "wb") as f:
@@ -22,9 +22,13 @@ def make(path, folder):
         with open(at("many", "entry_%04d" % i), "wb") as f:
             f.write(b"%d" % i)
     os.symlink("a/b", at("link"))
+
+
+def make(path, folder, metadata):
+    """A volume of those files. With the profile `single` for metadata no mirror can help."""
     with open(path, "wb") as f:
         f.truncate(128 << 20)
-    run("mkfs.btrfs", "-q", "-f", "-m", "single", "-d", "single", "-n", str(NODE), "--rootdir", folder, path)
+    run("mkfs.btrfs", "-q", "-f", "-m", metadata, "-d", "single", "-n", str(NODE), "--rootdir", folder, path)
 
 
 class Volume:
@@ -36,11 +40,14 @@ class Volume:
         self.path = path
         self.chunks = []
         for text in re.split(r"\n\titem ", run("btrfs", "inspect-internal", "dump-tree", "-t", "3", path)):
-            if found := re.search(r"CHUNK_ITEM (\d+)\).*?length (\d+).*?stripe 0 devid 1 offset (\d+)", text, re.S):
-                self.chunks.append([int(n) for n in found.groups()])
+            if found := re.search(r"CHUNK_ITEM (\d+)\).*?length (\d+)", text, re.S):
+                self.chunks.append([*map(int, found.groups()), [int(n) for n in re.findall(r"stripe \d+ devid 1 offset (\d+)", text)]])
+
+    def copies(self, logical):
+        return next([place + logical - start for place in places] for start, length, places in self.chunks if start <= logical < start + length)
 
     def physical(self, logical):
-        return next(place + logical - start for start, length, place in self.chunks if start <= logical < start + length)
+        return self.copies(logical)[0]
 
     def number(self, at, size):
         return int.from_bytes(self.data[at:at + size], "little")
@@ -81,11 +88,36 @@ def damage(c):
     top = tempfile.mkdtemp()
     try:
         os.mkdir(os.path.join(top, "files"))
+        fill(os.path.join(top, "files"))
         base = os.path.join(top, "base")
-        make(base, os.path.join(top, "files"))
+        make(base, os.path.join(top, "files"), "single")
         ask(c, Volume(base))
+        make(base, os.path.join(top, "files"), "dup")
+        ask_copies(c, Volume(base))
     finally:
         shutil.rmtree(top)
+
+
+def ask_copies(c, v):
+    """One copy of a block damaged, which btrfs-progs passes over, and all of them."""
+    root, chunk_root = v.number(SUPER + 80, 8), v.number(SUPER + 88, 8)
+    fs = v.number(v.find(root, (5, 132, None))[2] + 176, 8)
+    leaf = v.find(fs, (256, 1, 0))[0][-1]
+    dump = lambda path: subprocess.run(["btrfs", "inspect-internal", "dump-tree", "-t", "5", path], capture_output=True, text=True).stdout
+    whole = dump(v.path)
+    asked = (("btrfs.read", {"path": "/hello", "offset": 0, "length": 100}, content(b"hello world\n")), ("btrfs.read", {"path": "/contig", "offset": 0, "length": 1 << 20}, content(pattern(20000, "c"))),
+             ("btrfs.readdir", {"tree": 5, "inode": 256}, {"n_entries": 6}))
+    for name, logical in {"chunks": chunk_root, "root": root, "files": fs, "leaf": leaf}.items():
+        places = v.copies(logical)
+        assert len(places) == 2
+        for what, at, piece in (("bit", 200, b"\x5a"), ("zeros", 0, bytes(NODE)), ("ones", 0, b"\xff" * NODE), ("other", 0, v.data[v.physical(root if logical != root else fs):][:NODE])):
+            for which, damaged in {"first": places[:1], "second": places[1:], "both": places}.items():
+                other = c.damaged(v.path, "c_copy_%s_%s_%s.img" % (name, what, which), [(place + at, piece) for place in damaged])
+                if (dump(other) == whole) != (which != "both"):
+                    print("%s: btrfs inspect-internal is of another opinion" % other, file=sys.stderr)
+                    continue
+                for traversal, args, expect in asked:
+                    c.add(other, traversal, args, {"error": True} if which == "both" else expect, "btrfs inspect-internal dump-tree", ["corrupt"])
 
 
 def ask(c, v):

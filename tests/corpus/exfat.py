@@ -170,7 +170,7 @@ def damage(corpus, image, name, put, boot, chains):
         followers = whole[first + 1]
         def again(data):
             total = 0
-            for i in range(32 * (followers + 1)):
+            for i in range(32 * (data[first + 1] + 1)):
                 if i not in (2, 3):
                     total = ((total & 1) << 15 | total >> 1) + data[first + i] & 0xffff
             data[first + 2:first + 4] = struct.pack("<H", total)
@@ -185,8 +185,14 @@ def damage(corpus, image, name, put, boot, chains):
         query("set_cluster_1", set_to(at, b"\1\0\0\0"), path, ("exfat.read", "exfat.chain"))
         query("set_size_ones", set_to(at + 4, b"\xff" * 8), path, ("exfat.read", "exfat.chain"))
         query("set_valid", set_to(at - 12, b"\xff" * 7 + b"\x7f"), path, ("exfat.read",))
+        query("set_valid_more", set_to(at - 12, struct.pack("<Q", int.from_bytes(whole[at + 4:at + 12], "little") + 1)), path, ("exfat.path", "exfat.readdir"), control=False)
+        query("set_followers_more", set_to(first + 1, bytes([followers + 1])), path, ("exfat.path", "exfat.readdir"), control=False)
         query("set_no_stream", set_to(first + 32, b"\xc1"), path, ("exfat.path",), control=False)
         query("set_followers_1", set_to(first + 1, b"\1"), path, ("exfat.path",), control=False)
+    label = place(boot["root_cluster"])
+    if whole[label] == 0x83:
+        # fsck.exfat takes note of it, and goes on.
+        query("label_12", [(label + 1, b"\x0c")], None, ())
     if victim:
         chain = chains[victim]
         at = next(i for i in range(1, len(chain)) if chain[i] != chain[i - 1] + 1) - 1

@@ -73,6 +73,14 @@ VARIANTS = {
     "sparse_super2_meta": (EXT4.replace("sparse_super", "sparse_super2") + ",meta_bg", 1024, 256, 65536, ["-g", "1024"], {}),
     "no_dir_index": (EXT4.replace("dir_index,", ""), 1024, 256, 16384, [], {}),
     "no_journal_32": (BASE + ",extent", 1024, 256, 16384, ["-g", "256"], {}),
+    "hurd": ("none,sparse_super,large_file,dir_index,ext_attr", 4096, 128, 16384, ["-o", "hurd"], {}),
+    "packed": (EXT4, 1024, 256, 65536, ["-g", "2048", "-E", "packed_meta_blocks=1"], {}),
+    "one_backup": (EXT4.replace("sparse_super", "sparse_super,sparse_super2"), 1024, 256, 32768, ["-g", "2048", "-E", "num_backup_sb=1"], {}),
+    "no_backup": (EXT4.replace("sparse_super", "sparse_super,sparse_super2"), 1024, 256, 32768, ["-g", "2048", "-E", "num_backup_sb=0"], {}),
+    "lazy": (EXT4, 1024, 256, 65536, ["-g", "1024", "-E", "lazy_itable_init=1,lazy_journal_init=1"], {}),
+    "bigalloc_32bit": (EXT4.replace(",64bit", "") + ",bigalloc", 1024, 256, 65536, ["-C", "8192"], {}),
+    "fast_commit": (EXT4 + ",fast_commit", 1024, 256, 32768, ["-J", "size=8"], {}),
+    "no_dir_index": (EXT4.replace(",dir_index", ""), 1024, 256, 16384, [], {}),
     "quota": (EXT4 + ",quota,project", 1024, 256, 16384, [], {}),
 }
 
@@ -398,12 +406,15 @@ def damage(corpus, image, source, block):
     sb = 1024
     for what, at, piece in (("magic", 0x38, b"\x53\xee"), ("log_block_7", 0x18, p32(7)), ("log_block_ones", 0x18, p32(-1)), ("log_cluster", 0x1c, p32(9)), ("inodes_per_group_0", 0x28, p32(0)),
                             ("inodes_per_group_ones", 0x28, p32(-1)), ("blocks_per_group_0", 0x20, p32(0)), ("blocks_per_group_ones", 0x20, p32(-1)), ("inode_size_0", 0x58, p16(0)), ("inode_size_100", 0x58, p16(100)),
-                            ("inode_size_big", 0x58, p16(0x8000)), ("blocks_0", 4, p32(0)), ("first_block_ones", 0x14, p32(-1)), ("revision", 0x4c, p32(9)), ("incompat", 0x60, p32(1 << 31 | word(sb + 0x60))), ("inodes_ones", 0, p32(-1)), ("zeros", 0, bytes(1024))):
+                            ("inode_size_big", 0x58, p16(0x8000)), ("blocks_0", 4, p32(0)), ("first_block_ones", 0x14, p32(-1)), ("revision", 0x4c, p32(9)), ("incompat", 0x60, p32(1 << 31 | word(sb + 0x60))), ("inodes_ones", 0, p32(-1)), ("flex", 0x174, b"\x20"), ("zeros", 0, bytes(1024))):
         case("sb_" + what, [(sb + at, piece)], ("ext.super", {}) if what != "incompat" else ("ext.read", {"inode": 2}), ("ext.path", {"path": "/hello.txt"}), ("ext.inode", {"inode": 2}), control=False)
     # Descriptors: the first group's table of inodes.
     gd = (2 if block == 1024 else 1) * block
     for what, value in (("0", 0), ("oob", count + 5), ("ones", 0xffffffff)):
         case("table_" + what, [(gd + 8, p32(value))], ("ext.inode", {"inode": 2}), ("ext.path", {"path": "/hello.txt"}), control=False)
+    for what, at, asked in (("blocks", 0, ("ext.block_used", {"block": count - 1})), ("inodes", 4, ("ext.inode_used", {"inode": 2}))):
+        for name_of, value in (("0", 0), ("oob", count), ("ones", 0xffffffff)):
+            case("bitmap_%s_%s" % (what, name_of), [(gd + at, p32(value))], asked, control=False)
     # A linear directory.
     at = blocks["/mid"][0] * block
     third = at + 24
@@ -415,12 +426,16 @@ def damage(corpus, image, source, block):
     at = blocks["/a/b/c"][0] * block
     case("dir_cycle", [(at + 24, p32(numbers["/a"]))], ("ext.walk", {"path": "/"}))
     # Inodes.
+    for what, value in (("odd", 33), ("ones", 0xffff)):
+        case("extra_" + what, inode("/mid", 128, p16(value)), ("ext.inode", {"inode": mid}), ("ext.readdir", {"inode": mid}))
+    case("mode_0", inode("/a/b/c", 0, p16(0)), ("ext.path", {"path": "/a/b/c/d"}), ("ext.walk", {"path": "/"}))
     root = lambda path, at, piece: inode(path, 40 + at, piece)
     if word(places["/big/sparse"] + 32) & 0x80000:
         top = places["/big/sparse"] + 40
         child = (word(top + 12 + 4), word(top + 12 + 8, 2))[0]
         node = child * block
-        for what, change in {"magic": root("/big/sparse", 0, b"\0\0"), "entries": root("/big/sparse", 2, p16(9)), "entries_ones": root("/big/sparse", 2, p16(0xffff)), "max": root("/big/sparse", 4, p16(5)), "depth_6": root("/big/sparse", 6, p16(6)),
+        for what, change in {"magic": root("/big/sparse", 0, b"\0\0"), "entries": root("/big/sparse", 2, p16(9)), "entries_ones": root("/big/sparse", 2, p16(0xffff)), "max": root("/big/sparse", 4, p16(5)), "max_1": root("/big/sparse", 4, p16(1)), "depth_more": root("/big/sparse", 6, p16(word(top + 6, 2) + 1)),
+                             "twice": root("/big/sparse", 2, p16(2)) + root("/big/sparse", 24, whole[top + 12:top + 24]), "depth_6": root("/big/sparse", 6, p16(6)),
                              "depth_ones": root("/big/sparse", 6, p16(0xffff)), "child_oob": root("/big/sparse", 16, p32(count + 1)), "child_ones": root("/big/sparse", 16, b"\xff" * 6), "child_0": root("/big/sparse", 16, p32(0)),
                              "node_magic": [(node, b"\0\0")], "node_zeros": [(node, bytes(block))], "node_entries": [(node + 2, p16(0xffff))], "node_depth": [(node + 6, p16(word(node + 6, 2) + 1))], "node_depth_5": [(node + 6, p16(5))], "node_begin": [(node + 12, p32(3))],
                              "node_self": [(node + 16, p32(child)), (node + 20, p16(0))], "node_child_oob": [(node + 16, p32(count)), (node + 20, p16(0))]}.items():
@@ -441,7 +456,7 @@ def damage(corpus, image, source, block):
                                       ("ind_ones", [(ind * block, b"\xff" * block)], 12)):
             case("ptr_" + what, change, ("ext.indirect", {"inode": big}), ("ext.bmap", {"inode": big, "logical": logical}), read(big))
     # Symbolic links.
-    for what, change in {"slow_size_0": inode("/link900", 4, p32(0)), "slow_size_block": inode("/link900", 4, p32(block + 1)), "slow_size_ones": inode("/link900", 4, p32(-1)), "fast_size_59": inode("/link50", 4, p32(59))}.items():
+    for what, change in {"slow_size_0": inode("/link900", 4, p32(0)), "slow_size_block": inode("/link900", 4, p32(block + 1)), "slow_size_ones": inode("/link900", 4, p32(-1)), "fast_size_59": inode("/link50", 4, p32(59)), "slow_size_less": inode("/link900", 4, p32(800)), "slow_size_more": inode("/link900", 4, p32(901)), "fast_size_less": inode("/link50", 4, p32(49))}.items():
         path = "/link900" if "slow" in what else "/link50"
         case("link_" + what, change, ("ext.readlink", {"inode": numbers[path]}))
     # A hash tree.

@@ -26,6 +26,7 @@ VARIANTS = {
     "16_r1024": (16384, ["-F", "16", "-r", "1024", "-R", "7"], {}),
     "16_2k_sectors": (32768, ["-F", "16", "-S", "2048", "-s", "1"], {}),
     "16_4k_sectors": (65536, ["-F", "16", "-S", "4096", "-s", "1"], {}),
+    "16_8k_sectors": (131072, ["-F", "16", "-S", "8192", "-s", "1"], {}),
     "16_hidden": (16384, ["-F", "16", "-h", "2048", "-M", "0xf0", "-D", "1"], {}),
     "16_bad": (16384, ["-F", "16"], {"bad": range(7000, 7020)}),
     "16_least": (4400, ["-F", "16", "-s", "2", "-a"], {"force": True}),
@@ -40,6 +41,12 @@ VARIANTS = {
     "32_backup9": (66560, ["-F", "32", "-s", "1", "-b", "9", "-R", "64"], {}),
     "32_second": (66560, ["-F", "32", "-s", "1"], {"active": 1}),
     "32_bad": (66560, ["-F", "32", "-s", "1"], {"bad": range(20000, 20100)}),
+    "mtools_720": (720, ["-f", "720"], {"maker": "mformat"}),
+    "mtools_1680": (1680, ["-t", "80", "-h", "2", "-s", "21"], {"maker": "mformat"}),
+    "mtools_c8": (2880, ["-f", "2880", "-c", "8", "-r", "3", "-d", "1"], {"maker": "mformat"}),
+    "mtools_16": (32768, ["-T", "65536", "-h", "16", "-s", "63", "-c", "8", "-H", "63", "-m", "0xf8"], {"maker": "mformat"}),
+    "mtools_1k": (65536, ["-T", "65536", "-h", "16", "-s", "63", "-c", "2", "-M", "1024"], {"maker": "mformat"}),
+    "mtools_32": (102400, ["-F", "-T", "204800", "-h", "64", "-s", "32", "-c", "1"], {"maker": "mformat"}),
 }
 
 
@@ -211,8 +218,25 @@ def damage(corpus, image, put, tool, fields):
             for traversal, args in (("fat.readdir", {"path": "/many"}), ("fat.path", {"path": "/many/none"}), ("fat.walk", {"path": "/"})):
                 corpus.add(other, traversal, args, {"error": True}, "the directory's chain is damaged", ["corrupt"])
         corpus.add(other, "fat.read", {"path": "/DIR/f1.bin", "offset": 0, "length": 1 << 20}, content(sound), "an unchanged file", ["control"])
-    fields_of_boot = {"bps_0": (11, b"\0\0"), "bps_odd": (11, b"\x01\x03"), "spc_0": (13, b"\0"), "spc_3": (13, b"\3"), "reserved_0": (14, b"\0\0"), "fats_0": (16, b"\0"), "fats_255": (16, b"\xff"),
+    # A directory's entry that leads to a free cluster, and a long name whose pieces are out of order.
+    with open(image, "rb") as f:
+        f.seek((fields["reserved_sectors"] + fields["num_fats"] * fields["fat_sectors"]) * per)
+        root, entries = f.tell(), f.read(1024)
+    at = root + next(i for i in range(0, 1024, 32) if entries[i:i + 11] == b"MANY       ")
+    other = corpus.damaged(image, "%s_c_dir_in_free.img" % name, [(at + 26, struct.pack("<H", min(fields["cluster_count"], 60000)))])
+    for traversal, args in (("fat.readdir", {"path": "/many"}), ("fat.path", {"path": "/many/none"}), ("fat.walk", {"path": "/"})):
+        corpus.add(other, traversal, args, {"error": True}, "fsck.fat: contains a free cluster", ["corrupt"])
+    corpus.add(other, "fat.read", {"path": "/DIR/f1.bin", "offset": 0, "length": 1 << 20}, content(sound), "an unchanged file", ["control"])
+    piece = root + next(i for i in range(32, 1024, 32) if entries[i] == 1 and entries[i + 11] == 15 and entries[i - 32] == 0x42)
+    for order in (2, 0x20, 0x21, 0x80):
+        other = corpus.damaged(image, "%s_c_piece_%d.img" % (name, order), [(piece, bytes([order]))])
+        corpus.add(other, "fat.path", {"path": "/a long directory name"}, {"found": False}, "mshowfat finds no such name", ["corrupt"])
+        corpus.add(other, "fat.path", {"path": "/ALONGD~1"}, {"is_dir": True}, "the short name", ["control"])
+    fields_of_boot = {"bps_0": (11, b"\0\0"), "bps_odd": (11, b"\x01\x03"), "spc_0": (13, b"\0"), "spc_3": (13, b"\3"), "reserved_0": (14, b"\0\0"), "fats_0": (16, b"\0"), "fats_255": (16, b"\xff"), "root_odd": (17, b"\x71\0"),
                       "total_0": (19, b"\0\0" + bytes(11) + b"\0\0\0\0"), "all_ones": (11, b"\xff" * 40), "zeros": (0, bytes(512))}
+    if bits == 32:
+        # It has no such root directory.
+        del fields_of_boot["root_odd"]
     for what, (at, piece) in fields_of_boot.items():
         change = [(19, b"\0\0"), (32, b"\0\0\0\0")] if what == "total_0" else [(at, piece)]
         other = corpus.damaged(image, "%s_c_%s.img" % (name, what), change)
@@ -238,7 +262,10 @@ def main():
                     f.write("".join("%d\n" % b for b in what["bad"]))
                 bad = ["-l", os.path.join(source, "bad")]
             try:
-                run("mkfs.fat", "-i", "C0FFEE%02X" % number_of, "-n", "VOLUME %d" % number_of, *options, *bad, "-C", image, str(kib))
+                if what.get("maker") == "mformat":
+                    run("mformat", "-C", "-i", image, "-N", "C0FFEE%02X" % number_of, "-v", "VOLUME %d" % number_of, *options, "::")
+                else:
+                    run("mkfs.fat", "-i", "C0FFEE%02X" % number_of, "-n", "VOLUME %d" % number_of, *options, *bad, "-C", image, str(kib))
                 fields = parameters(image)
                 what = {**what, "kib": kib, "cluster": fields["bytes_per_sector"] * fields["sectors_per_cluster"]}
                 put, tool = fill(image, source, what)

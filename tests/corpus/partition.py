@@ -59,9 +59,11 @@ def damage_mbr(corpus, image, rows):
     # The second link of the chain is named by the second entry of the first.
     first = extended["start"] * 512
     entry = first + 446 + 16
-    for what, change in {"loop": [(entry + 8, bytes(4))], "self": [(entry + 8, bytes(4)), (entry + 12, b"\1\0\0\0")], "oob": [(entry + 8, b"\xff\xff\xff\x7f")], "no_mark": [(first + 510, b"\0\0")]}.items():
+    for what, change in {"self": [(entry + 8, bytes(4))], "self_short": [(entry + 8, bytes(4)), (entry + 12, b"\1\0\0\0")], "oob": [(entry + 8, b"\xff\xff\xff\x7f")], "no_mark": [(first + 510, b"\0\0")]}.items():
         other = corpus.damaged(image, "mbr_c_%s.img" % what, change)
         corpus.add(other, "mbr.table", {}, {"error": True}, "the chain is damaged", ["corrupt"])
+        for number in (6, 70):
+            corpus.add(other, "mbr.partition", {"number": number}, {"error": True}, "the chain is damaged", ["corrupt"])
         corpus.add(other, "mbr.partition", {"number": 1}, next(r for r in rows if r["number"] == 1), "unchanged", ["control"])
     for what, change in {"no_signature": [(510, b"\0\0")], "zeros": [(0, bytes(512))]}.items():
         other = corpus.damaged(image, "mbr_c_%s.img" % what, change)
@@ -133,7 +135,8 @@ def damage_gpt(corpus, image, rows, data, sectors):
     bad = {"signature": [(512, b"EFI TRAP")], "header_bit": [(512 + 40, b"\x23")], "array_bit": [(1024 + 56, b"X")], "header_sum": [(512 + 16, b"\0\0\0\0")], "wiped": [(512, bytes(512))],
            "size_0": header_with(12, struct.pack("<I", 0)), "size_big": header_with(12, struct.pack("<I", 0xffffffff)), "my_lba": header_with(24, struct.pack("<Q", 2)),
            "entries_oob": header_with(72, struct.pack("<Q", 1 << 60)), "entries_far": header_with(72, struct.pack("<Q", sectors + 5)), "count_ones": header_with(80, b"\xff" * 4), "each_0": header_with(84, struct.pack("<I", 0)),
-           "each_odd": header_with(84, struct.pack("<I", 100)), "each_ones": header_with(84, b"\xff" * 4)}
+           "count_0": header_with(80, bytes(4)), "usable_swapped": header_with(40, struct.pack("<QQ", sectors - 34, 34)), "usable_oob": header_with(48, struct.pack("<Q", sectors)),
+           "usable_ones": header_with(48, b"\xff" * 8), "each_odd": header_with(84, struct.pack("<I", 100)), "each_ones": header_with(84, b"\xff" * 4)}
     for what, change in bad.items():
         other = corpus.damaged(image, "gpt_c_%s.img" % what, change)
         corpus.add(other, "gpt.partition", {"number": number}, {"error": True}, "the first table is damaged", ["corrupt"])
@@ -143,7 +146,9 @@ def damage_gpt(corpus, image, rows, data, sectors):
     corpus.add(both, "gpt.partition", {"number": number, "fallback": "backup"}, {"error": True}, "both tables are damaged", ["corrupt"])
     other = corpus.damaged(image, "gpt_c_array.img", [(1024 + 56, b"X")])
     corpus.add(other, "gpt.header", {"which": "primary"}, {"header_crc_valid": True, "entries_crc_valid": False}, "sums by zlib", ["corrupt"])
-    for size in (0, 600, 1024, 4096):
+    other = corpus.damaged(image, "gpt_c_my_lba_header.img", bad["my_lba"])
+    corpus.add(other, "gpt.header", {"which": "primary"}, {"header_crc_valid": True, "my_lba": 2}, "sums by zlib", ["corrupt"])
+    for size in (0, 600, 1024, 4096, sectors * 256, (sectors - 34) * 512):
         other = corpus.damaged(image, "gpt_c_cut%d.img" % size, lambda all: all[:size])
         corpus.add(other, "gpt.partition", {"number": number}, {"error": True}, "cut short", ["corrupt"])
 
