@@ -61,7 +61,8 @@ fn main() {
             Test::Alone(name, run) => alone.push(Job { name: name.into(), run: Box::new(run) }),
         }
     }
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    // Half of the time a test waits: for the disk, or for the kernel to give something up.
+    let workers = 2 * std::thread::available_parallelism().map_or(1, usize::from);
     let mut ended = run_all(beside.into_iter().filter(|job| wanted(&job.name)), workers);
     ended.extend(run_all(alone.into_iter().filter(|job| wanted(&job.name)), 1));
     let failed = ended.iter().filter(|good| !**good).count();

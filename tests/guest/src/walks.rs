@@ -87,10 +87,12 @@ fn chain_direct(hook: &str) {
 fn chain_many(hook: &str) {
     let spec = compile("chain.trav", CHAIN);
     let f = &spec.traversals[0];
-    let path = machine::file("chain", &chain_image(1200));
-    let mut wanted = Interpreter::new(f, &path);
-    let wanted: Vec<_> = (0..1200).map(|start| wanted.run(&words(&[512 * start])).outcome).collect();
-    for direct in [false, true] {
+    let image = chain_image(1200);
+    let disk = machine::null_disk(&format!("many_{hook}"), 1, 0, 0);
+    std::fs::write(&disk, &image).expect("the disk has room");
+    for (path, direct) in [(machine::file("chain", &image), false), (disk, true)] {
+        let mut wanted = Interpreter::new(f, &path);
+        let wanted: Vec<_> = (0..1200).map(|start| wanted.run(&words(&[512 * start])).outcome).collect();
         let mut attached = attach(f, &path, hook, direct);
         let mut seen = vec![false; wanted.len()];
         let calls = (0..1200).map(|start| chain::sum_arguments { start: 512 * start });
@@ -156,8 +158,11 @@ fn long_walks(hook: &str) {
     done.unwrap_or_else(|e| panic!("{hook}: {e}"));
 }
 
-/// The language's meaning, by example: what holds for every executor holds for every hook.
+/// The language's meaning, by example: what holds for every executor holds for every hook. Two and two hooks run the same steps, as
+/// a test of the compiler says, and share the examples.
 fn golden(hook: &str) {
+    let turn = usize::from(["lsm", "uring"].contains(&hook));
+    let mut seen = 0;
     let mut count = 0;
     for entry in std::fs::read_dir("/golden").expect("the machine has the golden files") {
         let path = entry.expect("a readable folder").path();
@@ -169,6 +174,10 @@ fn golden(hook: &str) {
         for test in &found.tests {
             if test.walk.sources_read() > 1 {
                 println!("{} not run: it reads from several images, and a hook is attached to one file", test.name);
+                continue;
+            }
+            seen += 1;
+            if seen % 2 != turn {
                 continue;
             }
             let got = attach(&test.walk, &image, hook, false).walk(&[]);
@@ -222,7 +231,8 @@ fn ext4_volume() {
     }
 }
 
-/// Objects of the standard library, as `trav build` makes them: the kernel's verifier takes every program.
+/// Objects of the standard library, as `trav build` makes them: the kernel's verifier takes every program. Each step is verified for one of
+/// the hooks that have the same.
 fn standard_objects(hook: &str) {
     let mut count = 0;
     for entry in std::fs::read_dir("/objects").expect("the machine has the objects") {
