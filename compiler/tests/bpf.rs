@@ -66,6 +66,36 @@ fn an_object_is_the_same_each_time() {
     }
 }
 
+/// The code of each step, by its name.
+fn steps(elf: &[u8]) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let elf = object::File::parse(elf).unwrap();
+    let steps = elf.symbols().filter(|s| s.name().is_ok_and(|name| name.ends_with("_step")));
+    let code = |s: object::Symbol<'_, '_>| {
+        let section = elf.section_by_index(s.section_index().unwrap()).unwrap();
+        let from = s.address() as usize;
+        (s.name().unwrap().to_owned(), section.data().unwrap()[from..from + s.size() as usize].to_vec())
+    };
+    steps.map(code).collect()
+}
+
+/// The kernel in which `tests/guest` verifies objects is an emulated one; so it verifies a step for one of two hooks.
+#[test]
+fn hooks_that_take_blocks_alike_have_the_same_steps() {
+    for module in ["ext4", "sqlite", "leveldb"] {
+        let (name, text) = trav_compiler::texts::standard_module(&["std", module]).expect("a standard module");
+        let done = compile(&name, text, &NoModules);
+        for (one, other) in [("file", "lsm"), ("uring", "hybrid")] {
+            for f in &done.traversals {
+                let steps =
+                    |hook: &str| emit(&[f], &done.sources, &Profile::named(hook).unwrap()).map(|elf| steps(&elf)).ok();
+                let of_one = steps(one);
+                assert!(of_one == steps(other), "{one}, {other}: {}", f.name);
+                assert!(of_one.is_none_or(|steps| !steps.is_empty()), "{one}: {} has a step", f.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_object_has_what_loaders_look_for() {
     let bytes = list_object();

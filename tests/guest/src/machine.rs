@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::sync::Once;
 
 /// Mounts what the tests need, with or without their disk.
 pub fn prepare(with_disk: bool) {
@@ -70,11 +71,12 @@ pub fn faulty_disk(mebibytes: u32, bad: std::ops::RangeInclusive<u64>) -> PathBu
 
 fn null_block(name: &str, settings: &[(&str, String)]) -> PathBuf {
     let folder = std::path::Path::new("/sys/kernel/config");
-    if !folder.join("nullb").exists() {
+    static READY: Once = Once::new();
+    READY.call_once(|| {
         load("configfs", "");
         load("null_blk", "nr_devices=0");
         mount("configfs", "configfs", "/sys/kernel/config");
-    }
+    });
     let device = folder.join("nullb").join(name);
     std::fs::create_dir(&device).expect("null_blk makes devices by configfs");
     let always = [("memory_backed", "1".to_owned()), ("blocksize", "512".to_owned())];
@@ -103,9 +105,10 @@ fn load(name: &str, parameters: &str) {
     assert!(done == 0 || error.raw_os_error() == Some(libc::EEXIST), "module {name}: {error}");
 }
 
-/// A fresh file with this content, in the page cache.
+/// A fresh file of this test, with this content, in the page cache.
 pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
-    let path = PathBuf::from("/data").join(name);
+    let test = std::thread::current();
+    let path = PathBuf::from("/data").join(format!("{}-{name}", test.name().unwrap_or_default()));
     std::fs::write(&path, bytes).expect("the disk has room");
     std::fs::File::open(&path).and_then(|file| file.sync_all()).expect("the disk takes it");
     path

@@ -14,7 +14,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Instant;
 
-pub const TESTS: &[Test] = &[("measure_cached", cached), ("measure_direct", direct), ("measure_many", many)];
+pub const TESTS: &[Test] =
+    &[Test::Alone("measure_cached", cached), Test::Alone("measure_direct", direct), Test::Alone("measure_many", many)];
 
 const DEPTHS: [u64; 4] = [1, 2, 6, 10];
 /// Lookups in a row, of which one figure is taken; and figures, of which the median counts: the kernel does other things now and then.

@@ -6,7 +6,7 @@ use crate::walks::CHAIN;
 use trav_compiler::Compilation;
 use trav_runtime::exec::kernel::load;
 
-pub const TESTS: &[Test] = &[("sizes", sizes)];
+pub const TESTS: &[Test] = &[Test::Beside("sizes", sizes)];
 
 /// A program by hand: instructions after verification, and processed by the verifier.
 struct ByHand {

@@ -2,7 +2,7 @@
 
 use crate::Test;
 use crate::machine;
-use crate::spec::{HOOKS, only, standard};
+use crate::spec::{only, standard};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use trav_compiler::Compilation;
@@ -12,7 +12,7 @@ use trav_runtime::hook::Hook;
 use trav_runtime::image;
 use trav_runtime::value::{Given, Value, decode};
 
-pub const TESTS: &[Test] = &[("sqlite_rows", sqlite_rows), ("leveldb_pairs", leveldb_pairs)];
+pub const TESTS: &[Test] = &[Test::Hooks("sqlite_rows", sqlite_rows), Test::Hooks("leveldb_pairs", leveldb_pairs)];
 
 /// What a tool said, a line a fact; none where the machine that made this one does not have the tool.
 fn said(name: &str) -> Option<Vec<Vec<String>>> {
@@ -79,33 +79,31 @@ fn compile(module: &str, traversals: &[&str]) -> Compilation {
     all
 }
 
-fn sqlite_rows() {
+fn sqlite_rows(hook: &str) {
     let said = said("rows").expect("sqlite3 has made a database");
     let root = said.iter().find(|line| line[0] == "root").expect("sqlite3 knows the root page")[1].clone();
     let path = stored("rows.db");
     let all = compile("sqlite", &["row", "prefix"]);
     let images = Images::from([("image".to_owned(), image::open(&path).expect("it can be read"))]);
-    for hook in HOOKS {
-        let mut calls = Calls::new(hook, false, &all, &images, &path);
-        let mut found = [0, 0];
-        for line in said.iter().filter(|line| line[0] != "root") {
-            let row = calls.call("row", &[("root", text(&root)), ("rowid", text(&line[1]))]);
-            if line[0] == "none" {
-                assert_eq!(row, Value::None, "{hook}: {}", line[1]);
-                found[0] += 1;
-                continue;
-            }
-            assert_ne!(row, Value::None, "{hook}: {}", line[1]);
-            // The text is the last value of a record.
-            let record = bytes(calls.call("prefix", &[("row", json(&row))]));
-            assert!(record.ends_with(&unhex(&line[2])), "{hook}: {}", line[1]);
-            found[1] += 1;
+    let mut calls = Calls::new(hook, false, &all, &images, &path);
+    let mut found = [0, 0];
+    for line in said.iter().filter(|line| line[0] != "root") {
+        let row = calls.call("row", &[("root", text(&root)), ("rowid", text(&line[1]))]);
+        if line[0] == "none" {
+            assert_eq!(row, Value::None, "{hook}: {}", line[1]);
+            found[0] += 1;
+            continue;
         }
-        assert!(found.iter().all(|found| *found > 3), "{hook}: {found:?}");
+        assert_ne!(row, Value::None, "{hook}: {}", line[1]);
+        // The text is the last value of a record.
+        let record = bytes(calls.call("prefix", &[("row", json(&row))]));
+        assert!(record.ends_with(&unhex(&line[2])), "{hook}: {}", line[1]);
+        found[1] += 1;
     }
+    assert!(found.iter().all(|found| *found > 3), "{hook}: {found:?}");
 }
 
-fn leveldb_pairs() {
+fn leveldb_pairs(hook: &str) {
     let Some(said) = said("pairs") else {
         println!("guest: leveldb_pairs skipped, because the machine that made this one has no plyvel");
         return;
@@ -114,24 +112,22 @@ fn leveldb_pairs() {
     let table = std::fs::read(&path).expect("it can be read");
     let all = compile("leveldb", &["get", "open"]);
     let images = Images::from([("image".to_owned(), image::open(&path).expect("it can be read"))]);
-    for hook in HOOKS {
-        let mut calls = Calls::new(hook, false, &all, &images, &path);
-        let opened = calls.call("open", &[("size", text(&table.len().to_string()))]);
-        for line in &said {
-            let key = String::from_utf8(unhex(&line[1])).expect("the keys are texts");
-            let version = calls.call("get", &[("table", json(&opened)), ("key", text(&key))]);
-            if line[0] == "none" {
-                assert_eq!(version, Value::None, "{hook}: {}", line[1]);
-                continue;
-            }
-            let Value::Record(fields) = version else { panic!("{hook}: {}: {version:?}", line[1]) };
-            let number = |value: Value| match value {
-                Value::Int { value, .. } => usize::try_from(value).expect("a place in the file"),
-                other => panic!("{other:?} is a number"),
-            };
-            let mut fields: HashMap<String, Value> = fields.into_iter().collect();
-            let [at, length] = ["at", "length"].map(|name| number(fields.remove(name).expect("a version has it")));
-            assert_eq!(table[at..at + length], unhex(&line[2]), "{hook}: {}", line[1]);
+    let mut calls = Calls::new(hook, false, &all, &images, &path);
+    let opened = calls.call("open", &[("size", text(&table.len().to_string()))]);
+    for line in &said {
+        let key = String::from_utf8(unhex(&line[1])).expect("the keys are texts");
+        let version = calls.call("get", &[("table", json(&opened)), ("key", text(&key))]);
+        if line[0] == "none" {
+            assert_eq!(version, Value::None, "{hook}: {}", line[1]);
+            continue;
         }
+        let Value::Record(fields) = version else { panic!("{hook}: {}: {version:?}", line[1]) };
+        let number = |value: Value| match value {
+            Value::Int { value, .. } => usize::try_from(value).expect("a place in the file"),
+            other => panic!("{other:?} is a number"),
+        };
+        let mut fields: HashMap<String, Value> = fields.into_iter().collect();
+        let [at, length] = ["at", "length"].map(|name| number(fields.remove(name).expect("a version has it")));
+        assert_eq!(table[at..at + length], unhex(&line[2]), "{hook}: {}", line[1]);
     }
 }

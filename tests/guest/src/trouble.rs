@@ -18,17 +18,17 @@ use trav_runtime::exec::{ExecError, Outcome};
 use trav_runtime::hook::Failure;
 
 pub const TESTS: &[Test] = &[
-    ("signals", signals),
-    ("truncation", truncation),
-    ("bad_sectors", bad_sectors),
-    ("changed_meanwhile", changed_meanwhile),
-    ("attached_twice", attached_twice),
-    ("nothing_leaks", nothing_leaks),
-    ("killed", killed),
-    ("timeouts", timeouts),
-    ("short_reads", short_reads),
-    ("beside_another_ring", beside_another_ring),
-    ("many_attached", many_attached),
+    Test::Alone("signals", signals),
+    Test::Beside("truncation", truncation),
+    Test::Beside("bad_sectors", bad_sectors),
+    Test::Beside("changed_meanwhile", changed_meanwhile),
+    Test::Beside("attached_twice", attached_twice),
+    Test::Alone("nothing_leaks", nothing_leaks),
+    Test::Alone("killed", killed),
+    Test::Alone("timeouts", timeouts),
+    Test::Beside("short_reads", short_reads),
+    Test::Beside("beside_another_ring", beside_another_ring),
+    Test::Alone("many_attached", many_attached),
 ];
 
 /// Signals for this process, until it is dropped.

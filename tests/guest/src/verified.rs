@@ -8,7 +8,7 @@ use trav_compiler::bpf::profile::Profile;
 use trav_compiler::texts::{standard_module, standard_modules};
 use trav_runtime::exec::kernel::load::verify;
 
-pub const TESTS: &[Test] = &[("verify_walks", walks), ("verify_standard", standard)];
+pub const TESTS: &[Test] = &[Test::Beside("verify_walks", walks), Test::Beside("verify_standard", standard)];
 
 const WALKS: [(&str, &str); 5] = [
     ("A", include_str!("../../bench/bpf/a.trav")),
