@@ -19,6 +19,8 @@ use std::rc::Rc;
 const FUEL: u32 = 120;
 /// The same for an obligation, without whose proof there is no walk.
 const FUEL_OBLIGATION: u32 = 4_000;
+/// The same for what may be an obligation that was shown before, on the code as it was then.
+const FUEL_TOLD: u32 = 400;
 /// Eliminations in a row.
 const DEPTH_MAX: usize = 9;
 /// Facts tried for one elimination, the nearest first.
@@ -216,7 +218,7 @@ impl<'f> Search<'f> {
         let op = &self.f.block(block).insts[position].op;
         let Some(goals) = goals(self.f, &self.forms, op) else { return };
         // What is compared may be an obligation's, which was shown once already.
-        let fuel = if matches!(op, Op::Compare { .. }) { FUEL_OBLIGATION } else { FUEL };
+        let fuel = if matches!(op, Op::Compare { .. }) { FUEL_TOLD } else { FUEL };
         let point = Point { block, position, edge: Vec::new() };
         let kept = self.evidence.invariants.len();
         let mut sums = Vec::new();
