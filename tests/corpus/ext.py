@@ -163,6 +163,10 @@ def make(path, source, number, features, block, inode, kib, options, what):
     change = ["cd /a", "mknod fifo p", "mknod chr c 5 1", "mknod blk b 7 3", "cd /"]
     if "extent" in features:
         change.append("fallocate /big/300k.bin 400 420")
+    if what.get("inline"):
+        # As truncate(2) leaves a file that it makes larger.
+        change.append("sif /small/f1 size 300")
+        os.truncate(os.path.join(source, "small/f1"), 300)
     values = {"user.small": b"v", "user.mid": b"m" * 100, "trusted.t": b"trust", "security.s": b"sec"}
     if "ext_attr" in features:
         for name, value in values.items():

@@ -244,7 +244,9 @@ pub fn file(session: &mut Session<'_>, inode: u64) -> Result<(u64, Vec<Part>), F
         let c = session.call(EXT, "inline_content", &args)?;
         let first = Part { logical: 0, length: c.u64("length"), physical: Some(c.u64("address")) };
         let rest = Part { logical: 60, length: c.u64("rest_length"), physical: Some(c.u64("rest_address")) };
-        return Ok((size, vec![first, rest]));
+        let end = first.length + rest.length;
+        let zeros = Part { logical: end, length: size.saturating_sub(end), physical: None };
+        return Ok((size, vec![first, rest, zeros]));
     }
     let block = integer(session.call(EXT, "open", &[])?.field("block_size")) as u64;
     let mut parts: Vec<Part> = Vec::new();
