@@ -299,7 +299,7 @@ fn one_walk(number: u64, hooks: &[Profile]) -> Option<(u64, u64)> {
             assert_eq!(&machine.run(args, sources).expect("it runs"), want, "walk {number} under {}", hook.name);
         }
     }
-    if number % AYA == 0 {
+    if number.is_multiple_of(AYA) {
         load_by_aya(f, number);
     }
     Some((done, carried))

@@ -37,7 +37,7 @@ fn walks() {
     assert_eq!(refused, 0, "the verifier refuses walks");
 }
 
-/// Of the standard library each walk by itself. An array's value has at most 4 MiB before Linux 5.16 (KMALLOC_MAX_SIZE, `array_map_alloc_check` in kernel/bpf/arraymap.c), so
+/// Of the standard library each walk by itself. An array's value has at most 4 MiB in Linux 5.10, no longer in 6.1 (KMALLOC_MAX_SIZE, `array_map_alloc_check` in kernel/bpf/arraymap.c), so
 /// walks over larger blocks are for later kernels.
 fn standard() {
     let (mut accepted, mut too_large) = (0, Vec::new());

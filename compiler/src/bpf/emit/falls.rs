@@ -1,7 +1,7 @@
 //! Ways back that are no jumps.
 //!
-//! Before it walks through a program, the verifier goes through its instructions depth first (`check_cfg`, kernel/bpf/verifier.c). Kernels
-//! before 6.8 refuse one that leads back to where they come from, unless it is a jump. Code in which a run can begin in the
+//! Before it walks through a program, the verifier goes through its instructions depth first (`check_cfg`, kernel/bpf/verifier.c). Older
+//! kernels (6.1, no longer 6.12) refuse one that leads back to where they come from, unless it is a jump. Code in which a run can begin in the
 //! middle of a loop has such places: what is behind a row's end falls into the loop's head.
 
 use crate::bpf::insn::Insn;
