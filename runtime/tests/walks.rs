@@ -7,6 +7,7 @@ use crate::differential::{check_calls, memory, words};
 use crate::xorshift::Random;
 use aya::VerifierLogLevel;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use trav_compiler::bpf;
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::ir::Ty;
@@ -15,7 +16,9 @@ use trav_compiler::ir::verify::Verified;
 use trav_runtime::exec::{ExecError, Executor, Outcome, kernel, vm};
 
 /// Walks that the compiler must accept.
-const WALKS: u64 = 100;
+const WALKS: u64 = 300;
+/// So many at once.
+const WORKERS: u64 = 4;
 /// Of so many walks one is given to aya, too.
 const AYA: u64 = 20;
 /// Blocks of an image.
@@ -227,65 +230,115 @@ fn random_walks_agree_under_every_hook() {
     let wanted = std::env::var("TRAV_RANDOM_WALKS").ok().and_then(|n| n.parse().ok());
     let wanted = wanted.unwrap_or(WALKS);
     let hooks: Vec<Profile> = HOOKS.iter().map(|name| Profile::named(name).expect("the hook is built in")).collect();
-    let (mut accepted, mut refused, mut done, mut carried, mut number) = (0, 0, 0, 0, 0u64);
-    while accepted < wanted {
-        number += 1;
-        let maker = Maker::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let width =
-            maker.key.chars().filter(char::is_ascii_digit).collect::<String>().parse::<usize>().expect("a width") / 8;
-        let (keys, text) = (maker.keys, maker.spec());
-        let compiled = trav_compiler::compile("walk.trav", &text, &NoModules);
-        let Some(f) = compiled.traversals.first() else {
-            refused += 1;
-            let first = compiled.diagnostics.first().map(|d| format!("{}: {}", d.code, d.message));
-            println!("walk {number} is refused: {}", first.unwrap_or_default());
-            assert!(refused < 20 + number / 4, "the compiler refuses too much to test anything:\n{text}");
-            continue;
-        };
-        accepted += 1;
-        // Shown where the test fails.
-        println!("walk {number}:\n{text}");
-        let mut r = Random(number ^ 0x5bd1_e995);
-        let calls: Vec<_> = (0..4)
-            .map(|_| {
-                let mut args = words(&[r.below(256), r.word() & (u64::MAX >> (64 - 8 * width)), r.word()]);
-                if matches!(f.args[1].kind, LeafKind::Scalar { ty: Ty::I64, .. }) {
-                    let shift = 64 - 8 * width as u32;
-                    let key = u64::from_le_bytes(args[8..16].try_into().expect("a word"));
-                    args[8..16].copy_from_slice(&(((key << shift) as i64) >> shift).to_le_bytes());
+    let [number, accepted, done, carried] = [(); 4].map(|()| AtomicU64::new(0));
+    // A walk waits now and then for the kernel to give a program up.
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while accepted.load(Relaxed) < wanted {
+                    let number = number.fetch_add(1, Relaxed) + 1;
+                    let Some(of) = one_walk(number, &hooks) else { continue };
+                    accepted.fetch_add(1, Relaxed);
+                    done.fetch_add(of.0, Relaxed);
+                    carried.fetch_add(of.1, Relaxed);
                 }
-                args.extend(words(&[12]));
-                args.extend((0..16).map(|i| if i < 12 { r.below(4) as u8 } else { 0 }));
-                (args, memory(&image(&mut r, (keys, width))))
-            })
-            .collect();
-        let calls: Vec<_> = calls.iter().map(|(args, sources)| (&args[..], sources)).collect();
-        let traces = check_calls(f, &calls);
-        done += traces.iter().filter(|t| matches!(t.outcome, Outcome::Done(_))).count();
-        for hook in &hooks {
-            let mut machine = match vm::prepare_for(f, hook) {
-                Ok(machine) => machine,
-                Err(ExecError::Refused(why)) => {
-                    println!("walk {number}: `{}` cannot carry it: {why}", hook.name);
-                    continue;
-                }
-                Err(e) => panic!("walk {number}: {}: {e:?}", hook.name),
-            };
-            carried += 1;
-            for ((args, sources), want) in calls.iter().zip(&traces) {
-                assert_eq!(&machine.run(args, sources).expect("it runs"), want, "walk {number} under {}", hook.name);
-            }
+            });
         }
-        if accepted % AYA == 0 {
-            load_by_aya(f, number);
+    });
+    let [number, accepted, done, carried] = [number, accepted, done, carried].map(AtomicU64::into_inner);
+    let most = accepted * HOOKS.len() as u64;
+    println!("{accepted} walks of {number}, {done} results, {carried} of {most} under hooks");
+    assert!(number - accepted < 20 + number / 4, "the compiler refuses too much to test anything");
+    assert!(done > accepted, "only {done} walks came to their end");
+    assert_eq!(carried, most, "small walks fit every hook");
+}
+
+/// How many of a walk's calls came to a result, and how many hooks carry it; nothing if the compiler does not accept it.
+fn one_walk(number: u64, hooks: &[Profile]) -> Option<(u64, u64)> {
+    let maker = Maker::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let width =
+        maker.key.chars().filter(char::is_ascii_digit).collect::<String>().parse::<usize>().expect("a width") / 8;
+    let (keys, text) = (maker.keys, maker.spec());
+    let compiled = trav_compiler::compile("walk.trav", &text, &NoModules);
+    let Some(f) = compiled.traversals.first() else {
+        let first = compiled.diagnostics.first().map(|d| format!("{}: {}", d.code, d.message));
+        println!("walk {number} is refused: {}", first.unwrap_or_default());
+        return None;
+    };
+    // Shown where the test fails.
+    println!("walk {number}:\n{text}");
+    let mut r = Random(number ^ 0x5bd1_e995);
+    let calls: Vec<_> = (0..4)
+        .map(|_| {
+            let mut args = words(&[r.below(256), r.word() & (u64::MAX >> (64 - 8 * width)), r.word()]);
+            if matches!(f.args[1].kind, LeafKind::Scalar { ty: Ty::I64, .. }) {
+                let shift = 64 - 8 * width as u32;
+                let key = u64::from_le_bytes(args[8..16].try_into().expect("a word"));
+                args[8..16].copy_from_slice(&(((key << shift) as i64) >> shift).to_le_bytes());
+            }
+            args.extend(words(&[12]));
+            args.extend((0..16).map(|i| if i < 12 { r.below(4) as u8 } else { 0 }));
+            (args, memory(&image(&mut r, (keys, width))))
+        })
+        .collect();
+    let calls: Vec<_> = calls.iter().map(|(args, sources)| (&args[..], sources)).collect();
+    let traces = check_calls(f, &calls);
+    let done = traces.iter().filter(|t| matches!(t.outcome, Outcome::Done(_))).count() as u64;
+    let mut carried = 0;
+    for hook in hooks {
+        let mut machine = match vm::prepare_for(f, hook) {
+            Ok(machine) => machine,
+            Err(ExecError::Refused(why)) => {
+                println!("walk {number}: `{}` cannot carry it: {why}", hook.name);
+                continue;
+            }
+            Err(e) => panic!("walk {number}: {}: {e:?}", hook.name),
+        };
+        carried += 1;
+        for ((args, sources), want) in calls.iter().zip(&traces) {
+            assert_eq!(&machine.run(args, sources).expect("it runs"), want, "walk {number} under {}", hook.name);
         }
     }
-    println!(
-        "{accepted} walks of {number}, {done} results, {carried} of {} under hooks",
-        accepted * HOOKS.len() as u64
-    );
-    assert!(done as u64 > accepted, "only {done} walks came to their end");
-    assert_eq!(carried, accepted * HOOKS.len() as u64, "small walks fit every hook");
+    if number.is_multiple_of(AYA) {
+        load_by_aya(f, number);
+    }
+    Some((done, carried))
+}
+
+/// What is found is in memory while the loop behind it is cut, and a register all the same while it is searched for.
+#[test]
+fn a_counter_that_outlives_a_cut_is_counted() {
+    let text = "\
+struct Node size 512 { next: u16, n: u8, keys: [u8; 7], items: [u8; 16], name: bytes<12> }
+traversal walk(key: u8, name: bytes<12>) -> u64? {
+    var s: u64 = 3;
+    var t: u64 = 0;
+    var i: u32 = 0;
+    var at: u64 = 0;
+    loop up to 5 {
+        let b = read Node at at * 512;
+        let v1 = first j in 0..7 where b.keys[j] >= key else return none;
+        i = v1;
+        if (all j in 0..16 where b.items[j] <= 35) { t = t ^ 1; }
+        else { for v2 in b.items { if b.name <= name && (all j in 0..16 where b.items[j] < 61) { s = s *% 3 +% v2; } } }
+        if let v3 = last j in 0..7 sorted where b.keys[j] <= key { i = v3; s = s +% b.keys[v3]; }
+        if b.next == 2 { break; }
+        at = b.next % 4;
+    } else { s = s ^ 1; }
+    return s +% i +% t;
+}
+";
+    let compiled = trav_compiler::compile("walk.trav", text, &NoModules);
+    assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+    // Keys 1 to 7, items that are not all small, and a name before the one that is asked for.
+    let mut block = vec![0; BLOCK];
+    block[0] = 2;
+    block[3..10].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7]);
+    block[10..26].copy_from_slice(&[40; 16]);
+    let mut args = words(&[4, 12]);
+    args.extend([9; 12].iter().chain(&[0; 4]));
+    let traces = check_calls(&compiled.traversals[0], &[(&args, &memory(&block))]);
+    assert!(matches!(traces[0].outcome, Outcome::Done(_)), "{:?}", traces[0].outcome);
 }
 
 fn load_by_aya(f: &Verified, number: u64) {

@@ -5,7 +5,7 @@
 //! circle through all of it leads; without it the part falls into smaller ones, and so on (Bourdoncle, "Efficient chaotic iteration strategies with
 //! widenings", 1993, has this nesting). For a walk, an edge leads from where a run ends to where the next goes on.
 
-use super::insn::{Insn, LD_IMM64, class};
+use super::insn::LD_IMM64;
 use super::program::Program;
 use crate::fx::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
@@ -59,15 +59,7 @@ impl Graph {
                 // The second half of an immediate; the first leads to it, so that it must not count.
                 graph.cost[i] = 0;
             }
-            let jumps = matches!(insn.class(), class::JMP | class::JMP32);
-            let target = (i as i64 + 1 + i64::from(insn.off)) as u32;
-            let after = i as u32 + 1;
-            graph.next[i] = match insn.op {
-                op if op == Insn::exit().op => Vec::new(),
-                op if op == Insn::jump().op => vec![target],
-                op if jumps && op != CALL && target != after => vec![after, target],
-                _ => vec![after],
-            };
+            graph.next[i] = insn.ways(i as u32).into_iter().flatten().collect();
         }
         graph
     }
@@ -97,9 +89,6 @@ impl Graph {
         Some(Longest { graph: self, turns: &turns }.ways(&nodes, Some(next))?.most())
     }
 }
-
-/// `call`, which is no jump.
-const CALL: u8 = 0x85;
 
 /// How often the first instruction of a loop is reached, outer loops first.
 type Turns = Vec<(u32, u64)>;

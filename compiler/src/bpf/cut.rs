@@ -5,7 +5,7 @@
 //! turns that it can walk through, and what comes after the cut it looks at once.
 //!
 //! Values that are alive across a cut and are not the loop's own parameters live in memory, in the state area: they are stored where they
-//! are made and loaded where they are used in another block. So do values for which registers and stack have no room.
+//! are made and loaded where they are used in another block, unless that is one of the loop that counts by them. So do values for which registers and stack have no room.
 
 use super::loops::{Loop, loops};
 use crate::ir::defs::{Def, Defs};
@@ -59,6 +59,8 @@ pub struct Cuts {
     homes: BTreeSet<Value>,
     /// Those of them that are parameters to which memory is the only way.
     stored: BTreeSet<Value>,
+    /// For those of them by which a loop counts that is not cut, the blocks of the loop.
+    own: BTreeMap<Value, BTreeSet<Block>>,
 }
 
 impl Cuts {
@@ -71,12 +73,26 @@ impl Cuts {
         let is_header = |b: Block| loops.iter().any(|l| l.header == b);
         let params = f.blocks().filter(|(b, _)| !is_header(*b)).flat_map(|(_, data)| &data.params).copied();
         let stored = params.filter(|p| homes.contains(p)).collect();
-        Cuts { turns, homes, stored }
+        let whole = loops.iter().filter(|l| !turns.contains_key(&l.header) && !l.entered);
+        let defs = Defs::of(f);
+        let own = whole.flat_map(|l| {
+            let blocks: BTreeSet<Block> = f.blocks().map(|(b, _)| b).filter(|b| l.contains(*b)).collect();
+            let inside = |v: Value| defs.get(v).is_some_and(|def| l.contains(def.block()));
+            let counts = |v: Value| inside(v) && f.block(l.header).params.contains(&defs.root(f, v));
+            homes.iter().filter(|v| counts(**v)).map(|v| (*v, blocks.clone())).collect::<Vec<_>>()
+        });
+        let own = own.collect();
+        Cuts { turns, homes, stored, own }
     }
 
     /// Whether the value is a parameter that those who go to its block store in memory.
     pub fn is_stored(&self, v: Value) -> bool {
         self.stored.contains(&v)
+    }
+
+    /// Whether a loop around the block counts by the value, in whose register it still is: the verifier must see how loops count.
+    pub fn is_own(&self, v: Value, block: Block) -> bool {
+        self.own.get(&v).is_some_and(|blocks| blocks.contains(&block))
     }
 
     /// Whether any loop is cut: then a run may begin inside one, with a counter of which the verifier knows nothing.

@@ -3,6 +3,7 @@
 //! Owns the layout of blocks and the stack frame.
 
 mod copy;
+mod falls;
 mod leave;
 mod slots;
 
@@ -18,6 +19,27 @@ use crate::source::Span;
 
 /// Writes a function, and says how its code is run through.
 pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<(Assembled, Flow), BpfError> {
+    let mut apart = vec![false; code.blocks.len()];
+    loop {
+        let (done, flow, labels) = write(code, homes, target, &apart)?;
+        let fallen = falls::fallen_back_to(&done.insns);
+        let before = apart.clone();
+        for (apart, label) in apart.iter_mut().zip(labels) {
+            *apart |= done.position(label).is_some_and(|at| fallen.contains(&at));
+        }
+        if apart == before {
+            return Ok((done, flow));
+        }
+    }
+}
+
+/// The same, where some blocks are entered by jumps alone; and each block's label.
+fn write(
+    code: &VCode,
+    homes: &Allocated<'_>,
+    target: &Target,
+    apart: &[bool],
+) -> Result<(Assembled, Flow, Vec<Label>), BpfError> {
     let frame = Frame::of(code, homes, target)?;
     let mut asm = Assembler::default();
     let labels: Vec<Label> = code.blocks.iter().map(|_| asm.label()).collect();
@@ -39,6 +61,7 @@ pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<(Ass
             .any(|exit| matches!(exit, Exit::Fault { found: Some(_), .. } | Exit::Fault { at: Some(_), .. })),
         span: code.blocks[0].insns[0].1,
         unusable: asm.label(),
+        apart,
         asm,
     };
     emitter.start();
@@ -57,7 +80,7 @@ pub fn emit(code: &VCode, homes: &Allocated<'_>, target: &Target) -> Result<(Ass
     let loops = code.loops.iter().map(|(b, turns)| (position(b), *turns));
     let loops = loops.chain(copies).collect();
     let resumes = code.resumes.iter().map(position).collect();
-    Ok((done, Flow { loops, resumes, suspends }))
+    Ok((done, Flow { loops, resumes, suspends }, labels))
 }
 
 /// Where each block goes on when nothing is left of it but a jump. Where loops begin and walks go on there must be an
@@ -104,8 +127,10 @@ impl Frame {
     }
 }
 
-struct Emitter {
+struct Emitter<'a> {
     asm: Assembler,
+    /// Blocks that are entered by jumps alone.
+    apart: &'a [bool],
     labels: Vec<Label>,
     forward: Vec<Option<VBlock>>,
     stubs: FxHashMap<leave::Stub, Label>,
@@ -130,7 +155,7 @@ struct Emitter {
     span: Span,
 }
 
-impl Emitter {
+impl Emitter<'_> {
     /// The block that is really entered.
     fn resolve(&self, block: VBlock) -> VBlock {
         let mut at = block;
@@ -231,8 +256,9 @@ impl Emitter {
                 self.copy((to, to_var), (from, from_var), len, *max, temps);
             }
             VInsn::Jump { to, .. } => {
-                if Some(self.resolve(*to)) != next {
-                    self.asm.jump(self.label(*to));
+                let to = self.resolve(*to);
+                if Some(to) != next || self.apart[to.0 as usize] {
+                    self.asm.jump(self.labels[to.0 as usize]);
                 }
             }
             VInsn::Branch { cond, b, then, other, .. } => {

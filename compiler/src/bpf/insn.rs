@@ -235,6 +235,22 @@ impl Insn {
         self.op & 7
     }
 
+    /// Whether it may go on elsewhere than with the next. A call comes back.
+    pub fn jumps(self) -> bool {
+        matches!(self.class(), class::JMP | class::JMP32) && self.op != CALL && self.op != EXIT
+    }
+
+    /// Where it leads from its place: to the next first, then to what it jumps to.
+    pub fn ways(self, at: u32) -> [Option<u32>; 2] {
+        let next = at + 1;
+        let target = (i64::from(next) + i64::from(self.off)) as u32;
+        match self.op {
+            EXIT => [None, None],
+            JA => [Some(target), None],
+            _ => [Some(next), Some(target).filter(|target| self.jumps() && *target != next)],
+        }
+    }
+
     fn with_rhs(op: u8, dst: Reg, rhs: Rhs<Reg>) -> Insn {
         match rhs {
             Rhs::Reg(src) => Insn { op: op | SRC_REG, dst, src, ..Insn::default() },

@@ -11,6 +11,7 @@
 //! Rights: CAP_BPF and CAP_PERFMON while attaching; none afterwards. A hook stays in its thread: the ring belongs to the thread that made it.
 //! Nothing of it outlives it: programs, maps, link and ring go with the [`Hook`], or with the process.
 
+mod cancel;
 #[cfg(feature = "kernel")]
 mod enter;
 mod lookup;
@@ -28,6 +29,8 @@ mod uring;
 use crate::exec::steps::Machine;
 use crate::exec::{ExecError, Executor, FaultReport, Hop, Trace};
 use crate::image::{FileImage, Sources};
+pub use cancel::Canceller;
+use cancel::{Deadline, Flag};
 pub use lookup::{Failure, Fault, Rows};
 use std::path::Path;
 use std::sync::Arc;
@@ -98,6 +101,7 @@ pub struct Hook {
     going_on: bool,
     file: Arc<Timed>,
     timeout: Option<Duration>,
+    canceller: Canceller,
 }
 
 /// How one of many walks ended.
@@ -112,6 +116,9 @@ enum Ended<'a> {
 trait Walker {
     /// Calls end so long from now, or when they end.
     fn start(&mut self, timeout: Option<Duration>);
+
+    /// The deadlines of the programs that make reads by themselves.
+    fn deadlines(&self) -> Vec<Deadline>;
 
     /// What runs a walk step by step.
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError>;
@@ -161,7 +168,8 @@ impl Hook {
             let why = format!("the walk may read from `{further}`, and a hook is attached to one file");
             return Err(ExecError::Refused(why));
         }
-        let image = Arc::new(Timed::new(FileImage::open(file).map_err(ExecError::Io)?));
+        let cancelled = Flag::default();
+        let image = Arc::new(Timed::new(FileImage::open(file).map_err(ExecError::Io)?, cancelled.clone()));
         // The module's other sources, from which this walk does not read, have to be something.
         let sources = Sources { images: traversal.sources.iter().map(|_| image.clone() as Arc<_>).collect() };
         let layout = StateLayout::of(traversal);
@@ -169,7 +177,7 @@ impl Hook {
         let mut choice = Choice::default();
         let mut taken = None;
         for profile in &options.profiles {
-            match attach(traversal, &layout, file, profile, options) {
+            match attach(traversal, &layout, file, profile, options, &cancelled) {
                 Ok(walker) => {
                     choice.profile = Some(profile.name.clone());
                     taken = Some(walker);
@@ -187,6 +195,7 @@ impl Hook {
             }
         };
         let function = traversal.clone();
+        let canceller = Canceller::new(cancelled, walker.deadlines());
         Ok(Hook {
             choice,
             walker,
@@ -199,6 +208,7 @@ impl Hook {
             going_on: false,
             file: image,
             timeout: None,
+            canceller,
         })
     }
 
@@ -217,6 +227,18 @@ impl Hook {
     fn start(&mut self, timeout: Option<Duration>) {
         self.file.start(timeout);
         self.walker.start(timeout);
+        self.canceller.renew();
+    }
+
+    /// What ends this hook's calls from another thread.
+    pub fn canceller(&self) -> Canceller {
+        self.canceller.clone()
+    }
+
+    /// Calls are made again after they were cancelled.
+    pub fn revive(&mut self) {
+        self.canceller.revive();
+        self.start(self.timeout);
     }
 
     /// A call begins.
@@ -250,7 +272,14 @@ impl Executor for Hook {
 }
 
 #[cfg(not(feature = "kernel"))]
-fn attach(_: &Verified, _: &StateLayout, _: &Path, _: &Profile, _: &Options) -> Result<Box<dyn Walker>, ExecError> {
+fn attach(
+    _: &Verified,
+    _: &StateLayout,
+    _: &Path,
+    _: &Profile,
+    _: &Options,
+    _: &Flag,
+) -> Result<Box<dyn Walker>, ExecError> {
     Err(ExecError::Refused("this trav is built without the feature `kernel`".into()))
 }
 
@@ -261,6 +290,7 @@ fn attach(
     file: &Path,
     profile: &Profile,
     options: &Options,
+    cancelled: &Flag,
 ) -> Result<Box<dyn Walker>, ExecError> {
     use trav_compiler::bpf::profile::Shape;
     let past = options.direct.then(|| profile.past_the_cache());
@@ -277,9 +307,11 @@ fn attach(
         Shape::Pull => {
             let within = profile.within_the_cache().filter(|_| !options.direct);
             let objects = within.iter().chain([profile]).map(object).collect::<Result<Vec<_>, _>>()?;
-            Ok(Box::new(pull::Pull::attach(traversal, layout, &objects, profile, file, options)?))
+            Ok(Box::new(pull::Pull::attach(traversal, layout, &objects, profile, file, options, cancelled)?))
         }
-        Shape::Loop => Ok(Box::new(ring::Ring::attach(traversal, layout, &object(profile)?, profile, file, options)?)),
+        Shape::Loop => {
+            Ok(Box::new(ring::Ring::attach(traversal, layout, &object(profile)?, profile, file, options, cancelled)?))
+        }
         Shape::Harness | Shape::Callback => {
             let (name, attach) = (&profile.program.context, &profile.program.attach);
             Err(ExecError::Refused(format!("no way to attach a program for `{name}` here: {attach}")))

@@ -1,6 +1,7 @@
 //! Native code over pread(2), where no hook can be had. Streams run in the user-space BPF machine, since native code cannot be suspended.
 
 use super::Walker;
+use super::cancel::Deadline;
 use crate::exec::steps::Machine;
 use crate::exec::{ExecError, Executor, FaultReport, Hop, Outcome, Trace, native, vm};
 use crate::image::Sources;
@@ -20,8 +21,12 @@ impl Native {
 }
 
 impl Walker for Native {
-    /// All reads are made from here, where the time is looked at.
+    /// All reads are made from here, where the time and the cancellation are looked at.
     fn start(&mut self, _: Option<Duration>) {}
+
+    fn deadlines(&self) -> Vec<Deadline> {
+        Vec::new()
+    }
 
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {
         let machine = match self.machine.take() {

@@ -3,7 +3,8 @@
 //! It is entered by BPF_PROG_TEST_RUN and finds the file by a mapping of this process, of which nothing but the address counts; or by
 //! ioctl(2) on the file.
 
-use super::{Options, Walker, enter, timed, uring};
+use super::cancel::{Deadline, Flag};
+use super::{Options, Walker, enter, uring};
 use crate::exec::kernel::area::Area;
 use crate::exec::kernel::load;
 use crate::exec::steps::{self, Machine, broken};
@@ -38,6 +39,7 @@ struct Parts {
     /// The thread that the programs serve.
     thread: u64,
     deadline: u64,
+    cancelled: Flag,
     state_size: usize,
 }
 
@@ -66,6 +68,7 @@ impl Pull {
         profile: &Profile,
         file: &Path,
         options: &Options,
+        cancelled: &Flag,
     ) -> Result<Pull, ExecError> {
         let load = |elf: &Vec<u8>| Loaded::new(f, layout, elf, profile);
         // Of several programs at one hook the kernel asks the last that was attached first.
@@ -74,8 +77,16 @@ impl Pull {
         let file = uring::open(file, options.direct)?;
         let mapping = uring::map_file(&file)?;
         let thread = enter::thread();
-        let parts =
-            Parts { programs, current: 0, file, mapping, thread, deadline: 0, state_size: layout.size as usize };
+        let parts = Parts {
+            programs,
+            current: 0,
+            file,
+            mapping,
+            thread,
+            deadline: 0,
+            cancelled: cancelled.clone(),
+            state_size: layout.size as usize,
+        };
         let mut pull = Pull { function: f.clone(), layout: layout.clone(), parts };
         pull.parts.probe()?;
         pull.parts.let_run();
@@ -119,6 +130,11 @@ impl Walker for Pull {
     fn start(&mut self, timeout: Option<Duration>) {
         self.parts.deadline = enter::deadline(timeout);
         self.parts.let_run();
+    }
+
+    fn deadlines(&self) -> Vec<Deadline> {
+        let of = |program: &Loaded| Deadline::new(program.state.memory().clone(), 8 * word::DEADLINE);
+        self.parts.programs.iter().map(of).collect()
     }
 
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {
@@ -167,12 +183,14 @@ impl Parts {
         }
     }
 
-    /// The last program takes the walk over.
+    /// The last program takes the walk over: all but what `let_run` has written.
     fn take_over(&mut self) {
         let mut state = vec![0; self.state_size];
         self.programs[self.current].state.read(0, &mut state);
         self.current = self.programs.len() - 1;
-        self.programs[self.current].state.write(0, &state);
+        let to = &mut self.programs[self.current].state;
+        to.write(0, &state[..8 * word::MAPPING]);
+        to.write(8 * word::COUNT, &state[8 * word::COUNT..]);
     }
 }
 
@@ -182,7 +200,7 @@ impl Machine for Parts {
         run.map_err(|e| ExecError::Refused(format!("the kernel does not run the program ({e})")))?;
         let error = self.word(8 * word::ERROR) as i64;
         match self.word(8 * word::STATUS) {
-            _ if error == i64::from(abi::TIMED_OUT) => Err(ExecError::Io(timed::over())),
+            _ if error == i64::from(abi::TIMED_OUT) => Err(ExecError::Io(self.cancelled.over())),
             0 => Err(broken(format!("the program did not find its file ({error})"))),
             status => Ok(status),
         }

@@ -1,6 +1,7 @@
 //! A program that submits its reads to a ring: many walks at once, one system call for all of them.
 
-use super::{Ended, Options, Walker, enter, timed, uring};
+use super::cancel::{Deadline, Flag};
+use super::{Ended, Options, Walker, enter, uring};
 use crate::exec::kernel::load;
 use crate::exec::steps::{self, Machine, broken};
 use crate::exec::{ExecError, FaultReport, Hop, Trace};
@@ -33,6 +34,7 @@ struct Parts {
     _object: Object,
     ring: Uring,
     layout: RingLayout,
+    cancelled: Flag,
     _mapping: MmapRaw,
 }
 
@@ -44,6 +46,7 @@ impl Ring {
         profile: &Profile,
         file: &Path,
         options: &Options,
+        cancelled: &Flag,
     ) -> Result<Ring, ExecError> {
         let refused = |what: &str, e: &dyn std::fmt::Display| ExecError::Refused(format!("{what} ({e})"));
         let settings = profile.ring.expect("an object was made for it");
@@ -68,7 +71,14 @@ impl Ring {
         let mapping = uring::map_file(&file)?;
         ring.set_word(8 * word::BLOCKS, ring.address() + u64::from(ring_layout.blocks));
         ring.set_word(8 * word::MAPPING, mapping.as_ptr() as u64);
-        let parts = Parts { _link: link, _object: object, ring, layout: ring_layout, _mapping: mapping };
+        let parts = Parts {
+            _link: link,
+            _object: object,
+            ring,
+            layout: ring_layout,
+            cancelled: cancelled.clone(),
+            _mapping: mapping,
+        };
         Ok(Ring { function: f.clone(), layout: layout.clone(), parts })
     }
 }
@@ -76,6 +86,10 @@ impl Ring {
 impl Walker for Ring {
     fn start(&mut self, timeout: Option<Duration>) {
         self.parts.ring.set_word(8 * word::DEADLINE, enter::deadline(timeout));
+    }
+
+    fn deadlines(&self) -> Vec<Deadline> {
+        vec![Deadline::new(self.parts.ring.memory().clone(), 8 * word::DEADLINE)]
     }
 
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {
@@ -150,7 +164,7 @@ impl Ring {
     ) -> Result<Option<FaultReport>, ExecError> {
         self.parts.ring.write(self.parts.state_at(0), state);
         if self.parts.word(8 * state_word::ERROR) as i64 == i64::from(TIMED_OUT) {
-            return Err(ExecError::Io(timed::over()));
+            return Err(ExecError::Io(self.parts.cancelled.over()));
         }
         let status = self.parts.word(8 * state_word::STATUS);
         match Status::from_word(status) {
@@ -222,7 +236,7 @@ impl Machine for Parts {
         self.ring.set_word(self.state_at(0) + 8 * state_word::ERROR, 0);
         self.batch(1)?;
         match self.word(8 * state_word::ERROR) as i64 {
-            error if error == i64::from(TIMED_OUT) => Err(ExecError::Io(timed::over())),
+            error if error == i64::from(TIMED_OUT) => Err(ExecError::Io(self.cancelled.over())),
             _ => Ok(self.word(8 * state_word::STATUS)),
         }
     }

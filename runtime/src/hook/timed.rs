@@ -1,5 +1,6 @@
-//! The file of a hook as it is read from here: up to the end of the time that a call may take.
+//! The file of a hook as it is read from here: up to the end of the time that a call may take, or to its cancellation.
 
+use super::cancel::Flag;
 use crate::image::{FileImage, Image};
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -8,11 +9,12 @@ use std::time::{Duration, Instant};
 pub(super) struct Timed {
     file: FileImage,
     deadline: Mutex<Option<Instant>>,
+    cancelled: Flag,
 }
 
 impl Timed {
-    pub(super) fn new(file: FileImage) -> Timed {
-        Timed { file, deadline: Mutex::new(None) }
+    pub(super) fn new(file: FileImage, cancelled: Flag) -> Timed {
+        Timed { file, deadline: Mutex::new(None), cancelled }
     }
 
     /// From now on, or without end.
@@ -33,14 +35,9 @@ impl Image for Timed {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-            return Err(over());
+        if self.cancelled.is_set() || deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            return Err(self.cancelled.over());
         }
         self.file.read_at(offset, buf)
     }
-}
-
-/// The time is over.
-pub(super) fn over() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the walk did not end in the time that it was given")
 }

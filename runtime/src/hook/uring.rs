@@ -13,6 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 const SETUP_CQSIZE: u32 = 1 << 3;
 const SETUP_SINGLE_ISSUER: u32 = 1 << 12;
@@ -50,7 +51,7 @@ pub struct Uring {
 }
 
 /// Memory shared with the kernel, page aligned.
-struct Memory(MmapMut);
+struct Memory(Arc<MmapRaw>);
 
 impl Uring {
     /// Makes a ring for so many submissions at once, with twice as many completions and `size` bytes of memory. The file stands for all sources.
@@ -62,7 +63,7 @@ impl Uring {
         let fd = check(unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, params.as_mut_ptr()) })?;
         // SAFETY: the kernel has just made this descriptor, and nobody else has it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let memory = Memory(MmapMut::map_anon(size as usize)?);
+        let memory = Memory(Arc::new(MmapMut::map_anon(size as usize)?.into()));
         let mut ring = Uring { fd, memory, registered: None };
         ring.register_memory()?;
         let files = vec![file.as_raw_fd(); sources.max(1)];
@@ -123,14 +124,30 @@ impl Uring {
         self.write(at, &word.to_ne_bytes());
     }
 
-    /// A part of the memory. The kernel may be writing elsewhere in it, and the program runs only in [`Uring::enter`].
+    /// The memory itself.
+    pub fn memory(&self) -> &Arc<MmapRaw> {
+        &self.memory.0
+    }
+
+    /// A part of the memory, not the program's deadline.
     pub fn bytes(&self, at: usize, len: usize) -> &[u8] {
-        &self.memory.0[at..][..len]
+        let start = self.part(at, len);
+        // SAFETY: the part lies in the mapping, which lives as long as `self`. The kernel may be writing elsewhere in it, and the program runs
+        // only in `Uring::enter`; another thread writes the program's deadline and nothing else.
+        unsafe { std::slice::from_raw_parts(start, len) }
     }
 
     /// The same to be written.
     pub fn bytes_mut(&mut self, at: usize, len: usize) -> &mut [u8] {
-        &mut self.memory.0[at..][..len]
+        let start = self.part(at, len);
+        // SAFETY: as in `bytes`, and `self` is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(start, len) }
+    }
+
+    fn part(&self, at: usize, len: usize) -> *mut u8 {
+        let inside = at.checked_add(len).is_some_and(|end| end <= self.memory.0.len());
+        assert!(inside, "{len} bytes at {at} lie in a region of {}", self.memory.0.len());
+        self.memory.0.as_mut_ptr().wrapping_add(at)
     }
 
     /// Copies out of the memory.

@@ -5,7 +5,7 @@ use crate::by_hand;
 use crate::machine;
 use crate::nodes;
 use crate::spec::{HOOKS, Interpreter, assert_same, attach, compile, words};
-use crate::walks::chain::{chase, chase_arguments};
+use crate::walks::chain::{chase, chase_arguments, circle, circle_arguments};
 use crate::walks::{CHAIN, chain_image};
 use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
 use std::io::Write;
@@ -26,6 +26,7 @@ pub const TESTS: &[Test] = &[
     Test::Alone("nothing_leaks", nothing_leaks),
     Test::Alone("killed", killed),
     Test::Alone("timeouts", timeouts),
+    Test::Alone("cancelled", cancelled),
     Test::Beside("short_reads", short_reads),
     Test::Beside("beside_another_ring", beside_another_ring),
     Test::Alone("many_attached", many_attached),
@@ -200,6 +201,40 @@ fn timeouts() {
         attached.set_timeout(None);
         let got = attached.lookup::<chase>(&deep_call).unwrap_or_else(|e| panic!("{hook}: it may take its time: {e}"));
         assert_eq!(got, deep.1, "{hook}");
+    }
+}
+
+/// Walks that would go on for minutes, cancelled by another thread: on a cached file, and on a disk that takes 1 ms for each read.
+fn cancelled() {
+    let spec = compile("chain.trav", CHAIN);
+    let f = spec.traversals.iter().find(|f| f.name == "circle").expect("it is declared");
+    // A node that leads to the one behind it, and that one to itself.
+    let node = |value: u64| [[512, value].map(u64::to_le_bytes).concat(), vec![0; 496]].concat();
+    let image = [node(1), node(2)].concat();
+    let disk = machine::null_disk("slow_circle", 1, 2, 1_000_000);
+    std::fs::write(&disk, &image).expect("the disk has room");
+    let long = || circle_arguments { start: 0, turns: 1_000_000 };
+    let is_cancelled = |e: &ExecError| matches!(e, ExecError::Io(e) if e.raw_os_error() == Some(libc::ECANCELED));
+    for (path, direct) in [(machine::file("circle", &image), false), (disk, true)] {
+        for hook in HOOKS {
+            let mut attached = attach(f, &path, hook, direct);
+            let canceller = attached.canceller();
+            let later = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(100));
+                canceller.cancel();
+            });
+            match attached.lookup::<circle>(&long()) {
+                Err(Failure::Exec(e)) => assert!(is_cancelled(&e), "{hook}: {e}"),
+                other => panic!("{hook}: a million reads take longer: {other:?}"),
+            }
+            later.join().expect("it cancels");
+            // It stays so, for one and for many, until it is taken back.
+            let many = attached.lookup_many::<circle>([long(), long()], |i, got| panic!("{hook}: {i}: {got:?}"));
+            assert!(many.as_ref().is_err_and(is_cancelled), "{hook}: {many:?}");
+            attached.revive();
+            let got = attached.lookup::<circle>(&circle_arguments { start: 0, turns: 3 });
+            assert_eq!(got.unwrap_or_else(|e| panic!("{hook}: {e}")), 1 + 2 + 2, "{hook}");
+        }
     }
 }
 

@@ -33,7 +33,7 @@ enum Step {
     Counted,
 }
 
-impl Emitter {
+impl Emitter<'_> {
     pub(super) fn copy(&mut self, to: End<'_>, from: End<'_>, len: Rhs<Reg>, max: u32, temps: [Reg; 4]) {
         let [i, position, pointer, data] = temps;
         let t = Temps { i, position, pointer, data };

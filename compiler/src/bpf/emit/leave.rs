@@ -87,7 +87,7 @@ const STATE_IN_TAIL: Reg = 2;
 const WORD: Reg = 3;
 const LOW: Reg = 4;
 
-impl Emitter {
+impl Emitter<'_> {
     /// Begins the program.
     pub(super) fn start(&mut self) {
         self.asm.at(self.span);

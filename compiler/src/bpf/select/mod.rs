@@ -261,8 +261,9 @@ impl Selector<'_> {
 
     /// Whether the value is in memory only: it lives there, and was not made in this block.
     fn is_away(&self, v: Value) -> bool {
-        let elsewhere = || self.defs.get(v).map(Def::block) != Some(self.at);
-        self.layout.cuts.is_home(v) && (self.layout.cuts.is_stored(v) || elsewhere())
+        let cuts = &self.layout.cuts;
+        let elsewhere = || self.defs.get(v).map(Def::block) != Some(self.at) && !cuts.is_own(v, self.at);
+        cuts.is_home(v) && (cuts.is_stored(v) || elsewhere())
     }
 
     fn load_home(&mut self, v: Value) -> VReg {

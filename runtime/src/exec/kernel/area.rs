@@ -6,17 +6,23 @@
 use memmap2::{MmapOptions, MmapRaw};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 
 /// The value of a one-element array map with `BPF_F_MMAPABLE`.
 #[derive(Debug)]
 pub(crate) struct Area {
-    map: MmapRaw,
+    map: Arc<MmapRaw>,
 }
 
 impl Area {
     /// Maps the first `len` bytes of the map's value.
     pub fn map(fd: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
-        Ok(Area { map: MmapOptions::new().len(len).map_raw(fd.as_raw_fd())? })
+        Ok(Area { map: Arc::new(MmapOptions::new().len(len).map_raw(fd.as_raw_fd())?) })
+    }
+
+    /// The mapping itself.
+    pub fn memory(&self) -> &Arc<MmapRaw> {
+        &self.map
     }
 
     /// The word at a byte offset.
