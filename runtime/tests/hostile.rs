@@ -108,7 +108,7 @@ impl Image for Noise {
         while done < buf.len() {
             let at = offset.wrapping_add(done as u64);
             let inside = at as usize % PIECE;
-            let piece = (mix(self.seed ^ at / PIECE as u64) as usize % (NOISE - PIECE)) & !7;
+            let piece = (mix(self.seed ^ (at / PIECE as u64)) as usize % (NOISE - PIECE)) & !7;
             let n = (PIECE - inside).min(buf.len() - done);
             buf[done..done + n].copy_from_slice(&noise[piece + inside..][..n]);
             done += n;
