@@ -19,8 +19,6 @@ use std::rc::Rc;
 const FUEL: u32 = 120;
 /// The same for an obligation, without whose proof there is no walk.
 const FUEL_OBLIGATION: u32 = 4_000;
-/// The same for what may be an obligation that was shown before, on the code as it was then.
-const FUEL_TOLD: u32 = 400;
 /// Eliminations in a row.
 const DEPTH_MAX: usize = 9;
 /// Facts tried for one elimination, the nearest first.
@@ -38,13 +36,16 @@ pub fn find(f: &mut Function) {
     for b in &graph.order {
         for (i, inst) in f.block(*b).insts.iter().enumerate() {
             let tests = matches!(inst.op, Op::Check { .. } | Op::Binary { mode: Mode::Checked(_), .. });
-            wanted.extend(inst.result.filter(|_| tests).map(|v| (*b, i, v)));
+            wanted.extend(inst.result.filter(|_| tests).map(|v| (*b, i, v, FUEL)));
             // Where a condition is tested that the spec does not state, it may be true wherever it is made.
             if let Op::Guard { cond, fault } = inst.op
                 && f.faults[fault.fault.index()].kind == FaultKind::Overflow
                 && let Some(Def::Inst(block, i)) = defs.get(cond)
             {
-                wanted.push((block, i, cond));
+                // What an obligation asks was shown once already.
+                let message = &f.faults[fault.fault.index()].message;
+                let asked = f.obligations.iter().any(|o| super::discharge::unmet(&o.text) == *message);
+                wanted.push((block, i, cond, if asked { FUEL_OBLIGATION } else { FUEL }));
             }
         }
     }
@@ -53,12 +54,12 @@ pub fn find(f: &mut Function) {
     }
     let evidence = {
         let mut search = Search::new(f, &graph, &defs);
-        for (block, i, v) in &wanted {
-            search.check((*block, *i), *v);
+        for (block, i, v, fuel) in &wanted {
+            search.check((*block, *i), *v, *fuel);
         }
         search.evidence
     };
-    for (block, i, v) in wanted {
+    for (block, i, v, _) in wanted {
         if let (true, Op::Binary { mode, .. }) =
             (evidence.proofs.contains_key(&v), &mut f.blocks[block.index()].insts[i].op)
         {
@@ -214,11 +215,9 @@ impl<'f> Search<'f> {
     }
 
     /// Tries to show that a check is none.
-    fn check(&mut self, (block, position): (Block, usize), v: Value) {
+    fn check(&mut self, (block, position): (Block, usize), v: Value, fuel: u32) {
         let op = &self.f.block(block).insts[position].op;
         let Some(goals) = goals(self.f, &self.forms, op) else { return };
-        // What is compared may be an obligation's, which was shown once already.
-        let fuel = if matches!(op, Op::Compare { .. }) { FUEL_TOLD } else { FUEL };
         let point = Point { block, position, edge: Vec::new() };
         let kept = self.evidence.invariants.len();
         let mut sums = Vec::new();
