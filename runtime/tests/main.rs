@@ -18,6 +18,7 @@ mod kernel;
 mod loaders;
 mod mutants;
 mod native;
+mod passes;
 mod prevail;
 mod random;
 mod typed;

@@ -34,23 +34,24 @@ pub fn fold(f: &mut Function) {
     }
 }
 
-/// Checked offsets in which the constants cancel out: `12 + 12 * (after - 1)` is `12 * after`.
+/// Checked offsets in which the constants cancel out: `12 + 12 * (after - 1)` is `12 * after`. All are found before any is changed, since the
+/// table of definitions counts operations.
 fn cancel(f: &mut Function) {
     let defs = Defs::of(f);
-    for b in 0..f.blocks.len() {
-        let mut at = 0;
-        while let Some(inst) = f.blocks[b].insts.get(at) {
-            if let Op::Check { a, .. } = inst.op
-                && let Some(fold) = Fold::cancelled(f, &defs, a)
-            {
-                let (product, new) = fold.product(f, a);
-                f.blocks[b].insts.splice(at..at, new);
-                at += 2;
-                let Op::Check { a, .. } = &mut f.blocks[b].insts[at].op else { unreachable!("it was one") };
-                *a = product;
-            }
-            at += 1;
+    let checks = f.blocks.iter().flat_map(|b| &b.insts).filter_map(|inst| match inst.op {
+        Op::Check { a, .. } => Some((inst.result?, Fold::cancelled(f, &defs, a)?)),
+        _ => None,
+    });
+    for (result, fold) in checks.collect::<Vec<_>>() {
+        let (product, new) = fold.product(f, result);
+        // Its block is still right, its position may have moved.
+        let block = defs.get(result).expect("the check was found there").block();
+        let insts = &mut f.blocks[block.index()].insts;
+        let at = insts.iter().position(|inst| inst.result == Some(result)).expect("no operation was removed");
+        if let Op::Check { a, .. } = &mut insts[at].op {
+            *a = product;
         }
+        insts.splice(at..at, new);
     }
 }
 
