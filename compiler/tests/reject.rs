@@ -83,3 +83,37 @@ fn refused_files_explain_themselves() {
         });
     }
 }
+
+/// The text with a line before the one in which a place stands; none where a body is written on that line, so that there is no line before.
+fn with_line(text: &str, at: usize, line: &str) -> Option<String> {
+    let start = text[..at].rfind('\n').map_or(0, |i| i + 1);
+    (!text[start..at].contains('{')).then(|| format!("{}{line}\n{}", &text[..start], &text[start..]))
+}
+
+/// What an error offers to be pasted takes the error away, and is none itself.
+#[test]
+fn what_is_offered_settles_it() {
+    let mut tried = 0;
+    for path in golden("reject") {
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        let name = path.display().to_string();
+        let before = compile(&name, &text, &NoModules).diagnostics;
+        for d in &before {
+            let Some(fix) = &d.fix else { continue };
+            let Some(mended) = with_line(&text, fix.before.start as usize, &fix.line) else { continue };
+            let after = compile(&name, &mended, &NoModules).diagnostics;
+            let same = |e: &&Diagnostic| {
+                e.code == d.code && e.label.span.start as usize == d.label.span.start as usize + fix.line.len() + 1
+            };
+            assert!(
+                after.iter().find(same).is_none(),
+                "{name}: `{}` does not settle {}:\n{after:#?}",
+                fix.line,
+                d.message
+            );
+            assert!(after.len() < before.len(), "{name}: `{}` is an error itself:\n{after:#?}", fix.line);
+            tried += 1;
+        }
+    }
+    assert!(tried > 4, "only {tried} fixes were tried");
+}

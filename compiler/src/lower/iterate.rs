@@ -134,12 +134,13 @@ impl Lowerer<'_> {
         let (start, end) = self.holding(start, |l| l.expr(&r.end));
         let start = self.unsigned(start, r.start.span)?;
         let mut end = self.unsigned(end, r.end.span)?;
+        // Of what is written there, before one is added to it.
+        self.expect_bound(start, end, r.inclusive, r.end.span);
         if r.inclusive {
             self.span = r.span;
             let one = self.number(1);
             end = self.checked(BinOp::Add, end, one);
         }
-        self.expect_bound(start, end, r.end.span);
         Some((start, end))
     }
 
@@ -149,10 +150,10 @@ impl Lowerer<'_> {
         if most > TURNS_MAX { 0 } else { most.max(0) as u64 }
     }
 
-    /// Reports a loop from `start` to `end` with more turns than any; `bound` is what says the end.
-    pub(super) fn expect_bound(&mut self, start: Value, end: Value, bound: Span) {
+    /// Reports a loop from `start` to `end`, which may be one of its numbers, with more turns than any; `bound` is what says the end.
+    pub(super) fn expect_bound(&mut self, start: Value, end: Value, inclusive: bool, bound: Span) {
         let known = self.range_by_parts(end, 4);
-        let most = TURNS_MAX + self.claim(start).lo;
+        let most = TURNS_MAX + self.claim(start).lo - i128::from(inclusive);
         if known.hi <= most {
             return;
         }

@@ -121,7 +121,7 @@ impl Lowerer<'_> {
         let val = self.expr(m);
         let Some(v) = self.unsigned(val, m.span) else { return 0 };
         let zero = self.number(0);
-        self.expect_bound(zero, v, m.span);
+        self.expect_bound(zero, v, false, m.span);
         self.turns(zero, v)
     }
 
