@@ -40,7 +40,7 @@ impl Canceller {
     }
 
     fn stop_programs(&self) {
-        self.deadlines.iter().for_each(Deadline::pass);
+        self.deadlines.iter().for_each(|deadline| deadline.set(OVER));
     }
 }
 
@@ -62,7 +62,8 @@ impl Flag {
     }
 }
 
-/// The word that holds a program's deadline.
+/// The word that holds a program's deadline. Two threads write it, both here.
+#[derive(Clone)]
 pub(super) struct Deadline {
     memory: Arc<memmap2::MmapRaw>,
     at: usize,
@@ -75,9 +76,10 @@ impl Deadline {
         Deadline { memory, at }
     }
 
-    fn pass(&self) {
-        // SAFETY: an aligned word in a mapping that lives as long as `self`; no reference to it is ever made.
+    /// Sets it, as `bpf_ktime_get_ns` counts; 0 for none.
+    pub(super) fn set(&self, time: u64) {
+        // SAFETY: an aligned word in a mapping that lives as long as `self`; it is not touched otherwise, but by the program.
         let word = unsafe { AtomicU64::from_ptr(self.memory.as_mut_ptr().add(self.at).cast()) };
-        word.store(OVER, Ordering::SeqCst);
+        word.store(time, Ordering::SeqCst);
     }
 }

@@ -48,6 +48,7 @@ struct Loaded {
     entered: Entered,
     _object: Object,
     state: Area,
+    deadline: Deadline,
     block: Area,
 }
 
@@ -109,7 +110,8 @@ impl Loaded {
             }
         };
         drop(programs);
-        Ok(Loaded { entered, _object: object, state, block })
+        let deadline = Deadline::new(state.memory().clone(), 8 * word::DEADLINE);
+        Ok(Loaded { entered, _object: object, state, deadline, block })
     }
 
     fn run(&mut self, file: BorrowedFd<'_>, thread: u64) -> io::Result<()> {
@@ -133,8 +135,7 @@ impl Walker for Pull {
     }
 
     fn deadlines(&self) -> Vec<Deadline> {
-        let of = |program: &Loaded| Deadline::new(program.state.memory().clone(), 8 * word::DEADLINE);
-        self.parts.programs.iter().map(of).collect()
+        self.parts.programs.iter().map(|program| program.deadline.clone()).collect()
     }
 
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {
@@ -179,18 +180,19 @@ impl Parts {
     fn let_run(&mut self) {
         for program in &mut self.programs {
             program.state.set_word(8 * word::MAPPING, self.mapping.as_ptr() as u64);
-            program.state.set_word(8 * word::DEADLINE, self.deadline);
+            program.deadline.set(self.deadline);
         }
     }
 
     /// The last program takes the walk over: all but what `let_run` has written.
     fn take_over(&mut self) {
-        let mut state = vec![0; self.state_size];
-        self.programs[self.current].state.read(0, &mut state);
-        self.current = self.programs.len() - 1;
-        let to = &mut self.programs[self.current].state;
-        to.write(0, &state[..8 * word::MAPPING]);
-        to.write(8 * word::COUNT, &state[8 * word::COUNT..]);
+        let last = self.programs.len() - 1;
+        for part in [0..8 * word::MAPPING, 8 * word::COUNT..self.state_size] {
+            let mut words = vec![0; part.len()];
+            self.programs[self.current].state.read(part.start, &mut words);
+            self.programs[last].state.write(part.start, &words);
+        }
+        self.current = last;
     }
 }
 

@@ -34,6 +34,7 @@ struct Parts {
     _object: Object,
     ring: Uring,
     layout: RingLayout,
+    deadline: Deadline,
     cancelled: Flag,
     _mapping: MmapRaw,
 }
@@ -71,11 +72,13 @@ impl Ring {
         let mapping = uring::map_file(&file)?;
         ring.set_word(8 * word::BLOCKS, ring.address() + u64::from(ring_layout.blocks));
         ring.set_word(8 * word::MAPPING, mapping.as_ptr() as u64);
+        let deadline = Deadline::new(ring.memory().clone(), 8 * word::DEADLINE);
         let parts = Parts {
             _link: link,
             _object: object,
             ring,
             layout: ring_layout,
+            deadline,
             cancelled: cancelled.clone(),
             _mapping: mapping,
         };
@@ -85,11 +88,11 @@ impl Ring {
 
 impl Walker for Ring {
     fn start(&mut self, timeout: Option<Duration>) {
-        self.parts.ring.set_word(8 * word::DEADLINE, enter::deadline(timeout));
+        self.parts.deadline.set(enter::deadline(timeout));
     }
 
     fn deadlines(&self) -> Vec<Deadline> {
-        vec![Deadline::new(self.parts.ring.memory().clone(), 8 * word::DEADLINE)]
+        vec![self.parts.deadline.clone()]
     }
 
     fn machine(&mut self) -> Result<&mut dyn Machine, ExecError> {

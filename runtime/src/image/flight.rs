@@ -85,9 +85,10 @@ impl Flight {
         Ok(Flight { ring, places: places.collect::<io::Result<_>>()?, in_flight: 0 })
     }
 
-    /// Asks for bytes of a file, on which they lie. The place has no read in flight.
+    /// Asks for bytes of a file, on which they lie. The place has no read in flight. An error where the ring was lost.
     pub fn ask(&mut self, place: usize, of: AsFile<'_>, offset: u64, len: usize) -> io::Result<()> {
-        let (buffer, read) = &mut self.places[place];
+        let lost = || io::Error::other("the ring has failed before");
+        let (buffer, read) = self.places.get_mut(place).ok_or_else(lost)?;
         assert!(read.is_none(), "a place has one read at a time");
         let span = of.span(offset, len);
         if buffer.len() < span.len {
@@ -162,8 +163,9 @@ impl Flight {
                 && let Err(e) = self.ring.submit_and_wait(1)
                 && e.kind() != ErrorKind::Interrupted
             {
-                // Rather lost than written into when they are something else's.
+                // The ring gives nothing back any more. Rather lose the buffers than have them written into when they are something else's.
                 std::mem::forget(std::mem::take(&mut self.places));
+                self.in_flight = 0;
                 return;
             }
         }

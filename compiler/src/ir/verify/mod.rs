@@ -61,8 +61,8 @@
 //!     0..=`most`; the argument for it is 0 on each edge into the loop and one more than it on each back edge. As a
 //!     claim holds on every run, the header is reached at most `most` + 1 times from outside.
 //!
-//! Evidence (`evidence.rs`; it assumes the claims): inequalities between values, as linear forms ([`linear`](super::linear)). A block's parameters
-//! that come over its only edge have the forms of what is passed, and what is computed again from the same forms has the form of the first.
+//! Evidence (`evidence.rs`; it assumes the claims): inequalities between values, as linear forms ([`linear`](super::linear)). A block's parameter
+//! to which the same is passed over all edges has the form of it, and what is computed again from the same forms has the form of the first.
 //!
 //! 24. A proof of an operation's result is a sum of facts known in front of it, with factors above 0, that shows what the operation needs:
 //!     that a check cannot fail, that `Exact` arithmetic has a result, that a comparison is true. Facts are claims, settled conditions, what
