@@ -55,6 +55,13 @@ fn a_batch_says_what_its_calls_say_one_by_one() {
 }
 
 #[test]
+fn what_has_no_direct_reads_is_told() {
+    let ran = trav(&["run", BPFKV, "get", "key=3", "--image", "/sys/kernel/notes", "--direct"]);
+    assert_eq!(ran.status, Some(2), "{ran:?}");
+    assert!(ran.err.contains("/sys/kernel/notes: no direct reads"), "{}", ran.err);
+}
+
+#[test]
 fn repeat_ends_with_the_time_of_a_lookup() {
     let image = file("repeat", "kv.img", bpfkv::image());
     let ran = trav(&["run", BPFKV, "get", "key=3", "--image", &image, "--json", "--repeat", "1000"]);

@@ -23,7 +23,7 @@ pub use qcow2::Qcow2Image;
 use std::fs::{File, FileType};
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -117,11 +117,6 @@ fn copy_from(bytes: &[u8], offset: u64, buf: &mut [u8]) -> io::Result<()> {
 
 /// Opens what can be an image, and finds its length: a block device's is where its end is (its metadata says 0).
 fn open_sized(path: &Path) -> io::Result<(File, u64)> {
-    open_with(path, 0)
-}
-
-/// The same with flags of open(2) beside.
-fn open_with(path: &Path, flags: i32) -> io::Result<(File, u64)> {
     let context = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     // The kind is asked before opening: to open a pipe would wait for its writer.
     let kind = std::fs::metadata(path).map_err(context)?.file_type();
@@ -129,7 +124,7 @@ fn open_with(path: &Path, flags: i32) -> io::Result<(File, u64)> {
         let message = format!("{}: expected a file or a block device, found {}", path.display(), name_of(kind));
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(context)?;
+    let mut file = File::open(path).map_err(context)?;
     let len = file.seek(SeekFrom::End(0)).map_err(context)?;
     Ok((file, len))
 }

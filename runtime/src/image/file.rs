@@ -1,11 +1,11 @@
 //! An image that is read by positioned reads (pread(2)): for what cannot be mapped, and for files that others may truncate.
 
 use super::flight::Aligned;
-use super::{AsFile, Image, open_sized, open_with};
+use super::{AsFile, Image, open_sized};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A file or block device that is read piece by piece.
@@ -26,14 +26,15 @@ impl FileImage {
 
     /// The same for reads past the page cache (O_DIRECT), where the file system has them.
     pub fn open_direct(path: &Path) -> io::Result<Self> {
-        let (file, len) = open_with(path, libc::O_DIRECT)?;
+        let (_, len) = open_sized(path)?;
+        let context = |e: io::Error| io::Error::new(e.kind(), format!("{}: no direct reads: {e}", path.display()));
+        let file = File::options().read(true).custom_flags(libc::O_DIRECT).open(path).map_err(context)?;
         // What a device wants is asked by a read: statx(2) tells it only since Linux 6.1, and not for each file system.
         let takes = |align: usize| file.read_at(&mut Aligned::new(align, align)?[..align], 0);
         let align = match takes(512) {
             Err(e) if e.raw_os_error() == Some(libc::EINVAL) => takes(4096).map(|_| 4096),
             other => other.map(|_| 512),
         };
-        let context = |e: io::Error| io::Error::new(e.kind(), format!("{}: no direct reads: {e}", path.display()));
         Ok(FileImage { align: align.map_err(context)?, file, len })
     }
 }
