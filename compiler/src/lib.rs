@@ -261,7 +261,11 @@ fn needed(program: &Program, wanted: Option<TraversalId>) -> Vec<TraversalId> {
 
 /// Proves and verifies what was lowered.
 fn finish(lowered: lower::Lowered, sources: &SourceMap, effort: Effort) -> Result<Verified, Vec<Diagnostic>> {
-    let Some(function) = lowered.function else { return Err(lowered.diagnostics) };
+    let lower::Lowered { function, mut diagnostics, .. } = lowered;
+    if !diagnostics.is_empty() {
+        diagnostics.extend(prove::judge(function, sources));
+        return Err(diagnostics);
+    }
     let proved = prove::prove(function, sources, effort);
     let Some(mut function) = proved.function else { return Err(proved.diagnostics) };
     if effort == Effort::Many {

@@ -110,6 +110,9 @@ impl Lowerer<'_> {
                 (None, Val::Never)
             }
         };
+        if present.is_none() {
+            self.doubt();
+        }
         let split = self.split_value(present);
         OptSplit { some: (split.yes, inner, split.yes_scope), none: (split.no, split.no_scope) }
     }
@@ -118,6 +121,7 @@ impl Lowerer<'_> {
     pub(super) fn match_expr(&mut self, scrutinee: &ast::Expr, arms: &[ast::MatchArm], span: Span) -> Val {
         let val = self.expr(scrutinee);
         if matches!(val, Val::Never) {
+            self.doubt();
             return Val::Never;
         }
         let base = self.flow.locals.len();
@@ -176,7 +180,10 @@ impl Lowerer<'_> {
                     }
                 }
             };
-            let Val::Bool(one) = one else { return Val::Never };
+            let Val::Bool(one) = one else {
+                self.doubt();
+                return Val::Never;
+            };
             hit = Some(match hit {
                 None => one,
                 Some(h) => self.exact(ir::BinOp::Or, h, one),

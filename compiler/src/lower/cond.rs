@@ -24,6 +24,7 @@ impl Lowerer<'_> {
             other => {
                 let d = self.mismatch(e.span, "a bool", &other);
                 debug_assert!(matches!(d, Val::Never));
+                self.doubt();
                 None
             }
         }

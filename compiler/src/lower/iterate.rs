@@ -1,6 +1,6 @@
 //! What loops and searches run over: numbers, the elements of an array, self-sized structures in a row.
 
-use super::loops::{Exits, Head, Plan};
+use super::loops::{AFTER_ERROR, Exits, Head, Plan};
 use super::*;
 use crate::diag::Fix;
 use crate::ir::{BinOp, CmpOp, Value};
@@ -115,9 +115,9 @@ impl Lowerer<'_> {
         self.drop_hidden(exits)
     }
 
-    /// After an error: the body is still looked at once, for its own errors.
+    /// After an error: the body is still looked at, as that of a loop that may turn once, for its own errors.
     fn iterate_nothing(&mut self, plan: Plan, body: impl FnOnce(&mut Self, Val)) -> Exits {
-        self.run_loop(&plan, |_, _| Head { most: 0, go: None }, |l| body(l, Val::Never))
+        self.run_loop(&plan, |_, _| Head { most: AFTER_ERROR, go: None }, |l| body(l, Val::Never))
     }
 
     fn name_value(&mut self, val: &Val, name: &str) {
@@ -147,7 +147,7 @@ impl Lowerer<'_> {
     /// The most turns of a loop from `start` to `end`; 0 where there are too many, which [`Self::expect_bound`] has reported.
     pub(super) fn turns(&mut self, start: Value, end: Value) -> u64 {
         let most = self.range_by_parts(end, 4).hi - self.claim(start).lo;
-        if most > TURNS_MAX { 0 } else { most.max(0) as u64 }
+        if most > TURNS_MAX { AFTER_ERROR } else { most.max(0) as u64 }
     }
 
     /// Reports a loop from `start` to `end`, which may be one of its numbers, with more turns than any; `bound` is what says the end.

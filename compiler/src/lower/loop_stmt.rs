@@ -1,7 +1,7 @@
 //! The statements `for` and `loop`: their bounds, measures and ends.
 
 use super::iterate::Scan;
-use super::loops::{Exits, Head, Plan};
+use super::loops::{AFTER_ERROR, Exits, Head, Plan};
 use super::*;
 use crate::ir::{CmpOp, FaultKind};
 use ast::ExprKind;
@@ -71,7 +71,7 @@ impl Lowerer<'_> {
                     (None, None) => {
                         let d = Diagnostic::error("E0601", head_span, "expected a loop with a bound, found none", "how many turns at most?");
                         lw.report(d.help("write `loop up to N { … }`, or `loop descending M { … }` with a value that falls on every turn"));
-                        0
+                        AFTER_ERROR
                     }
                 };
                 Head { most, go }
@@ -119,7 +119,7 @@ impl Lowerer<'_> {
 
     fn loop_bound(&mut self, m: &ast::Expr) -> u64 {
         let val = self.expr(m);
-        let Some(v) = self.unsigned(val, m.span) else { return 0 };
+        let Some(v) = self.unsigned(val, m.span) else { return AFTER_ERROR };
         let zero = self.number(0);
         self.expect_bound(zero, v, false, m.span);
         self.turns(zero, v)
@@ -144,7 +144,7 @@ impl Lowerer<'_> {
         if go.is_some() {
             self.flow = here;
         }
-        let Some(range) = range else { return 0 };
+        let Some(range) = range else { return AFTER_ERROR };
         let turns = range.hi - range.lo + 1;
         if turns > 1 << 24 {
             let name = self.text(m.span).to_string();
@@ -158,7 +158,7 @@ impl Lowerer<'_> {
                 .note(format!("`{name}` is {}..={} here", range.lo, range.hi))
                 .note(format!("it would break with {name} = {}", range.lo + (1 << 24)));
             self.report(d.help(format!("bound it where it comes from, as in `{name}: u16 where {name} <= 8`, or say `loop up to N descending {name}`")));
-            return 0;
+            return AFTER_ERROR;
         }
         turns.max(0) as u64
     }

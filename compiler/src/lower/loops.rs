@@ -10,6 +10,9 @@ use super::*;
 use crate::ir::{Block, CmpOp, Value};
 use std::collections::HashSet;
 
+/// How often a loop turns whose bound is an error.
+pub(super) const AFTER_ERROR: u64 = 1;
+
 /// A loop whose body is being lowered.
 pub(super) struct LoopFrame {
     /// Variables and temporaries that belong to the outside.
@@ -435,15 +438,8 @@ impl Lowerer<'_> {
                 self.reshape(i, &header.flow.locals[i].val.clone(), plan);
             }
         }
-        for (l, h) in self.flow.locals.iter().zip(&header.flow.locals) {
-            let same = l.val.parts().len() == h.val.parts().len();
-            assert!(
-                same || !self.diagnostics.is_empty(),
-                "`{}` keeps its shape through a turn: {:?}, {:?}",
-                l.name,
-                h.val,
-                l.val
-            );
+        for i in 0..header.flow.locals.len() {
+            self.keep_shape(i, &header.flow.locals[i].val);
         }
         let one = self.number(1);
         let next = self
@@ -461,12 +457,24 @@ impl Lowerer<'_> {
         let (nl, nt) = (header.flow.locals.len(), header.flow.temps.len());
         self.flow.locals[..nl].iter().for_each(|l| alive.extend(l.val.parts()));
         self.flow.temps[..nt].iter().for_each(|v| alive.extend(v.parts()));
-        // After an error that was reported, shapes may differ; nothing that is emitted then is used.
         let there = header.params.iter().all(|i| *i < alive.len());
-        assert!(there || !self.diagnostics.is_empty(), "what is alive in the header is alive at the end of a turn");
-        args.extend(header.params.iter().filter_map(|i| alive.get(*i)));
+        assert!(there, "what is alive in the header is alive at the end of a turn");
+        args.extend(header.params.iter().map(|i| alive[*i]));
         self.b.jump(header.block, &args);
         self.flow.reachable = false;
+    }
+
+    /// At the end of a turn a variable has as many parts as at its start; after an error that was reported, any.
+    fn keep_shape(&mut self, i: usize, wanted: &Val) {
+        let local = &self.flow.locals[i];
+        if local.val.parts().len() == wanted.parts().len() {
+            return;
+        }
+        let (name, val) = (&local.name, &local.val);
+        assert!(!self.diagnostics.is_empty(), "`{name}` keeps its shape through a turn: {wanted:?}, {val:?}");
+        self.doubt();
+        let parts: Vec<ir::Value> = wanted.parts().iter().map(|v| self.number_as(0, self.ty(*v))).collect();
+        self.flow.locals[i].val = wanted.with_parts(&mut parts.into_iter());
     }
 
     /// Makes an assigned variable fit the shape with which the loop began.

@@ -4,6 +4,9 @@ use super::view::{Context, Decoded};
 use super::*;
 use crate::ir::{BinOp, CmpOp, Op, Value};
 
+/// Members within members deeper than this are refused: a structure with parameters that holds itself, or nearly so.
+const MEMBERS_DEEP_MAX: usize = 24;
+
 impl Lowerer<'_> {
     /// Where a stored member (or the word of a bit field) begins.
     pub(super) fn place_of_member(&mut self, view: &Shared<View>, i: usize) -> Option<Place> {
@@ -103,13 +106,16 @@ impl Lowerer<'_> {
                 self.bit_field(w, *shift, *width, *scalar)
             }
             MemberKind::Computed { ty, value } => {
-                let val = self.in_member_scope(def.module, Val::View(view.clone()), |l| {
-                    let val = l.expr(value);
-                    match ty {
-                        Some(ty) => l.coerce(val, ty, value.span),
-                        None => val,
-                    }
-                });
+                let make = |l: &mut Self| {
+                    l.in_member_scope(def.module, Val::View(view.clone()), |l| {
+                        let val = l.expr(value);
+                        match ty {
+                            Some(ty) => l.coerce(val, ty, value.span),
+                            None => val,
+                        }
+                    })
+                };
+                let val = self.making(view, i, span, make).unwrap_or(Val::Never);
                 self.label_value(&val, &m.name, m.span);
                 val
             }
@@ -172,7 +178,28 @@ impl Lowerer<'_> {
         }
     }
 
+    /// Makes a member, unless that is what is being done: then it is made of itself.
+    fn making<T>(&mut self, view: &View, i: usize, span: Span, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        // What tests a condition again may need what needed the member that it speaks of.
+        let key = (view.id, i, self.testing.len());
+        if self.making.contains(&key) || self.making.len() >= MEMBERS_DEEP_MAX {
+            let def = &self.program.structs[view.def.index()];
+            let message = format!("expected members without circles, found one through `{}`", def.members[i].name);
+            self.error("E0604", span, message, "made of itself");
+            return None;
+        }
+        self.making.push(key);
+        let made = make(self);
+        self.making.pop();
+        Some(made)
+    }
+
     fn decode_member(&mut self, view: &Shared<View>, i: usize, span: Span) -> Decoded {
+        let decoded = self.making(view, i, span, |l| l.decode_stored(view, i, span));
+        decoded.unwrap_or(Decoded { val: Val::Never, end: None })
+    }
+
+    fn decode_stored(&mut self, view: &Shared<View>, i: usize, span: Span) -> Decoded {
         let program = self.program;
         let def = &program.structs[view.def.index()];
         let m = &def.members[i];

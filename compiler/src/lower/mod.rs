@@ -20,6 +20,7 @@ mod bytes;
 mod call;
 mod choose;
 mod cond;
+mod doubt;
 pub mod dump;
 mod emit;
 mod expr;
@@ -74,6 +75,8 @@ pub struct Lowerer<'a> {
     frames: Vec<Frame>,
     loops: Vec<loops::LoopFrame>,
     diagnostics: Vec<Diagnostic>,
+    /// Where an error left something unknown.
+    doubts: Vec<(ir::Block, usize)>,
     /// Errors already reported: a body that is inlined twice says the same thing once.
     reported: FxHashSet<(&'static str, Span)>,
     /// Constant tables that became data.
@@ -84,6 +87,8 @@ pub struct Lowerer<'a> {
     next_view: u32,
     /// Views whose conditions are being tested again.
     testing: Vec<u32>,
+    /// Members that are being made: view, position, and how many views' conditions were being tested.
+    making: Vec<(u32, usize, usize)>,
     /// Types written in bodies, kept so that their addresses stay theirs.
     body_types: Vec<Rc<FieldTy>>,
     next_step: u32,
@@ -144,8 +149,8 @@ enum FrameKind {
 
 /// What lowering a traversal gave.
 pub struct Lowered {
-    /// The traversal, not proved yet; none after an error.
-    pub function: Option<ir::Function>,
+    /// The traversal, not proved yet; after an error what there is of it, with the obligations that do not hang on the error.
+    pub function: ir::Function,
     /// What was wrong.
     pub diagnostics: Vec<Diagnostic>,
     /// The functions that it calls.
@@ -198,12 +203,14 @@ impl<'a> Lowerer<'a> {
             frames: Vec::new(),
             loops: Vec::new(),
             diagnostics: Vec::new(),
+            doubts: Vec::new(),
             reported: FxHashSet::default(),
             tables: FxHashMap::default(),
             literals: HashMap::new(),
             faults: HashMap::new(),
             next_view: 0,
             testing: Vec::new(),
+            making: Vec::new(),
             body_types: Vec::new(),
             next_step: 1,
             next_generation: 1,
@@ -354,9 +361,9 @@ impl<'a> Lowerer<'a> {
                 self.error("E0603", self.span, message, "too large, with all that it calls");
             }
         }
-        let failed = self.diagnostics.iter().any(|d| d.severity == crate::diag::Severity::Error);
         self.b.end_open_blocks();
-        let function = (!failed).then(|| self.b.finish());
+        let mut function = self.b.finish();
+        doubt::drop_doubtful(&mut function, &self.doubts);
         Lowered { function, diagnostics: self.diagnostics, called: self.called }
     }
 

@@ -97,6 +97,7 @@ impl Lowerer<'_> {
                 "expected a variable on the left of `=`",
                 "structures on disk are only read",
             );
+            self.doubt();
             return;
         };
         let value = match op {
@@ -114,6 +115,7 @@ impl Lowerer<'_> {
                 format!("expected a variable, found `{}`", name.name),
                 "no variable of this name",
             );
+            self.doubt();
             return;
         };
         if !self.flow.locals[i].mutable {
@@ -125,6 +127,7 @@ impl Lowerer<'_> {
             );
             d.help = Some(format!("declare it with `var {}`", name.name));
             self.report(d);
+            self.doubt();
             return;
         }
         let ty = self.flow.locals[i].ty.clone();
@@ -145,6 +148,9 @@ impl Lowerer<'_> {
             (None, Val::Record(id, _)) => self.coerce(value, &Ty::Record(*id), e.span),
             (None, _) => value,
         };
+        if matches!(new, Val::Never) {
+            self.doubt();
+        }
         self.flow.locals[i].val = new;
     }
 

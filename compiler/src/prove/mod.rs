@@ -23,6 +23,7 @@ pub use evidence::find as find_evidence;
 use crate::certificate::name_obligations;
 use crate::diag::Diagnostic;
 use crate::ir::Function;
+use crate::ir::verify::is_well_formed;
 use crate::opt::Effort;
 use crate::source::SourceMap;
 
@@ -34,15 +35,18 @@ pub struct Proved {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// What else does not hold in a function that was lowered with errors. Nothing where they left no function that can be looked at.
+pub fn judge(mut f: Function, sources: &SourceMap) -> Vec<Diagnostic> {
+    cleanup::prune(&mut f);
+    if !is_well_formed(&f) {
+        return Vec::new();
+    }
+    answer(&mut f, sources)
+}
+
 /// Proves a lowered function. With [`Effort::Once`] in one round, after which some tests stay that a second one would show to be needless.
 pub fn prove(mut f: Function, sources: &SourceMap, effort: Effort) -> Proved {
-    cleanup::prune(&mut f);
-    cleanup::drop_unused(&mut f);
-    name_obligations(&mut f);
-    number::number(&mut f);
-    essa::insert(&mut f);
-    ranges::find(&mut f);
-    let diagnostics = discharge::discharge(&mut f, sources);
+    let diagnostics = answer(&mut f, sources);
     if !diagnostics.is_empty() {
         return Proved { function: None, diagnostics };
     }
@@ -62,4 +66,15 @@ pub fn prove(mut f: Function, sources: &SourceMap, effort: Effort) -> Proved {
     shore::shore_up(&mut f);
     cleanup::keep_slots(&mut f);
     Proved { function: Some(f), diagnostics: Vec::new() }
+}
+
+/// The first round: names for facts, ranges, and the obligations answered.
+fn answer(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
+    cleanup::prune(f);
+    cleanup::drop_unused(f);
+    name_obligations(f);
+    number::number(f);
+    essa::insert(f);
+    ranges::find(f);
+    discharge::discharge(f, sources)
 }

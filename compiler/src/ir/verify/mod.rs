@@ -133,10 +133,7 @@ pub fn verify(function: Function) -> Result<Verified, Vec<VerifyError>> {
     let mut errors = Errors(Vec::new());
     shape::check(&function, &mut errors);
     errors.stop()?;
-    let graph = Graph::of(&function);
-    let steps = Steps::of(&function, &graph);
-    let defs = Defs::of(&function);
-    let f = Facts { f: &function, graph, steps, defs, out_size: function.out_size() };
+    let f = Facts::of(&function);
     flow::check(&f, &mut errors);
     errors.stop()?;
     types::check(&f, &mut errors);
@@ -151,6 +148,22 @@ pub fn verify(function: Function) -> Result<Verified, Vec<VerifyError>> {
     Ok(Verified(function))
 }
 
+/// Whether a function keeps rules 1 to 9, which say nothing of what the values are.
+pub fn is_well_formed(function: &Function) -> bool {
+    let mut errors = Errors(Vec::new());
+    shape::check(function, &mut errors);
+    if errors.stop().is_err() {
+        return false;
+    }
+    let f = Facts::of(function);
+    flow::check(&f, &mut errors);
+    if errors.stop().is_err() {
+        return false;
+    }
+    types::check(&f, &mut errors);
+    errors.stop().is_ok()
+}
+
 /// A function whose shape is right, and what is often asked about it.
 struct Facts<'f> {
     f: &'f Function,
@@ -158,6 +171,14 @@ struct Facts<'f> {
     steps: Steps,
     defs: Defs,
     out_size: u32,
+}
+
+impl<'f> Facts<'f> {
+    fn of(f: &'f Function) -> Self {
+        let graph = Graph::of(f);
+        let steps = Steps::of(f, &graph);
+        Facts { f, graph, steps, defs: Defs::of(f), out_size: f.out_size() }
+    }
 }
 
 impl std::ops::Deref for Facts<'_> {
