@@ -70,7 +70,7 @@ pub fn to_json(sources: &SourceMap, f: &Verified, hook: &str, c: &Certificate) -
             let (place, fault) = (sources.place(check.span), &f.faults[check.fault.index()]);
             json!({
                 "file": place.file, "line": place.line, "obligation": check.kind.name(), "kind": fault.kind.name(),
-                "message": fault.message, "reason": check.reason, "also": lines(sources, &check.others),
+                "message": fault.message, "reason": check.reason, "known": check.known, "also": lines(sources, &check.others),
             })
         })
         .collect();

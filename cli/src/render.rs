@@ -8,7 +8,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, S
 use serde_json::{Value as Json, json};
 use std::fmt::{self, Display, Write};
 use std::io::IsTerminal;
-use trav_compiler::diag::{Diagnostic, Label, Severity};
+use trav_compiler::diag::{Diagnostic, Fix, Label, Severity};
 use trav_compiler::source::{SourceMap, Span};
 
 /// The width of a rendered diagnostic.
@@ -70,9 +70,15 @@ pub fn to_json(sources: &SourceMap, diagnostic: &Diagnostic) -> Json {
         "others": diagnostic.others.iter().map(label).collect::<Vec<_>>(),
         "notes": diagnostic.notes,
         "help": diagnostic.help,
-        "fix": diagnostic.fix.as_ref().map(|fix| {
-            let place = sources.place(fix.before);
-            json!({ "file": place.file, "line": place.line, "insert": fix.line })
+        "fix": diagnostic.fix.as_ref().map(|fix| match fix {
+            Fix::Line(before, line) => {
+                let place = sources.place(*before);
+                json!({ "file": place.file, "line": place.line, "insert": line })
+            }
+            Fix::Words(behind, words) => {
+                let place = sources.place(end(*behind));
+                json!({ "file": place.file, "line": place.line, "column": place.column, "insert": words })
+            }
         }),
     })
 }

@@ -84,7 +84,12 @@ fn checks_that_remain_can_be_denied() {
         (&json["diagnostics"][0]["code"], &json["diagnostics"][0]["label"]["line"]),
         (&"E0505".into(), &5.into())
     );
-    let bounded = file("denied", "bounded.trav", CELL.replace("u16", "u16 where start <= 504"));
+    let fix = &json["diagnostics"][0]["fix"];
+    assert_eq!(fix["insert"], " where start <= 504", "{fix}");
+    let at = |name: &str| fix[name].as_u64().unwrap_or_else(|| panic!("{name}: {fix}")) as usize - 1;
+    let mut lines: Vec<String> = CELL.lines().map(str::to_string).collect();
+    lines[at("line")].insert_str(at("column"), " where start <= 504");
+    let bounded = file("denied", "bounded.trav", lines.join("\n") + "\n");
     let good = trav(&["check", &bounded, "--deny-checks"]);
     assert_eq!((good.status, good.out.as_str(), good.err.as_str()), (Some(0), "", ""));
 }

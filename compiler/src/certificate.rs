@@ -1,10 +1,13 @@
 //! The certificate of a traversal: upper bounds on what a call costs, and which checks stay in the code.
 
+mod promise;
+
 use crate::bpf::abi::StateLayout;
 use crate::bpf::cost::{self, InsnBounds};
 use crate::bpf::profile::Profile;
 use crate::diag::Diagnostic;
 use crate::fx::{FxHashMap, FxHashSet};
+use crate::ir::defs::Defs;
 use crate::ir::eval::range;
 use crate::ir::graph::Graph;
 use crate::ir::verify::Verified;
@@ -12,7 +15,8 @@ use crate::ir::{
     Block, Fault, FaultId, FaultKind, FaultRef, Function, Mode, Obligation, ObligationKind, Op, Range, Terminator,
     Value,
 };
-use crate::source::Span;
+use crate::source::{SourceMap, Span};
+pub use promise::Promise;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Upper bounds. A number that does not fit in 64 bits is `u64::MAX`.
@@ -58,15 +62,20 @@ pub struct RemainingCheck {
     pub reason: String,
     /// What is known of each operand, and numbers with which it would fail: one line each.
     pub known: Vec<String>,
+    /// What a field would have to promise, if that of one would do.
+    pub promise: Option<Promise>,
 }
 
 impl RemainingCheck {
     /// The error where no check may remain. `f` is the function that it is of.
-    pub fn denied(&self, f: &Function) -> Diagnostic {
+    pub fn denied(&self, f: &Function, sources: &SourceMap) -> Diagnostic {
         let fault = &f.faults[self.fault.index()];
         let message = format!("expected a proof, found a check at run time: {} ({})", fault.message, fault.kind.name());
         let mut d = Diagnostic::error("E0505", self.span, message, "checked on every run").note(self.reason.clone());
         d.notes.extend(self.known.iter().cloned());
+        if let Some(promise) = &self.promise {
+            promise.offer(&mut d, sources);
+        }
         d
     }
 }
@@ -127,6 +136,7 @@ pub fn remaining(f: &Function) -> Vec<RemainingCheck> {
     }
     let mut out: Vec<RemainingCheck> = Vec::new();
     let mut known: HashMap<(ObligationKind, Option<Span>, &str), usize> = HashMap::new();
+    let defs = Defs::of(f);
     for ((span, fault), (kind, op)) in places {
         let at = *known.entry(key(f, kind, fault)).or_insert(out.len());
         match out.get_mut(at) {
@@ -134,7 +144,8 @@ pub fn remaining(f: &Function) -> Vec<RemainingCheck> {
             Some(_) => {}
             None => {
                 let (reason, known) = (reason(f, op), known_of(f, op));
-                out.push(RemainingCheck { kind, fault, span, others: Vec::new(), reason, known });
+                let promise = Promise::of(f, &defs, op);
+                out.push(RemainingCheck { kind, fault, span, others: Vec::new(), reason, known, promise });
             }
         }
     }

@@ -45,13 +45,13 @@ pub struct Diagnostic {
     pub fix: Option<Fix>,
 }
 
-/// A line that would make it right.
+/// What would make it right when it is pasted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fix {
-    /// It goes before the line in which this begins.
-    pub before: Span,
-    /// The line, without indentation.
-    pub line: String,
+pub enum Fix {
+    /// A line, without indentation, before the line in which the place begins.
+    Line(Span, String),
+    /// Words, with the space before them, at the end of the place.
+    Words(Span, String),
 }
 
 impl Diagnostic {

@@ -1,8 +1,10 @@
 //! Specs that are refused: each file's diagnostics, with what is known and what would help.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::ops::Range;
 use std::path::PathBuf;
-use trav_compiler::diag::Diagnostic;
+use trav_compiler::diag::{Diagnostic, Fix};
 use trav_compiler::source::SourceMap;
 use trav_compiler::{Loader, compile};
 
@@ -84,36 +86,41 @@ fn refused_files_explain_themselves() {
     }
 }
 
-/// The text with a line before the one in which a place stands; none where a body is written on that line, so that there is no line before.
-fn with_line(text: &str, at: usize, line: &str) -> Option<String> {
-    let start = text[..at].rfind('\n').map_or(0, |i| i + 1);
-    (!text[start..at].contains('{')).then(|| format!("{}{line}\n{}", &text[..start], &text[start..]))
+/// The text with what is offered, and where; none for a line before one on which a body begins, so that there is no line before.
+fn mended(text: &str, fix: &Fix) -> Option<(String, Range<usize>)> {
+    let (at, words) = match fix {
+        Fix::Words(behind, words) => (behind.end as usize, words.clone()),
+        Fix::Line(before, line) => {
+            let (start, before) =
+                (text[..before.start as usize].rfind('\n').map_or(0, |i| i + 1), before.start as usize);
+            if text[start..before].contains('{') {
+                return None;
+            }
+            (start, format!("{line}\n"))
+        }
+    };
+    Some((format!("{}{words}{}", &text[..at], &text[at..]), at..at + words.len()))
 }
 
 /// What an error offers to be pasted takes the error away, and is none itself.
 #[test]
 fn what_is_offered_settles_it() {
-    let mut tried = 0;
+    let mut tried: BTreeMap<&str, usize> = BTreeMap::new();
     for path in golden("reject") {
         let text = std::fs::read_to_string(&path).expect("a readable file");
         let name = path.display().to_string();
         let before = compile(&name, &text, &NoModules).diagnostics;
         for d in &before {
             let Some(fix) = &d.fix else { continue };
-            let Some(mended) = with_line(&text, fix.before.start as usize, &fix.line) else { continue };
+            let Some((mended, new)) = mended(&text, fix) else { continue };
             let after = compile(&name, &mended, &NoModules).diagnostics;
-            let same = |e: &&Diagnostic| {
-                e.code == d.code && e.label.span.start as usize == d.label.span.start as usize + fix.line.len() + 1
-            };
-            assert!(
-                after.iter().find(same).is_none(),
-                "{name}: `{}` does not settle {}:\n{after:#?}",
-                fix.line,
-                d.message
-            );
-            assert!(after.len() < before.len(), "{name}: `{}` is an error itself:\n{after:#?}", fix.line);
-            tried += 1;
+            let moved = |n: u32| n as usize + if n as usize >= new.start { new.len() } else { 0 };
+            let same = |e: &&Diagnostic| e.code == d.code && e.label.span.start as usize == moved(d.label.span.start);
+            assert!(after.iter().find(same).is_none(), "{name}: {fix:?} does not settle {}:\n{after:#?}", d.message);
+            assert!(after.len() < before.len(), "{name}: {fix:?} is an error itself:\n{after:#?}");
+            *tried.entry(d.code).or_default() += 1;
         }
     }
-    assert!(tried > 4, "only {tried} fixes were tried");
+    let codes: Vec<&str> = tried.keys().copied().collect();
+    assert_eq!(codes, ["E0501", "E0502", "E0503", "E0504", "E0601", "E0602"], "{tried:?}");
 }

@@ -78,7 +78,8 @@ impl Check {
                 false => Vec::new(),
             };
         if self.deny_checks {
-            let denied = certified.iter().flat_map(|(t, c)| c.checks.iter().map(|check| check.denied(t)));
+            let denied =
+                certified.iter().flat_map(|(t, c)| c.checks.iter().map(|check| check.denied(t, &compilation.sources)));
             diagnostics.extend(denied);
             diagnostics.sort_by_key(|d| (d.label.span, d.code));
             // What several traversals inline is said once.

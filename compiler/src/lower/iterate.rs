@@ -171,7 +171,7 @@ impl Lowerer<'_> {
         if made != bound && made.end > made.start {
             d = d.other(made, format!("`{name}` comes from here: {}..={}", known.lo, known.hi));
         }
-        d.fix = Some(Fix { before: bound, line });
+        d.fix = Some(Fix::Line(bound, line));
         self.report(d);
     }
 

@@ -3,6 +3,7 @@
 use super::iterate::Scan;
 use super::loops::{AFTER_ERROR, Exits, Head, Plan};
 use super::*;
+use crate::diag::Fix;
 use crate::ir::{CmpOp, FaultKind};
 use ast::ExprKind;
 
@@ -67,10 +68,12 @@ impl Lowerer<'_> {
                 let go = l.cond.as_ref().map(|c| lw.split(c));
                 let most = match (most, &l.measure) {
                     (Some(most), _) => most,
-                    (None, Some(m)) => lw.measure_bound(m, &go),
+                    (None, Some(m)) => lw.measure_bound(m, &go, span),
                     (None, None) => {
                         let d = Diagnostic::error("E0601", head_span, "expected a loop with a bound, found none", "how many turns at most?");
-                        lw.report(d.help("write `loop up to N { … }`, or `loop descending M { … }` with a value that falls on every turn"));
+                        let mut d = d.help("write `loop up to N { … }`, or `loop descending M { … }` with a value that falls on every turn");
+                        d.fix = Some(some_bound(span));
+                        lw.report(d);
                         AFTER_ERROR
                     }
                 };
@@ -126,7 +129,7 @@ impl Lowerer<'_> {
     }
 
     /// The most turns of a loop whose measure falls on every turn: one for each value.
-    fn measure_bound(&mut self, m: &ast::Expr, go: &Option<cond::Split>) -> u64 {
+    fn measure_bound(&mut self, m: &ast::Expr, go: &Option<cond::Split>, span: Span) -> u64 {
         let here = self.flow.clone();
         let range = match go {
             Some(split) => {
@@ -157,7 +160,10 @@ impl Lowerer<'_> {
             let d = d
                 .note(format!("`{name}` is {}..={} here", range.lo, range.hi))
                 .note(format!("it would break with {name} = {}", range.lo + (1 << 24)));
-            self.report(d.help(format!("bound it where it comes from, as in `{name}: u16 where {name} <= 8`, or say `loop up to N descending {name}`")));
+            let field = name.rsplit('.').next().unwrap_or(&name);
+            let mut d = d.help(format!("bound it where it comes from, as in `{field}: u16 where {field} <= 8`, or say `loop up to N descending {name}`"));
+            d.fix = Some(some_bound(span));
+            self.report(d);
             return AFTER_ERROR;
         }
         turns.max(0) as u64
@@ -194,3 +200,9 @@ impl Lowerer<'_> {
 }
 
 const MEASURE: &str = "#measure";
+
+/// A bound for a loop that has none. How many turns are enough only its author knows.
+fn some_bound(of_loop: Span) -> Fix {
+    let word = Span { end: of_loop.start + "loop".len() as u32, ..of_loop };
+    Fix::Words(word, " up to 1000".into())
+}

@@ -452,6 +452,6 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
     d.help = Some(format!("{promise}write `{line}` before this"));
     // What has no name cannot be written.
     let can_be_written = ![&na, &nb].contains(&&UNNAMED.to_string()) && ra.as_const().is_none();
-    d.fix = can_be_written.then_some(Fix { before: o.span, line });
+    d.fix = can_be_written.then_some(Fix::Line(o.span, line));
     d
 }
