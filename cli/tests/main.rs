@@ -7,6 +7,7 @@ mod check;
 mod examples;
 mod project;
 mod run;
+mod sim;
 mod standard;
 mod wrong;
 

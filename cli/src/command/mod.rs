@@ -12,6 +12,7 @@ mod fmt;
 mod hooks;
 mod new;
 mod run;
+mod sim;
 mod test;
 
 use crate::failure::{Failure, Status};
@@ -41,6 +42,7 @@ pub enum Command {
     Build(build::Build),
     Run(run::Run),
     Bench(bench::Bench),
+    Sim(sim::Sim),
     Dump(dump::Dump),
     Test(test::Test),
     Fmt(fmt::Fmt),
@@ -60,6 +62,7 @@ impl Command {
             Command::Build(command) => command.run(out),
             Command::Run(command) => command.run(out),
             Command::Bench(command) => command.run(out),
+            Command::Sim(command) => command.run(out),
             Command::Dump(command) => command.run(out),
             Command::Test(command) => command.run(out),
             Command::Fmt(command) => command.run(out),
