@@ -24,6 +24,7 @@ enum trav_status {
 	TRAV_CALL = -2,    /* the call is wrong: a spec, a name, a size, an argument */
 	TRAV_REFUSED = -3, /* this machine or its kernel does not take the program */
 	TRAV_IO = -4,      /* the file cannot be read */
+	TRAV_CANCELLED = -5, /* the call was cancelled */
 };
 
 /* Flags of trav_attach. */
@@ -60,6 +61,24 @@ int trav_next(struct trav_hook *hook, void *row, size_t row_size);
 
 /* What the last call of this thread that failed has to say; lives until the next one. */
 const char *trav_error(void);
+
+/* What ends the calls of a hook. It may outlive the hook, and any thread may use it. */
+struct trav_canceller;
+
+/* A canceller of the hook, to be closed; NULL for NULL. */
+struct trav_canceller *trav_canceller(const struct trav_hook *hook);
+
+/*
+ * The call that is running ends before its next read with TRAV_CANCELLED, and so do later ones until trav_revive. A read that has been begun
+ * is waited for. NULL does nothing.
+ */
+void trav_cancel(const struct trav_canceller *canceller);
+
+/* Lets a cancelled hook make calls again. */
+int trav_revive(struct trav_hook *hook);
+
+/* Frees; NULL is nothing to close. */
+void trav_canceller_close(struct trav_canceller *canceller);
 
 /* Detaches and frees; NULL is nothing to close. */
 void trav_close(struct trav_hook *hook);

@@ -8,7 +8,7 @@
 use crate::{Attached, Error};
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
-use trav_runtime::hook::Options;
+use trav_runtime::hook::{Canceller, Options};
 
 const DONE: c_int = 0;
 const ROW: c_int = 1;
@@ -28,6 +28,7 @@ fn status(done: Result<c_int, Error>) -> c_int {
         Err(Error::Call(text)) => (-2, text),
         Err(Error::Refused(text)) => (-3, text),
         Err(Error::Io(text)) => (-4, text),
+        Err(Error::Cancelled(text)) => (-5, text),
     };
     // A zero byte would end the text early.
     let text = CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default();
@@ -202,9 +203,54 @@ pub extern "C" fn trav_error() -> *const c_char {
 /// # Safety
 /// As `trav.h` says.
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn trav_canceller(hook: *const Attached) -> *mut Canceller {
+    // SAFETY: a hook, as the header says.
+    let attached = unsafe { hook.as_ref() };
+    attached.map_or(std::ptr::null_mut(), |attached| Box::into_raw(Box::new(attached.hook.canceller())))
+}
+
+/// # Safety
+/// As `trav.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trav_cancel(canceller: *const Canceller) {
+    // SAFETY: a canceller that is not closed, as the header says; it is shared by threads.
+    if let Some(canceller) = unsafe { canceller.as_ref() } {
+        canceller.cancel();
+    }
+}
+
+/// # Safety
+/// As `trav.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trav_revive(hook: *mut Attached) -> c_int {
+    // SAFETY: a hook, as the header says.
+    let revive = unsafe { attached(hook) }.map(|attached| {
+        attached.hook.revive();
+        DONE
+    });
+    status(revive)
+}
+
+/// # Safety
+/// As `trav.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trav_canceller_close(canceller: *mut Canceller) {
+    if !canceller.is_null() {
+        // SAFETY: it was made by `trav_canceller` of a box, and is not closed.
+        drop(unsafe { Box::from_raw(canceller) });
+    }
+}
+
+/// # Safety
+/// As `trav.h` says.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn trav_close(hook: *mut Attached) {
     if !hook.is_null() {
         // SAFETY: it was made by `trav_attach` of a box, and is not closed.
         drop(unsafe { Box::from_raw(hook) });
     }
 }
+
+/// What threads share is made for it.
+const fn is_shared<T: Send + Sync>() {}
+const _: () = is_shared::<Canceller>();

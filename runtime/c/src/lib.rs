@@ -11,7 +11,7 @@ use trav_compiler::ir::verify::Verified;
 use trav_compiler::{Compilation, Loader, texts};
 use trav_runtime::call::{Arguments, CallError, Caller, Images};
 use trav_runtime::exec::{Engine, ExecError, Outcome};
-use trav_runtime::hook::{Failure, Fault, Hook, Options};
+use trav_runtime::hook::{Failure, Fault, Hook, Options, is_cancelled};
 use trav_runtime::image;
 use trav_runtime::value::parse_pair;
 
@@ -21,12 +21,14 @@ enum Error {
     Call(String),
     Refused(String),
     Io(String),
+    Cancelled(String),
 }
 
 impl From<ExecError> for Error {
     fn from(error: ExecError) -> Self {
         let text = error.to_string();
         match error {
+            ExecError::Io(why) if is_cancelled(&why) => Error::Cancelled(text),
             ExecError::Io(_) => Error::Io(text),
             ExecError::Refused(_) => Error::Refused(text),
             ExecError::Arguments(_) => Error::Call(text),

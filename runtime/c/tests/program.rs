@@ -71,6 +71,9 @@ lookup: 0
 present 1 at 1024 value 101 name two
 lookup: 0
 present 0
+cancelled: -5 cannot read an image: Operation canceled (os error 125)
+revive: 0
+revived: 0
 fault: -1 out of device: `read Node at at`: the block at 1048576 does not lie on the device
 size: -2 the arguments: expected 32 bytes, found 24
 kind: -2 `named` is no stream

@@ -44,6 +44,11 @@ impl Canceller {
     }
 }
 
+/// Whether a call failed because it was cancelled.
+pub fn is_cancelled(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ECANCELED)
+}
+
 /// Whether calls have been cancelled.
 #[derive(Clone, Default)]
 pub(super) struct Flag(Arc<AtomicBool>);

@@ -29,7 +29,7 @@ mod uring;
 use crate::exec::steps::Machine;
 use crate::exec::{ExecError, Executor, FaultReport, Hop, Trace};
 use crate::image::{FileImage, Sources};
-pub use cancel::Canceller;
+pub use cancel::{Canceller, is_cancelled};
 use cancel::{Deadline, Flag};
 pub use lookup::{Failure, Fault, Rows};
 use std::path::Path;

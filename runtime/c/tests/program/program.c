@@ -18,6 +18,7 @@ static int report(const char *what, int status)
 int main(int argc, char **argv)
 {
 	struct trav_hook *hook = NULL;
+	struct trav_canceller *canceller;
 	struct named_args args;
 	struct named_result result;
 	struct values_args from = { .start = 512 };
@@ -28,6 +29,7 @@ int main(int argc, char **argv)
 		return 2;
 	if (report("attach", trav_attach(argv[1], "named", argv[2], NULL, 0, &hook)) < 0)
 		return 1;
+	canceller = trav_canceller(hook);
 	printf("taken: %d\n", strlen(trav_choice(hook)) > 0);
 	report("arguments", trav_arguments(hook, 1, texts, &args, sizeof(args)));
 	printf("start %" PRIu64 " name %.*s\n", (uint64_t)args.start, (int)args.name_len, (char *)args.name);
@@ -37,12 +39,18 @@ int main(int argc, char **argv)
 	memcpy(args.name, "six", 3);
 	report("lookup", trav_lookup(hook, &args, sizeof(args), &result, sizeof(result)));
 	printf("present %" PRIu64 "\n", (uint64_t)result.present);
+	trav_cancel(canceller);
+	report("cancelled", trav_lookup(hook, &args, sizeof(args), &result, sizeof(result)));
+	report("revive", trav_revive(hook));
+	report("revived", trav_lookup(hook, &args, sizeof(args), &result, sizeof(result)));
 	args.start = 1 << 20;
 	report("fault", trav_lookup(hook, &args, sizeof(args), &result, sizeof(result)));
 	report("size", trav_lookup(hook, &args, sizeof(args) - 8, &result, sizeof(result)));
 	report("kind", trav_begin(hook, &args, sizeof(args)) < 0 ? -1 : trav_next(hook, &result, sizeof(result)));
 	report("null", trav_lookup(NULL, &args, sizeof(args), &result, sizeof(result)));
 	trav_close(hook);
+	trav_cancel(canceller);
+	trav_canceller_close(canceller);
 
 	report("attach", trav_attach(argv[1], "values", argv[2], NULL, 0, &hook));
 	report("begin", trav_begin(hook, &from, sizeof(from)));
@@ -55,5 +63,7 @@ int main(int argc, char **argv)
 	report("traversal", trav_attach(argv[1], "nothing", argv[2], NULL, 0, &hook));
 	report("file", trav_attach(argv[1], "values", "/nonexistent/file", NULL, 0, &hook));
 	trav_close(NULL);
+	trav_cancel(trav_canceller(NULL));
+	trav_canceller_close(NULL);
 	return 0;
 }
