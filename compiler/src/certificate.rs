@@ -178,17 +178,14 @@ fn reason(f: &Function, op: &Op) -> String {
     match op {
         Op::Check { a, size, limit, .. } => {
             let (a, limit, size) = (f.value(*a).range, f.value(*limit).range, range::size_range(f, *size));
-            format!(
-                "begins at {}..={}, takes {}..={} bytes, must end by {}..={}",
-                a.lo, a.hi, size.lo, size.hi, limit.lo, limit.hi
-            )
+            format!("begins at {a}, takes {size} bytes, must end by {limit}")
         }
         Op::Binary { op, a, b, .. } => {
             let exact = range::mathematical(*op, f.value(*a).range, f.value(*b).range);
-            format!("the result of `{}` is {}..={}", op.sign(), exact.lo, exact.hi)
+            format!("the result of `{}` is {exact}", op.sign())
         }
         Op::Guard { fault, .. } => match fault.found {
-            Some(v) => format!("it is {}..={}", f.value(v).range.lo, f.value(v).range.hi),
+            Some(v) => format!("it is {}", f.value(v).range),
             None => "nothing that is known of its parts shows it".into(),
         },
         _ => String::new(),
@@ -201,7 +198,7 @@ fn known_of(f: &Function, op: &Op) -> Vec<String> {
         let told = values.iter().filter(|(_, v)| f.value(*v).range.as_const().is_none());
         told.map(|(what, v)| {
             let data = f.value(*v);
-            format!("{} is {}..={}", shown(data.name.as_deref(), what), data.range.lo, data.range.hi)
+            format!("{} is {}", shown(data.name.as_deref(), what), data.range)
         })
         .collect()
     };

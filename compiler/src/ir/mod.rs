@@ -28,6 +28,7 @@ pub mod evidence;
 mod fault;
 pub mod graph;
 pub mod halving;
+pub mod interval;
 pub mod linear;
 pub mod live;
 mod names;
@@ -40,6 +41,7 @@ pub mod verify;
 
 use crate::source::Span;
 pub use fault::*;
+pub use interval::Range;
 use schema::{Leaf, Schema};
 
 macro_rules! ids {
@@ -83,60 +85,6 @@ pub enum Ty {
     I64,
     /// 0 or 1.
     Bool,
-}
-
-/// An inclusive range of integers. `lo > hi` is the empty range: the value is never made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Range {
-    /// Least.
-    pub lo: i128,
-    /// Greatest.
-    pub hi: i128,
-}
-
-impl Range {
-    /// From `lo` to `hi`, both included.
-    pub const fn new(lo: i128, hi: i128) -> Self {
-        Range { lo, hi }
-    }
-    /// Just one number.
-    pub const fn just(n: i128) -> Self {
-        Range { lo: n, hi: n }
-    }
-    /// Everything a type can hold.
-    pub const fn of(ty: Ty) -> Self {
-        match ty {
-            Ty::U64 => Range { lo: 0, hi: u64::MAX as i128 },
-            Ty::I64 => Range { lo: i64::MIN as i128, hi: i64::MAX as i128 },
-            Ty::Bool => Range { lo: 0, hi: 1 },
-        }
-    }
-    /// Whether no number is in it.
-    pub const fn is_empty(self) -> bool {
-        self.lo > self.hi
-    }
-    /// Whether every number of `other` is in it.
-    pub const fn contains(self, other: Range) -> bool {
-        other.is_empty() || (self.lo <= other.lo && other.hi <= self.hi)
-    }
-    /// The smallest range over both.
-    pub fn join(self, other: Range) -> Range {
-        if self.is_empty() {
-            other
-        } else if other.is_empty() {
-            self
-        } else {
-            Range { lo: self.lo.min(other.lo), hi: self.hi.max(other.hi) }
-        }
-    }
-    /// What is in both.
-    pub fn meet(self, other: Range) -> Range {
-        Range { lo: self.lo.max(other.lo), hi: self.hi.min(other.hi) }
-    }
-    /// The one number, when there is only one.
-    pub fn as_const(self) -> Option<i128> {
-        (self.lo == self.hi).then_some(self.lo)
-    }
 }
 
 /// What is known of a value.

@@ -207,7 +207,7 @@ impl<'t> Parser<'t> {
         Ok(Some(Span { file, start, end: self.int()? }))
     }
 
-    /// `v3: u64 0..=7 "name"`: enters the value into the table.
+    /// `v3: u64 0..=8 step 4 "name"`: enters the value into the table.
     fn define(&mut self) -> Parse<Value> {
         let offset = self.tokens.offset();
         let v = self.use_value()?;
@@ -224,7 +224,9 @@ impl<'t> Parser<'t> {
             Token::Number(_) | Token::Punct("-") => {
                 let lo = self.int()?;
                 self.need("..=")?;
-                Some(Range::new(lo, self.int()?))
+                let hi = self.int()?;
+                let step = if self.tokens.take("step") { self.int()? } else { 1 };
+                Some(Range::in_steps(lo, hi, step, lo))
             }
             _ => None,
         };

@@ -186,6 +186,9 @@ impl Printer<'_> {
         let says_nothing = value.range == all || matches!(op, Some(Op::Const(_)));
         if value.range != follows || !says_nothing {
             write!(self.out, " {}..={}", value.range.lo, value.range.hi)?;
+            if value.range.step() > 1 {
+                write!(self.out, " step {}", value.range.step())?;
+            }
         }
         match &value.name {
             Some(name) => write!(self.out, " {}", Quoted(name)),

@@ -97,6 +97,14 @@ impl Lowerer<'_> {
         self.scopes.iter().filter_map(|s| s.facts.get(&v)).fold(claim, |r, f| r.meet(*f))
     }
 
+    /// What is known of `a - b`, where that has been computed.
+    pub(super) fn known_difference(&self, a: Value, b: Value) -> Option<Range> {
+        let modes = [Mode::Checked(NO_FAULT), Mode::Exact].into_iter();
+        let keys = modes.map(|mode| (self.flow.step, self.ty(a), Op::Binary { op: BinOp::Sub, mode, a, b }));
+        let mut found = keys.filter_map(|key| self.scopes.iter().rev().find_map(|s| s.ops.get(&key)));
+        found.next().map(|v| self.range(*v))
+    }
+
     /// What is known of a value through what is known of its operands.
     pub(super) fn range_by_parts(&self, v: Value, depth: u32) -> Range {
         let known = self.range(v);

@@ -146,15 +146,21 @@ impl Lowerer<'_> {
 
     /// The most turns of a loop from `start` to `end`; 0 where there are too many, which [`Self::expect_bound`] has reported.
     pub(super) fn turns(&mut self, start: Value, end: Value) -> u64 {
-        let most = self.range_by_parts(end, 4).hi - self.claim(start).lo;
+        let most = self.most_apart(start, end);
         if most > TURNS_MAX { AFTER_ERROR } else { most.max(0) as u64 }
+    }
+
+    /// The most by which `end` is above `start`: by the ends alone, or by what is known of their difference.
+    fn most_apart(&self, start: Value, end: Value) -> i128 {
+        let by_ends = self.range_by_parts(end, 4).hi - self.claim(start).lo;
+        self.known_difference(end, start).map_or(by_ends, |range| by_ends.min(range.hi))
     }
 
     /// Reports a loop from `start` to `end`, which may be one of its numbers, with more turns than any; `bound` is what says the end.
     pub(super) fn expect_bound(&mut self, start: Value, end: Value, inclusive: bool, bound: Span) {
         let known = self.range_by_parts(end, 4);
         let most = TURNS_MAX + self.claim(start).lo - i128::from(inclusive);
-        if known.hi <= most {
+        if known.hi <= most || self.most_apart(start, end) <= TURNS_MAX - i128::from(inclusive) {
             return;
         }
         let name = self.text(bound).to_string();
@@ -164,12 +170,12 @@ impl Lowerer<'_> {
             "bound it where it comes from, as in `count: u32 where count <= 1000`, or write `{line}` before this"
         );
         let mut d = Diagnostic::error("E0602", bound, message, "how many turns?")
-            .note(format!("`{name}` is {}..={} here", known.lo, known.hi))
+            .note(format!("`{name}` is {known} here"))
             .note(format!("it would break with {name} = {}", most + 1))
             .help(help);
         let made = self.b.function().value(end).span;
         if made != bound && made.end > made.start {
-            d = d.other(made, format!("`{name}` comes from here: {}..={}", known.lo, known.hi));
+            d = d.other(made, format!("`{name}` comes from here: {known}"));
         }
         d.fix = Some(Fix::Line(bound, line));
         self.report(d);

@@ -158,7 +158,7 @@ impl Lowerer<'_> {
                 "how many turns?",
             );
             let d = d
-                .note(format!("`{name}` is {}..={} here", range.lo, range.hi))
+                .note(format!("`{name}` is {range} here"))
                 .note(format!("it would break with {name} = {}", range.lo + (1 << 24)));
             let field = name.rsplit('.').next().unwrap_or(&name);
             let mut d = d.help(format!("bound it where it comes from, as in `{field}: u16 where {field} <= 8`, or say `loop up to N descending {name}`"));

@@ -410,12 +410,12 @@ impl Lowerer<'_> {
             sorted.sort_unstable();
             for n in &sorted {
                 if *n == range.lo {
-                    range.lo += 1;
+                    range = range.meet(Range::new(range.lo + 1, i128::MAX));
                 }
             }
             for n in sorted.iter().rev() {
                 if *n == range.hi && range.lo <= range.hi {
-                    range.hi -= 1;
+                    range = range.meet(Range::new(i128::MIN, range.hi - 1));
                 }
             }
         }

@@ -339,12 +339,12 @@ fn origins(f: &Function, defs: &Defs, mut v: Value, name: &str) -> Vec<Label> {
     while let Some(Op::Refine { a, cond, .. }) = defs.op(f, v) {
         let (told, before) = (f.value(v).range, f.value(*a).range);
         if told != before {
-            label(f.value(*cond).span, format!("`{name}` is {}..={} behind this", told.lo, told.hi));
+            label(f.value(*cond).span, format!("`{name}` is {told} behind this"));
         }
         v = *a;
     }
     let made = f.value(v);
-    label(made.span, format!("`{name}` comes from here: {}..={}", made.range.lo, made.range.hi));
+    label(made.span, format!("`{name}` comes from here: {}", made.range));
     labels
 }
 
@@ -410,7 +410,7 @@ fn explain(f: &Function, sources: &SourceMap, obligation: u32, cond: Value) -> D
     for (v, n) in [(a, &na), (b, &nb)].into_iter().take(operands.len()) {
         let range = f.value(v).range;
         if range.as_const().is_none() {
-            d.notes.push(format!("`{n}` is {}..={} here", range.lo, range.hi));
+            d.notes.push(format!("`{n}` is {range} here"));
             d.others.extend(origins(f, &defs, v, n).into_iter().filter(|label| label.span != o.span));
         }
     }

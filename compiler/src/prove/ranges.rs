@@ -84,17 +84,17 @@ fn widen(old: Range, new: Range, all: Range, thresholds: &[i128], changes: u8, p
     if old.is_empty() || changes <= PATIENCE {
         return new;
     }
-    let mut out = new;
+    let (mut lo, mut hi) = (new.lo, new.hi);
     if new.hi > old.hi {
         let next = thresholds.partition_point(|t| *t < new.hi);
-        out.hi = if changes > patience { all.hi } else { thresholds.get(next).copied().unwrap_or(all.hi).min(all.hi) };
+        hi = if changes > patience { all.hi } else { thresholds.get(next).copied().unwrap_or(all.hi).min(all.hi) };
     }
     if new.lo < old.lo {
         let next = thresholds.partition_point(|t| *t <= new.lo);
         let below = next.checked_sub(1).and_then(|i| thresholds.get(i)).copied();
-        out.lo = if changes > patience { all.lo } else { below.unwrap_or(all.lo).max(all.lo) };
+        lo = if changes > patience { all.lo } else { below.unwrap_or(all.lo).max(all.lo) };
     }
-    out
+    Range::in_steps(lo, hi, new.step(), new.lo)
 }
 
 /// For each block the blocks that use a value of it, as far as can be seen from their operations and from what enters them.

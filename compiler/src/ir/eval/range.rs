@@ -5,6 +5,7 @@
 //! is never reached. Bounds saturate, so a rule never panics, whatever range it is given.
 
 use crate::ir::defs::Defs;
+use crate::ir::interval::gcd;
 use crate::ir::schema::LeafKind;
 use crate::ir::settled::Logic;
 use crate::ir::{BinOp, CmpOp, Function, Mode, Op, Range, Size, Terminator, Ty, Value};
@@ -143,6 +144,8 @@ fn refined_within(f: &Function, defs: &Defs, a: Value, (cond, sense): (Value, bo
         Some(refine(*op, sense, true, range, claim(f, *right)))
     } else if defs.root(f, *right) == root {
         Some(refine(*op, sense, false, range, claim(f, *left)))
+    } else if matches!((op, sense), (CmpOp::Eq, true) | (CmpOp::Ne, false)) {
+        remaining(f, defs, a, [*left, *right])
     } else {
         None
     }
@@ -156,12 +159,36 @@ fn either(a: Option<Range>, b: Option<Range>) -> Option<Range> {
     }
 }
 
+/// What `a` is where a comparison for equality is `sense` and one side is `a % n` or `a & (2^n - 1)`: a multiple and the other side.
+fn remaining(f: &Function, defs: &Defs, a: Value, sides: [Value; 2]) -> Option<Range> {
+    let root = defs.root(f, a);
+    let [left, right] = sides;
+    [(left, right), (right, left)].into_iter().find_map(|(side, rest)| {
+        let (dividend, step) = dividend(f, defs, side)?;
+        let rest = claim(f, rest).as_const()?;
+        let (range, same) = (claim(f, a), defs.root(f, dividend) == root);
+        // Of a negative number the remainder is negative.
+        (same && range.lo >= 0 && (0..step.into()).contains(&rest)).then(|| range.stepped(step, rest))
+    })
+}
+
+/// What a remainder by a constant is of, and the constant.
+pub fn dividend(f: &Function, defs: &Defs, remainder: Value) -> Option<(Value, u64)> {
+    let Op::Binary { op, a, b, .. } = defs.op(f, defs.root(f, remainder))? else { return None };
+    let n = u64::try_from(claim(f, *b).as_const()?).ok()?;
+    match op {
+        BinOp::Rem if n > 0 => Some((*a, n)),
+        BinOp::And if n < u64::MAX && (n + 1).is_power_of_two() => Some((*a, n + 1)),
+        _ => None,
+    }
+}
+
 /// The result of arithmetic. Under `Exact` and `Checked` the result, where there is one, is the mathematical one.
 pub fn binary(op: BinOp, mode: Mode, ty: Ty, a: Range, b: Range) -> Range {
     let exact = mathematical(op, a, b);
     let all = Range::of(ty);
     match mode {
-        Mode::Wrap if !all.contains(exact) => all,
+        Mode::Wrap if !all.contains(exact) => all.stepped(exact.step() & exact.step().wrapping_neg(), exact.lo),
         Mode::Wrap | Mode::Exact | Mode::Checked(_) => exact.meet(all),
     }
 }
@@ -171,6 +198,71 @@ pub fn mathematical(op: BinOp, a: Range, b: Range) -> Range {
     if a.is_empty() || b.is_empty() {
         return EMPTY;
     }
+    let hull = hull(op, a, b);
+    match in_steps(op, a, b) {
+        Some((step, of)) => hull.stepped(step, of),
+        None => hull,
+    }
+}
+
+/// A step and a number that the results of an operation differ from by its multiples.
+fn in_steps(op: BinOp, a: Range, b: Range) -> Option<(u64, i128)> {
+    let (by_a, by_b) = (a.spacing(), b.spacing());
+    match op {
+        BinOp::Add => Some((gcd(by_a, by_b), a.lo.checked_add(b.lo)?)),
+        BinOp::Sub => Some((gcd(by_a, by_b), a.lo.checked_sub(b.lo)?)),
+        BinOp::Mul => {
+            // (x + i s) (y + j t) = x y + x j t + y i s + i j s t
+            let product = |n: i128, by: u64| u64::try_from(n.unsigned_abs()).ok()?.checked_mul(by);
+            let steps = [product(a.lo, by_b)?, product(b.lo, by_a)?, by_a.checked_mul(by_b)?];
+            Some((steps.into_iter().fold(0, gcd), a.lo.checked_mul(b.lo)?))
+        }
+        BinOp::Shl => in_steps(BinOp::Mul, a, Range::just(1 << count(b)?)),
+        BinOp::Shr => in_steps(BinOp::Div, a, Range::just(1 << count(b)?)),
+        BinOp::Div => {
+            let n = u64::try_from(b.as_const()?).ok().filter(|n| *n > 0)?;
+            let even = by_a.is_multiple_of(n) && a.lo >= 0 && a.lo % i128::from(n) == 0;
+            even.then(|| (by_a / n, a.lo / i128::from(n)))
+        }
+        BinOp::Rem => {
+            let n = u64::try_from(b.as_const()?).ok().filter(|n| *n > 0 && a.lo >= 0)?;
+            let step = gcd(by_a, n);
+            Some((step, a.lo % i128::from(step)))
+        }
+        BinOp::And | BinOp::Or | BinOp::Xor => low_bits_known(op, a, b),
+    }
+}
+
+fn count(b: Range) -> Option<u32> {
+    b.as_const().and_then(|n| u32::try_from(n).ok()).filter(|n| *n < 64)
+}
+
+/// The low bits of a bitwise operation's result, as far as those of the operands are known: a power of two and the bits below it.
+fn low_bits_known(op: BinOp, a: Range, b: Range) -> Option<(u64, i128)> {
+    if a.lo < 0 || b.lo < 0 {
+        return None;
+    }
+    // In steps of a multiple of 2^n the low n bits are always the same.
+    let known = |r: Range| r.spacing().trailing_zeros().min(63);
+    let zeros = |r: Range| r.lo.trailing_zeros().min(known(r));
+    let ones = |r: Range| r.lo.trailing_ones().min(known(r));
+    let (both, bits) = (known(a).min(known(b)), |n: u32| (1i128 << n) - 1);
+    let (result, clear) = match op {
+        BinOp::And => (a.lo & b.lo, zeros(a).max(zeros(b))),
+        BinOp::Or => (a.lo | b.lo, 0),
+        _ => (a.lo ^ b.lo, 0),
+    };
+    let set = if op == BinOp::Or { ones(a).max(ones(b)) } else { 0 };
+    match both.max(clear).max(set) {
+        0 => None,
+        n if n == both => Some((1 << n, result & bits(n))),
+        n if n == clear => Some((1 << n, 0)),
+        n => Some((1 << n, bits(n))),
+    }
+}
+
+/// The interval of [`mathematical`], of operands that are not empty.
+fn hull(op: BinOp, a: Range, b: Range) -> Range {
     match op {
         BinOp::Add => Range::new(a.lo.saturating_add(b.lo), a.hi.saturating_add(b.hi)),
         BinOp::Sub => Range::new(a.lo.saturating_sub(b.hi), a.hi.saturating_sub(b.lo)),
@@ -204,7 +296,10 @@ fn shift(count: Range, rule: impl Fn(Range) -> Range) -> Range {
 /// The hull of an operation that is monotone (either way) in each operand: its extremes are among the four corners.
 fn corners(a: Range, b: Range, op: impl Fn(i128, i128) -> i128) -> Range {
     let ends = [op(a.lo, b.lo), op(a.lo, b.hi), op(a.hi, b.lo), op(a.hi, b.hi)];
-    ends.into_iter().map(Range::just).fold(EMPTY, Range::join)
+    ends.into_iter().fold(EMPTY, |hull, end| match hull.is_empty() {
+        true => Range::just(end),
+        false => Range::new(hull.lo.min(end), hull.hi.max(end)),
+    })
 }
 
 /// The remainder has the dividend's sign, is no greater than it and smaller than the divisor.
@@ -249,7 +344,7 @@ pub fn compare(op: CmpOp, a: Range, b: Range) -> Range {
         return EMPTY;
     }
     let known = |yes: bool, no: bool| Range::new(yes.into(), (!no).into());
-    let apart = a.meet(b).is_empty();
+    let apart = a.is_apart(b);
     let same = a.as_const().is_some() && a == b;
     match op {
         CmpOp::Eq => known(same, apart),
@@ -272,7 +367,10 @@ pub fn select(cond: Range, a: Range, b: Range) -> Range {
 /// The same word under another type: numbers that the type has stay, the others move by 2^64.
 pub fn reinterpret(ty: Ty, a: Range) -> Range {
     let all = Range::of(ty);
-    let moved = |by: i128| Range::new(a.lo.saturating_add(by), a.hi.saturating_add(by));
+    let moved = |by: i128| {
+        let (lo, hi) = (a.lo.saturating_add(by), a.hi.saturating_add(by));
+        Range::in_steps(lo, hi, a.step(), lo)
+    };
     [a, moved(1 << 64), moved(-(1 << 64))].into_iter().find(|r| all.contains(*r)).unwrap_or(all)
 }
 

@@ -86,5 +86,5 @@ fn refinement(
 }
 
 fn show(range: Range) -> String {
-    if range.is_empty() { "nothing".into() } else { format!("{}..={}", range.lo, range.hi) }
+    if range.is_empty() { "nothing".into() } else { range.to_string() }
 }
