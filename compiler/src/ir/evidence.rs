@@ -53,7 +53,8 @@ pub struct Split {
     pub arms: [Sum; 2],
 }
 
-/// A proof that a form is at most 0: `scale` times it is the sum of facts with factors, and a number that is at most 0.
+/// A proof that a form is at most 0: `scale` times it is the sum of facts with factors, and a number that is below `scale`. So the form is below 1, and
+/// it is an integer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sum {
     /// Above 0.

@@ -142,8 +142,8 @@ fn inverse(n: i128, by: i128) -> i128 {
 }
 
 /// The greatest common divisor; of 0 and a number that number.
-pub fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while b > 0 {
+pub fn gcd<N: Copy + Default + PartialEq + std::ops::Rem<Output = N>>(mut a: N, mut b: N) -> N {
+    while b != N::default() {
         (a, b) = (b, a % b);
     }
     a

@@ -3,6 +3,7 @@
 //! A form stands for an integer without bounds; an inequality is a form that is at most 0. Nothing here searches: prover and verifier read the
 //! same forms off the same function. A product of two variables is an atom of its own, so that `n * stride` can be spoken of.
 
+use super::interval::gcd;
 use crate::fx::FxHashMap;
 use crate::ir::defs::Defs;
 use crate::ir::eval::range::IMAGE_MAX;
@@ -118,6 +119,15 @@ impl Form {
         }
         let constant = n.checked_mul(a.constant)?.checked_add(m.checked_mul(b.constant)?)?;
         Some(Form { terms, constant })
+    }
+
+    /// Divided by what all factors are multiples of, and that divisor: the form is at most 0 where this one is.
+    pub fn rounded(&self) -> (Form, i128) {
+        let by = self.terms.iter().fold(0, |by, t| gcd(by, t.1.saturating_abs())).max(1);
+        let terms = self.terms.iter().map(|(atom, factor)| (*atom, factor / by)).collect();
+        // Up: what is added to an integer that is to be at most 0 may be the next one.
+        let constant = self.constant.div_euclid(by) + i128::from(self.constant.rem_euclid(by) > 0);
+        (Form { terms, constant }, by)
     }
 
     /// The product; none if it is of the third degree, or a number does not fit.

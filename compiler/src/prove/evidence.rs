@@ -9,6 +9,7 @@ use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::evidence::{Evidence, Fact, Invariant, Point, Split, Sum, goals};
 use crate::ir::graph::Graph;
+use crate::ir::interval::gcd;
 use crate::ir::linear::{Atom, Form, Forms};
 use crate::ir::settled::{Settled, implied, on_edge};
 use crate::ir::verify::passed;
@@ -98,6 +99,8 @@ pub struct Search<'f> {
     failed: FxHashSet<(Block, Form)>,
     nested: u32,
     fuel: u32,
+    /// Whether what is asked is an obligation, for which no way is left untried.
+    is_obligation: bool,
     /// The selects whose operands are looked at one by one.
     splitting: Vec<Value>,
     /// How often a limit has ended something.
@@ -153,6 +156,7 @@ impl<'f> Search<'f> {
             failed: FxHashSet::default(),
             nested: 0,
             fuel: 0,
+            is_obligation: false,
             splitting: Vec::new(),
             cuts: 0,
             before_folding: false,
@@ -222,7 +226,7 @@ impl<'f> Search<'f> {
         let kept = self.evidence.invariants.len();
         let mut sums = Vec::new();
         for goal in &goals {
-            self.fuel = fuel;
+            (self.fuel, self.is_obligation) = (fuel, fuel == FUEL_OBLIGATION);
             match self.show(goal, &point) {
                 Some(sum) => sums.push(sum),
                 None => {
@@ -241,7 +245,7 @@ impl<'f> Search<'f> {
         let Some(Op::Compare { op, a, b }) = self.defs.op(self.f, cond) else { return false };
         let (a, b) = (self.forms.get(*a).clone(), self.forms.get(*b).clone());
         let mut below = |x: &Form, n: i128, y: &Form| {
-            self.fuel = FUEL_OBLIGATION;
+            (self.fuel, self.is_obligation) = (FUEL_OBLIGATION, true);
             let form = x.plus(-1, y).and_then(|form| form.plus(1, &Form::number(n)));
             form.is_some_and(|form| self.show(&form, &at).is_some())
         };
@@ -254,13 +258,14 @@ impl<'f> Search<'f> {
     }
 
     fn show(&mut self, goal: &Form, at: &Point) -> Option<Sum> {
-        let (scale, parts) = self.search(goal, at, &mut Vec::new())?;
+        let (scale, parts) = self.search(goal, 1, at, &mut Vec::new())?;
         Some(Sum { scale, parts })
     }
 
-    /// Facts with factors whose sum is `scale` times the form, or more. Atoms that are `gone` are not brought back.
-    fn search(&mut self, goal: &Form, at: &Point, gone: &mut Vec<Atom>) -> Option<(i128, Parts)> {
-        match self.by_claims(goal, at) {
+    /// Facts with factors whose sum is as often the form as is said beside them, or more. Atoms that are `gone` are not brought back. The form is what is left of
+    /// `times` the goal: since all are integers, it may be up to `times - 1`.
+    fn search(&mut self, goal: &Form, times: i128, at: &Point, gone: &mut Vec<Atom>) -> Option<(i128, Parts)> {
+        match self.by_claims(goal, times, at) {
             Claimed::Shown(parts) => return Some((1, parts)),
             Claimed::Never => return None,
             Claimed::Open => {}
@@ -272,14 +277,14 @@ impl<'f> Search<'f> {
         self.fuel -= 1;
         let (atom, factor) = *goal.terms().iter().max_by_key(|t| self.made(t.0))?;
         gone.push(atom);
-        let found = self.eliminate(goal, (atom, factor), at, gone);
+        let found = self.eliminate((goal, times), (atom, factor), at, gone);
         gone.pop();
         found
     }
 
     fn eliminate(
         &mut self,
-        goal: &Form,
+        (goal, times): (&Form, i128),
         (atom, factor): (Atom, i128),
         at: &Point,
         gone: &mut Vec<Atom>,
@@ -288,39 +293,75 @@ impl<'f> Search<'f> {
             if known.form.terms().iter().any(|t| t.0 != atom && gone.contains(&t.0)) {
                 continue;
             }
-            if let Some(found) = self.with_fact(goal, (atom, factor), &known, at, gone) {
+            if let Some(found) = self.with_fact((goal, times), (atom, factor), &known, at, gone) {
                 return Some(found);
             }
         }
-        if let Some(split) = self.split(goal, atom, at) {
-            return Some((1, vec![(1, Fact::Split(Box::new(split)))]));
+        // What is to be shown by itself: an inequality of integers.
+        let (whole, by) = goal.plus(1, &Form::number(1 - times))?.rounded();
+        if let Some(split) = self.split(&whole, atom, at) {
+            return Some((1, vec![(by, Fact::Split(Box::new(split)))]));
         }
         if let Some(known) = self.grown(atom, factor > 0, at)
-            && let Some(found) = self.with_fact(goal, (atom, factor), &known, at, gone)
+            && let Some(found) = self.with_fact((goal, times), (atom, factor), &known, at, gone)
         {
             return Some(found);
         }
-        if let Some(invariant) = self.induct(goal, atom, at) {
-            return Some((1, vec![(1, Fact::Invariant(invariant))]));
+        if self.is_obligation {
+            // What bounds another atom by this one, such as `lo < hi`.
+            let own = gone.pop().expect("the atom that is eliminated");
+            let found = self.eliminate_other((goal, times), atom, at, gone);
+            gone.push(own);
+            if found.is_some() {
+                return found;
+            }
+        }
+        if let Some(invariant) = self.induct(&whole, atom, at) {
+            return Some((1, vec![(by, Fact::Invariant(invariant))]));
         }
         let known = self.claimed(atom, factor > 0, at)?;
-        self.with_fact(goal, (atom, factor), &known, at, gone)
+        self.with_fact((goal, times), (atom, factor), &known, at, gone)
+    }
+
+    /// Takes an atom other than `last` out of a goal, by what bounds it in terms of that.
+    fn eliminate_other(
+        &mut self,
+        (goal, times): (&Form, i128),
+        last: Atom,
+        at: &Point,
+        gone: &mut Vec<Atom>,
+    ) -> Option<(i128, Parts)> {
+        for (atom, factor) in goal.terms().iter().filter(|t| t.0 != last) {
+            for known in self.bounding(*atom, *factor > 0, at) {
+                let terms = known.form.terms();
+                if known.form.factor(last) == 0 || terms.iter().any(|t| t.0 != *atom && gone.contains(&t.0)) {
+                    continue;
+                }
+                gone.push(*atom);
+                let found = self.with_fact((goal, times), (*atom, *factor), &known, at, gone);
+                gone.pop();
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        None
     }
 
     /// Takes an atom out of a goal by a fact, and shows what is left.
     fn with_fact(
         &mut self,
-        goal: &Form,
+        (goal, of): (&Form, i128),
         (atom, factor): (Atom, i128),
         known: &Known,
         at: &Point,
         gone: &mut Vec<Atom>,
     ) -> Option<(i128, Parts)> {
         let with = known.form.factor(atom);
-        let common = gcd(factor.unsigned_abs(), with.unsigned_abs()) as i128;
+        let common = gcd(factor.abs(), with.abs()).max(1);
         let (scale, times) = (with.abs() / common, factor.abs() / common);
         let rest = Form::combined(scale, goal, -times, &known.form)?;
-        let (more, mut parts) = self.search(&rest, at, gone)?;
+        let (more, mut parts) = self.search(&rest, of.checked_mul(scale)?, at, gone)?;
         parts.push((times.checked_mul(more)?, known.fact.clone()));
         Some((scale.checked_mul(more)?, parts))
     }
@@ -350,21 +391,21 @@ impl<'f> Search<'f> {
     }
 
     /// What the claims alone say of a goal.
-    fn by_claims(&self, goal: &Form, at: &Point) -> Claimed {
+    fn by_claims(&self, goal: &Form, times: i128, at: &Point) -> Claimed {
         let sum = |sign: i128| {
             goal.terms().iter().try_fold(goal.constant, |sum, (atom, factor)| {
                 let (_, bound) = self.claim(*atom, sign * factor > 0, at)?;
                 sum.checked_add(factor.checked_mul(bound)?)
             })
         };
-        if sum(1).is_some_and(|most| most <= 0) {
+        if sum(1).is_some_and(|most| most < times) {
             let claims = goal.terms().iter().filter_map(|(atom, factor)| {
                 let (v, _) = self.claim(*atom, *factor > 0, at)?;
                 Some((factor.abs(), claim_fact(v, *factor > 0)))
             });
             return Claimed::Shown(claims.collect());
         }
-        if sum(-1).is_some_and(|least| least > 0) { Claimed::Never } else { Claimed::Open }
+        if sum(-1).is_some_and(|least| least >= times) { Claimed::Never } else { Claimed::Open }
     }
 
     /// The claim as a fact.
@@ -521,11 +562,4 @@ fn is_taken(f: &Function, term: &Terminator, target: usize) -> bool {
 /// A claim of a value as a fact.
 fn claim_fact(v: Value, above: bool) -> Fact {
     if above { Fact::Most(v) } else { Fact::Least(v) }
-}
-
-fn gcd(mut a: u128, mut b: u128) -> u128 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a.max(1)
 }

@@ -97,8 +97,8 @@ impl Scope<'_> {
             }
             Some(rest)
         };
-        // What is left is a number, by which the facts say more than is needed.
-        sum.scale > 0 && rest().is_some_and(|rest| rest.terms().is_empty() && rest.constant >= 0)
+        // What is left is a number, by which the facts say more than is needed. Or less, but by less than one: the form is an integer.
+        sum.scale > 0 && rest().is_some_and(|rest| rest.terms().is_empty() && rest.constant > -sum.scale)
     }
 
     /// The inequality that a fact is, if it is known at a place.

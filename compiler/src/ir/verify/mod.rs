@@ -64,7 +64,8 @@
 //! Evidence (`evidence.rs`; it assumes the claims): inequalities between values, as linear forms ([`linear`](super::linear)). A block's parameter
 //! to which the same is passed over all edges has the form of it, and what is computed again from the same forms has the form of the first.
 //!
-//! 24. A proof of an operation's result is a sum of facts known in front of it, with factors above 0, that shows what the operation needs:
+//! 24. A proof of an operation's result is a sum of facts known in front of it, with factors above 0, that shows what the operation needs (of
+//!     integers, so that what is below 1 is at most 0):
 //!     that a check cannot fail, that `Exact` arithmetic has a result, that a comparison is true. Facts are claims, settled conditions, what
 //!     follows from one operation, that what was read lies in an image, invariants, and products of two of these.
 //! 25. An invariant speaks of parameters of its block and of values defined in blocks that dominate it, and has for each edge in a sum, of facts
