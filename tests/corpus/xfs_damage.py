@@ -247,3 +247,7 @@ def name_hash(name):
     for letter in name:
         h = ((h << 7 | h >> 25) & 0xffffffff) ^ letter
     return h
+
+
+if __name__ == "__main__":
+    sys.exit("this is a part of another script: xfs.py DIR damaged")
