@@ -229,14 +229,20 @@ def extent_fields(text):
 
 
 def ask(corpus, image, source, values, what, block):
+    """All queries; `source` is the folder put in, or with `mounted` the volume itself."""
     fields = super_fields(image)
     corpus.add(image, "ext.super", {}, fields, "dumpe2fs -h")
     names = {}
     for folder, dirs, files in os.walk(source):
+        dirs[:] = [d for d in dirs if d != what.get("unread_folder")]
         for name in dirs + files:
             names["/" + os.path.relpath(os.path.join(folder, name), source)] = os.path.join(folder, name)
-    chosen = [n for n in names if not n.startswith("/hashed/")] + sample((n for n in names if n.startswith("/hashed/")), 40)
-    chosen += ["/", "/a/fifo", "/a/chr", "/a/blk", "/lost+found", "/no/such/name", "/a/b/none", "/hashed/none"]
+    if not what.get("mounted"):
+        # What make() adds to the files put in.
+        names |= {path: None for path in ("/lost+found", "/a/fifo", "/a/chr", "/a/blk")}
+    large = what.get("large_folders", ("/hashed/",))
+    chosen = [n for n in names if not n.startswith(large)] + [n for folder in large for n in sample((n for n in names if n.startswith(folder)), 40)]
+    chosen += ["/", "/no/such/name", "/a/b/none", "/hashed/none"]
     numbers = {}
     for path, text in zip(chosen, debugfs(image, ['stat "%s"' % p for p in chosen])):
         m = re.search(r"Inode: (\d+)", text)
@@ -252,7 +258,7 @@ def ask(corpus, image, source, values, what, block):
     corpus.add(image, "ext.resolve", {"path": "/link5"}, {"found": False}, "a link to nothing")
     contents(corpus, image, names, numbers, block)
     directories(corpus, image, names, numbers, block, fields)
-    maps(corpus, image, names, numbers, block)
+    maps(corpus, image, {p: numbers[p] for p in ("/big/300k.bin", "/big/2m.bin", "/big/sparse", "/big/triple", "/hashed", "/", "/sizes/s5001", "/sizes/s0", "/link900") if numbers.get(p)})
     for name, value in values.items():
         for path in ("/hello.txt", "/a"):
             if name == "user.large" and path == "/a":
@@ -266,21 +272,23 @@ def ask(corpus, image, source, values, what, block):
 def contents(corpus, image, names, numbers, block):
     for path, real in names.items():
         number = numbers.get(path)
-        if number is None:
+        if number is None or real is None:
             continue
         if os.path.islink(real):
             corpus.add(image, "ext.readlink", {"inode": number}, {"target": os.readlink(real)}, "the link put in")
         elif os.path.isfile(real):
+            size = os.path.getsize(real)
             with open(real, "rb") as f:
-                data = f.read()
-            corpus.add(image, "ext.read", {"inode": number, "offset": 0, "length": len(data) + 10}, {"length": len(data), "sha256": hashlib.sha256(data).hexdigest()}, "the file put in")
-            half = len(data) // 2
-            piece = data[half:half + 33]
-            corpus.add(image, "ext.read", {"inode": number, "offset": half, "length": 33}, {"length": len(piece), "hex": piece.hex()}, "the file put in")
+                if size < 16 << 20:
+                    corpus.add(image, "ext.read", {"inode": number, "offset": 0, "length": size + 10}, content(f.read()), "the file put in")
+                for offset in {size // 2, max(size - 20, 0)}:
+                    f.seek(offset)
+                    piece = f.read(33)
+                    corpus.add(image, "ext.read", {"inode": number, "offset": offset, "length": 33}, {"length": len(piece), "hex": piece.hex()}, "the file put in")
 
 
 def directories(corpus, image, names, numbers, block, fields):
-    dirs = [p for p, real in names.items() if os.path.isdir(real)] + ["/"]
+    dirs = [p for p, real in names.items() if real and os.path.isdir(real)] + ["/"]
     for path, text in zip(dirs, debugfs(image, ['ls -p "%s"' % p for p in dirs])):
         entries = [[m[1], int(m[0])] for m in re.findall(r"(?m)^/(\d+)/[0-7]+/\d+/\d+/([^/\n]+)/", text) if int(m[0])]
         entries.sort(key=str)
@@ -290,9 +298,9 @@ def directories(corpus, image, names, numbers, block, fields):
         else:
             expect.update(head=entries[:4], tail=entries[-4:])
         corpus.add(image, "ext.readdir", {"inode": numbers[path]}, expect, "debugfs ls -p")
-    n_dirs = sum(os.path.isdir(r) and not os.path.islink(r) for r in names.values()) + 1
-    others = len(names) - n_dirs + 1 + 3
-    corpus.add(image, "ext.walk", {"path": "/"}, {"n_dirs": n_dirs, "n_nondirs": others}, "the tree put in")
+    n_dirs = sum(os.path.isdir(real) and not os.path.islink(real) if real else path == "/lost+found" for path, real in names.items())
+    if "unread_folder" not in what:
+        corpus.add(image, "ext.walk", {"path": "/"}, {"n_dirs": n_dirs, "n_nondirs": len(names) - n_dirs}, "the tree put in")
     text = debugfs(image, ["htree_dump /hashed"])[0]
     if "Root node dump" not in text:
         return
@@ -313,8 +321,9 @@ def directories(corpus, image, names, numbers, block, fields):
             corpus.add(image, "ext.dir_block_csum", {"inode": number, "logical": logical}, {"valid": True}, "e2fsck -fn clean")
 
 
-def maps(corpus, image, names, numbers, block):
-    files = [p for p in ("/big/300k.bin", "/big/2m.bin", "/big/sparse", "/big/triple", "/hashed", "/", "/sizes/s5001", "/sizes/s0", "/link900") if numbers.get(p)]
+def maps(corpus, image, numbers):
+    """How the blocks of files are mapped: {path: inode}."""
+    files = list(numbers)
     for path, text in zip(files, debugfs(image, ['ex "%s"' % p for p in files])):
         number = numbers[path]
         if "does not use extent" in text or "Level Entries" not in text:
