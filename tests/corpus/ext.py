@@ -256,6 +256,9 @@ def ask(corpus, image, source, values, what, block):
         corpus.add(image, "ext.resolve", {"path": path}, {"inode": numbers[real]}, "the same file under its name")
     corpus.add(image, "ext.resolve", {"path": "/loop"}, {"error": True}, "a link to itself")
     corpus.add(image, "ext.resolve", {"path": "/link5"}, {"found": False}, "a link to nothing")
+    n_dirs = sum(os.path.isdir(real) and not os.path.islink(real) if real else path == "/lost+found" for path, real in names.items())
+    if "unread_folder" not in what:
+        corpus.add(image, "ext.walk", {"path": "/"}, {"n_dirs": n_dirs, "n_nondirs": len(names) - n_dirs}, "the tree put in")
     contents(corpus, image, names, numbers, block)
     directories(corpus, image, names, numbers, block, fields)
     maps(corpus, image, {p: numbers[p] for p in ("/big/300k.bin", "/big/2m.bin", "/big/sparse", "/big/triple", "/hashed", "/", "/sizes/s5001", "/sizes/s0", "/link900") if numbers.get(p)})
@@ -298,9 +301,6 @@ def directories(corpus, image, names, numbers, block, fields):
         else:
             expect.update(head=entries[:4], tail=entries[-4:])
         corpus.add(image, "ext.readdir", {"inode": numbers[path]}, expect, "debugfs ls -p")
-    n_dirs = sum(os.path.isdir(real) and not os.path.islink(real) if real else path == "/lost+found" for path, real in names.items())
-    if "unread_folder" not in what:
-        corpus.add(image, "ext.walk", {"path": "/"}, {"n_dirs": n_dirs, "n_nondirs": len(names) - n_dirs}, "the tree put in")
     text = debugfs(image, ["htree_dump /hashed"])[0]
     if "Root node dump" not in text:
         return
