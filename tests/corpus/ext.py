@@ -4,7 +4,8 @@
     ext.py DIR        makes DIR/images/ext_*.img and DIR/queries.ext.jsonl; needs e2fsprogs 1.46 or later
 
 No answer comes from this project. Variants: block sizes 1 to 64 KiB, inode sizes 128 to 1024, revision 0, every hash, signed and
-unsigned, extents and pointers, 32 and 64 bits, meta_bg, flex_bg, bigalloc, inline data, attributes in inode, block and inode."""
+unsigned, extents and pointers, 32 and 64 bits, meta_bg, flex_bg, bigalloc, inline data, attributes in inode, block and inode, volumes that resize2fs
+and tune2fs changed."""
 from corpus import *
 import struct
 
@@ -82,6 +83,22 @@ VARIANTS = {
     "fast_commit": (EXT4 + ",fast_commit", 1024, 256, 32768, ["-J", "size=8"], {}),
     "no_dir_index": (EXT4.replace(",dir_index", ""), 1024, 256, 16384, [], {}),
     "quota": (EXT4 + ",quota,project", 1024, 256, 16384, [], {}),
+    "rev0_4k": ("none", 4096, 128, 16384, ["-r", "0"], {"plain": True}),
+    "strict_names": (EXT4 + ",casefold", 4096, 256, 32768, ["-E", "encoding=utf8-12.1,encoding_flags=strict"], {}),
+    "many_inodes": (EXT4, 1024, 256, 32768, ["-N", "30000"], {}),
+    "short_groups": (EXT4, 4096, 256, 32768, ["-g", "256"], {}),
+    # What is changed after it was filled: shell commands on the image.
+    "grown": (EXT4 + ",resize_inode", 1024, 256, 16384, [], {"after": ["resize2fs {} 120M"]}),
+    "grown_flex": (EXT4 + ",resize_inode", 1024, 256, 16384, ["-g", "2048", "-E", "resize=40000"], {"after": ["resize2fs {} 90M"]}),
+    "shrunk": (EXT4, 1024, 256, 65536, [], {"after": ["resize2fs -M {}"]}),
+    "to_64bit": (EXT4.replace(",64bit", ""), 1024, 256, 32768, [], {"after": ["resize2fs -b {}"]}),
+    "to_32bit": (EXT4, 1024, 256, 32768, [], {"after": ["resize2fs -s {}"]}),
+    "larger_inodes": (EXT4.replace(",flex_bg", ""), 1024, 128, 32768, [], {"after": ["tune2fs -I 512 {}"]}),
+    "to_csum": (EXT4.replace(",metadata_csum", ""), 1024, 256, 16384, [], {"after": ["tune2fs -O metadata_csum {}"]}),
+    "from_csum": (EXT4, 1024, 256, 16384, [], {"after": ["tune2fs -O ^metadata_csum {}"]}),
+    "to_extents": (BASE + ",has_journal", 1024, 256, 16384, [], {"after": ["tune2fs -O extents,dir_nlink,huge_file {}", "e2fsck -fy -E bmap2extent {}"]}),
+    "bad_blocks": (EXT4, 1024, 256, 16384, [], {"after": ["printf '9000\\n9001\\n12000\\n' | e2fsck -fy -L /dev/stdin {}"]}),
+    "unjournaled": (EXT4, 1024, 256, 32768, [], {"after": ["tune2fs -O ^has_journal {}"]}),
 }
 
 
@@ -181,6 +198,8 @@ def make(path, source, number, features, block, inode, kib, options, what):
     debugfs(path, change, write=True)
     if os.path.exists(path + ".value"):
         os.remove(path + ".value")
+    for command in what.get("after", ()):
+        run("sh", "-c", "e2fsck -fy {0}; {1}".format(path, command.format(path)), ok=(0, 1))
     # debugfs leaves quotas and some counts to e2fsck.
     run("e2fsck", "-fy", path, ok=(0, 1))
     run("e2fsck", "-fn", path)
@@ -256,8 +275,8 @@ def ask(corpus, image, source, values, what, block):
         corpus.add(image, "ext.resolve", {"path": path}, {"inode": numbers[real]}, "the same file under its name")
     corpus.add(image, "ext.resolve", {"path": "/loop"}, {"error": True}, "a link to itself")
     corpus.add(image, "ext.resolve", {"path": "/link5"}, {"found": False}, "a link to nothing")
-    n_dirs = sum(os.path.isdir(real) and not os.path.islink(real) if real else path == "/lost+found" for path, real in names.items())
     if "unread_folder" not in what:
+        n_dirs = sum(os.path.isdir(real) and not os.path.islink(real) if real else path == "/lost+found" for path, real in names.items())
         corpus.add(image, "ext.walk", {"path": "/"}, {"n_dirs": n_dirs, "n_nondirs": len(names) - n_dirs}, "the tree put in")
     contents(corpus, image, names, numbers, block)
     directories(corpus, image, names, numbers, block, fields)
@@ -323,12 +342,14 @@ def directories(corpus, image, names, numbers, block, fields):
 
 def maps(corpus, image, numbers):
     """How the blocks of files are mapped: {path: inode}."""
-    files = list(numbers)
+    files, borders = list(numbers), set()
     for path, text in zip(files, debugfs(image, ['ex "%s"' % p for p in files])):
         number = numbers[path]
         if "does not use extent" in text or "Level Entries" not in text:
             continue
         rows, leaves = extent_fields(text)
+        for start, _, length, _ in sample(leaves, 8):
+            borders.update((path, start + along) for along in (0, length - 1, length))
         depth = max((d for _, _, d, *_ in rows), default=0)
         expect = {"n_extents": len(leaves), "head": leaves[:4], "tail": leaves[-4:], "n_nodes": sum(l < d for l, _, d, *_ in rows)}
         if rows:
@@ -347,7 +368,7 @@ def maps(corpus, image, numbers):
         if total:
             expect["n_blocks"] = int(total.group(1)) - len(meta)
         corpus.add(image, "ext.indirect", {"inode": numbers[path]}, expect, "debugfs stat")
-    asked = [(p, l) for p in files for l in (0, 1, 5, 11, 12, 13, 100, 267, 268, 269, 523, 1035, 2000, 67584, 67585, 68700, 143360, 307200, 1 << 20)]
+    asked = sorted(borders | {(p, l) for p in files for l in (0, 1, 5, 11, 12, 13, 100, 267, 268, 269, 523, 1035, 2000, 67584, 67585, 68700, 143360, 307200, 1 << 20)})
     for (path, logical), text in zip(asked, debugfs(image, ['bmap "%s" %d' % a for a in asked])):
         m = re.match(r"(\d+)(?: \((\w+)\))?\s*$", text.strip())
         if m:

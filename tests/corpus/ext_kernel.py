@@ -229,7 +229,7 @@ def ask_attributes(corpus, image, top, values):
 
 
 def ask_maps(corpus, image):
-    """Every block about a border of an extent, as debugfs maps it."""
+    """How files are mapped that only a kernel makes so."""
     files = ["/kernel/" + n for n in ("punched", "moved", "zeroed", "kept", "prealloc", "turn_a", "backwards", "far", "cut", "sealed")]
     ext.maps(corpus, image, {p: int(m.group(1)) for p, text in zip(files, ext.debugfs(image, ['stat "%s"' % p for p in files])) if (m := re.search(r"Inode: (\d+)", text))})
 
