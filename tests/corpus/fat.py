@@ -41,6 +41,13 @@ VARIANTS = {
     "32_backup9": (66560, ["-F", "32", "-s", "1", "-b", "9", "-R", "64"], {}),
     "32_second": (66560, ["-F", "32", "-s", "1"], {"active": 1}),
     "32_bad": (66560, ["-F", "32", "-s", "1"], {"bad": range(20000, 20100)}),
+    "12_most": (2058, ["-a", "-F", "12", "-s", "1"], {}),
+    "16_fewest": (2077, ["-a", "-F", "16", "-s", "1"], {}),
+    "16_most": (33034, ["-a", "-F", "16", "-s", "1"], {}),
+    "12_atari": (1440, ["-A", "-F", "12"], {}),
+    "16_atari": (16384, ["-A", "-F", "16"], {}),
+    "32_mbr": (66560, ["-F", "32", "-s", "1", "--mbr=y"], {}),
+    "32_high_bits": (66560, ["-F", "32", "-s", "1"], {"high_bits": True}),
     "mtools_720": (720, ["-f", "720"], {"maker": "mformat"}),
     "mtools_1680": (1680, ["-t", "80", "-h", "2", "-s", "21"], {"maker": "mformat"}),
     "mtools_c8": (2880, ["-f", "2880", "-c", "8", "-r", "3", "-d", "1"], {"maker": "mformat"}),
@@ -279,6 +286,15 @@ def main():
                     f.write(bytes([0x80 | what["active"]]))
                     f.seek(fields["reserved_sectors"] * fields["bytes_per_sector"])
                     f.write(b"\xee" * 4096)
+            if "high_bits" in what:
+                # The four high bits of an entry are not a part of the number.
+                with open(image, "r+b") as f:
+                    for copy in range(fields["num_fats"]):
+                        at = (fields["reserved_sectors"] + copy * fields["fat_sectors"]) * fields["bytes_per_sector"]
+                        f.seek(at)
+                        entries = struct.unpack("<%dI" % (fields["cluster_count"] + 2), f.read(4 * fields["cluster_count"] + 8))
+                        f.seek(at)
+                        f.write(struct.pack("<%dI" % len(entries), *(e | (i % 16) << 28 if i > 1 else e for i, e in enumerate(entries))))
             ask(corpus, image, put, tool, fields)
             if name in ("12_1440", "16_s1", "32"):
                 damage(corpus, image, put, tool, fields)
