@@ -216,7 +216,7 @@ def ask(corpus, image, size, cluster, disk, snapshots, what):
     corpus.add(image, "qcow2.snapshots", {}, {"n_snapshots": len(names), "names": names}, "qemu-img info")
     for name, state in snapshots:
         for offset, length in sorted(reads):
-            if length:
+            if length and offset + length <= what.get("size", SIZE):
                 corpus.add(image, "qcow2.read_snapshot", {"snapshot": name, "offset": offset, "length": length}, content(bytes_of(state, offset, length)), "the bytes written before the snapshot")
     corpus.add(image, "qcow2.read_snapshot", {"snapshot": "none", "offset": 0, "length": 1}, {"error": True}, "no such snapshot", ["bad_arg"])
 
