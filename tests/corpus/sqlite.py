@@ -71,6 +71,7 @@ def ask_pages(image, path, db):
         maps = {p for p in range(2, count + 1, per)}
     free = sorted(set(range(1, count + 1)) - used - maps - {pending})
     ask(image, "freelist", {}, {"pages": free}, "pages that dbstat does not name")
+    ask(image, "freelist_trunks", {}, {"pages": trunks(path)}, "the file format's description")
     if maps:
         ask_map(image, db, free, maps)
 
@@ -345,6 +346,91 @@ def make_special():
     db.close()
 
 
+def make_kinds():
+    """Tables and indexes of the rarer kinds."""
+    path, db = open_new("kinds", "page_size=1024")
+    db.execute("create table descending(a integer primary key desc, b text)")
+    db.execute("create table counted(id integer primary key autoincrement, b text unique, c int, unique(c, b))")
+    db.execute("create table strict_one(a int, b real, c any) strict")
+    db.execute("create index some on counted(c) where c > 50")
+    db.execute("create index folded on counted(lower(b), c desc)")
+    db.execute("create table folded_key(k text collate nocase, v int, w text, primary key(v desc, k)) without rowid")
+    db.execute("create table typed(a numeric, b text, c blob, d integer, e real)")
+    db.execute("create table dated(d text default current_timestamp, b boolean check (b in (0, 1)), c decimal(10, 2))")
+    db.execute("create virtual table words using fts5(body)")
+    db.execute("create virtual table boxes using rtree(id, x0, x1)")
+    db.execute("create trigger t after insert on strict_one begin insert into dated(b) values(1); end")
+    db.execute("begin")
+    for i in range(400):
+        db.execute("insert into descending values(?, ?)", (1000 - i * 2, "d%d" % i))
+        db.execute("insert into counted(b, c) values(?, ?)", ("B%d" % i if i % 3 else "b\u00e9%d" % i, i % 97))
+        db.execute("insert into strict_one values(?, ?, ?)", (i, i / 4, [i, str(i), None, i / 3, b"%d" % i][i % 5]))
+        db.execute("insert into folded_key values(?, ?, ?)", (["Key", "kEY2", "other"][i % 3], i // 3, "w%d" % i))
+        db.execute("insert into typed values(?, ?, ?, ?, ?)", [[str(i), i, i, str(i), str(i)], [i / 2, i / 2, i / 2, float(i), i], ["x", b"x", "x", "1e3", "0x10"], [None, True, False, -i, -i / 8]][i % 4])
+        db.execute("insert into words values(?)", ("word%d and more of %d" % (i % 50, i),))
+        db.execute("insert into boxes values(?, ?, ?)", (i, i, i + 5))
+    db.execute("delete from counted where c % 7 = 3")
+    db.execute("analyze")
+    db.execute("commit")
+    ask_header("kinds", path, db)
+    ask_pages("kinds", path, db)
+    for table, alias in (("descending", None), ("counted", 0), ("strict_one", None), ("typed", None), ("dated", None), ("sqlite_sequence", None), ("sqlite_stat1", None), ("words_data", 0), ("words_content", 0), ("words_docsize", 0), ("boxes_node", 0), ("boxes_rowid", 0)):
+        ask_rows("kinds", db, table, alias)
+    ask_index("kinds", db, "counted", "sqlite_autoindex_counted_1", ["b"], [["B1"], ["b\u00e90"], ["B398"], ["absent"]])
+    ask_index("kinds", db, "counted", "sqlite_autoindex_counted_2", ["c", "b"], [[5], [5, "B5"], [96], [-1]])
+    ask_index("kinds", db, "descending", "sqlite_autoindex_descending_1", ["a"], [[1000], [202], [999]], None, [True])
+    for c in (51, 60, 96):
+        rowids = sorted(r[0] for r in db.execute("select rowid from counted where c = ?", (c,)))
+        ask("kinds", "index_lookup", {"index": "some", "key": [c]}, {"count": len(rowids), "rowids": rowids}, "select")
+    ask("kinds", "index_lookup", {"index": "some", "key": [50]}, {"count": 0, "rowids": []}, "not in the partial index")
+    for i in (1, 44, 398):
+        rowids = sorted(r[0] for r in db.execute("select rowid from counted where lower(b) = ?", ("b%d" % i,)))
+        ask("kinds", "index_lookup", {"index": "folded", "key": ["b%d" % i]}, {"count": len(rowids), "rowids": rowids}, "select")
+    for k, v in (("KEY", 0), ("key2", 40), ("OTHER", 132), ("none", 5)):
+        row = db.execute("select v, k, w from folded_key where v=? and k=?", (v, k)).fetchone()
+        ask("kinds", "without_rowid_lookup", {"table": "folded_key", "key": [v, k], "collations": ["BINARY", "NOCASE"], "desc": [True, False]}, {"record": record(row)} if row else {"found": False}, "select")
+    db.close()
+
+
+def make_left_over():
+    """Databases that a program left open: what stands in the write-ahead log is not in the file."""
+    path, db = open_new("log_left", "page_size=1024", "journal_mode=wal", "wal_autocheckpoint=0")
+    fill(db, 300, 9000)
+    db.execute("pragma wal_checkpoint(truncate)")
+    shutil.copy(path, path + ".kept")
+    db.execute("delete from t")
+    db.close()
+    os.replace(path + ".kept", path)
+    db = sqlite3.connect(path, isolation_level=None)
+    ask_all("log_left", path, db)
+    db.close()
+    # The header's count of pages counts only where the change counter is that of the program that wrote it.
+    path, db = open_new("old_writer", "page_size=1024")
+    fill(db, 300, 9000)
+    db.close()
+    with open(path, "r+b") as f:
+        f.seek(28)
+        f.write(struct.pack(">I", 7))
+        f.seek(92)
+        f.write(struct.pack(">I", 0x10000))
+    db = sqlite3.connect(path, isolation_level=None)
+    ask_all("old_writer", path, db)
+    db.close()
+
+
+def trunks(path):
+    """The freelist's trunk pages, by the file format's description (1.5)."""
+    with open(path, "rb") as f:
+        head = f.read(100)
+        size = struct.unpack(">H", head[16:18])[0]
+        size, page, out = 65536 if size == 1 else size, struct.unpack(">I", head[32:36])[0], []
+        while page:
+            out.append(page)
+            f.seek((page - 1) * size)
+            page = struct.unpack(">I", f.read(4))[0]
+    return out
+
+
 def make_reserved(image, bytes_):
     if not wanted(image):
         return
@@ -375,6 +461,10 @@ def main():
     make_reserved("reserved_255", 255)
     if wanted("special"):
         make_special()
+    if wanted("kinds"):
+        make_kinds()
+    if wanted("left_over"):
+        make_left_over()
     if wanted("damaged"):
         make_damaged()
 
