@@ -2,7 +2,7 @@
 """Makes LUKS headers, LVM physical volumes and romfs images, and queries with answers by cryptsetup, lvm and the files put in.
 
     volumes.py DIR        makes DIR/images/{luks,lvm2,romfs}_*.img and DIR/queries.{luks,lvm2,romfs}.jsonl; needs cryptsetup, lvm2, genromfs"""
-import os, re, shutil, subprocess, sys
+import os, re, shutil, subprocess, sys, tempfile
 from corpus import Corpus, content, have, pattern, run
 from readonly import folder_of_files, plain, words
 
@@ -13,6 +13,8 @@ LUKS = {
     "2": ["--type", "luks2"],
     "2_label": ["--type", "luks2", "--label", "my label", "--subsystem", "sub", "--sector-size", "4096"],
     "2_large": ["--type", "luks2", "--luks2-metadata-size", "65536", "--luks2-keyslots-size", "1048576", "--sector-size", "512"],
+    "2_most": ["--type", "luks2", "--luks2-metadata-size", "4m", "--luks2-keyslots-size", "16m", "--label", "l" * 47],
+    "2_sha512": ["--type", "luks2", "--hash", "sha512", "--key-size", "256"],
     "2_cbc": ["--type", "luks2", "--cipher", "aes-cbc-essiv:sha256", "--key-size", "256", "--offset", "40960"],
 }
 
@@ -40,7 +42,12 @@ def luks(folder):
                 expect |= {"label": value("Label"), "subsystem": value("Subsystem")}
         c.add(image, "luks.header", {}, expect, "cryptsetup luksDump")
         bad = c.damaged(image, name + "_magic.img", [(0, b"LUKX")])
-        c.add(bad, "luks.header", {}, {"error": True}, "damaged on purpose", ["corrupt"])
+        # luksDump itself repairs a first header from the second one, so it is shown a copy.
+        with tempfile.TemporaryDirectory() as kept:
+            check = subprocess.run(["cryptsetup", "luksDump", shutil.copy(bad, kept)], capture_output=True, text=True)
+        c.add(bad, "luks.header", {}, expect if check.stdout == dump else {"error": True}, "cryptsetup luksDump", ["corrupt"])
+        both = c.damaged(bad, name + "_both.img", lambda data: data.replace(b"SKUL", b"SKUX"))
+        c.add(both, "luks.header", {}, {"error": True}, "both headers are damaged", ["corrupt"])
     print("luks: %d queries" % c.count)
 
 
