@@ -404,6 +404,16 @@ def groups(corpus, image, fields):
     corpus.add(image, "ext.inode", {"inode": fields["inodes_count"] + 1}, {"error": True}, "no such inode")
 
 
+def hashes(corpus, image):
+    """Hashes of names of every length about the borders of their blocks of 16, 32 and 8 words; debugfs counts bytes as signed."""
+    names = ["a", "lost+found", "\u00fcml\u00e4ut \u4f60"] + ["N" * n + "z" for n in (3, 7, 14, 15, 16, 30, 31, 32, 33, 62, 63, 64, 127, 254)] + ["\u00e9" * n for n in (4, 16, 40, 127)]
+    asked = [(n, version, seed) for n in names for version in range(3) for seed in (SEED, "00000000-0000-0000-0000-000000000000")]
+    for (name, version, seed), text in zip(asked, debugfs(image, ['dx_hash -h %s -s %s "%s"' % (("legacy", "half_md4", "tea")[v], seed, n) for n, v, seed in asked])):
+        m = re.search(r"is 0x([0-9a-f]+) \(minor 0x([0-9a-f]+)\)", text)
+        for unsigned in {False, name.isascii()}:
+            corpus.add(image, "ext.dirhash", {"name": name, "version": version, "unsigned": unsigned, "seed": seed}, {"hash": int(m.group(1), 16), "minor_hash": int(m.group(2), 16)}, "debugfs dx_hash")
+
+
 def damage(corpus, image, source, block):
     """Copies with one thing wrong each, which e2fsck sees too; what is not on the way still reads."""
     name = os.path.splitext(os.path.basename(image))[0][len("ext_"):]
@@ -532,6 +542,8 @@ def main():
                 print("%s: not made: %s" % (name, error), file=sys.stderr)
                 continue
             ask(corpus, image, source, values, what, block)
+            if name == "1k":
+                hashes(corpus, image)
             if "damage" in what:
                 damage(corpus, image, source, block)
         print("%s: %d queries so far" % (name, corpus.count), file=sys.stderr)

@@ -143,6 +143,9 @@ def chain_of(text):
 
 def ask(corpus, image, put, tool, fields):
     corpus.add(image, "fat.bpb", {}, fields, "minfo")
+    text = run("minfo", "-i", image, "::", env={**os.environ, "MTOOLS_SKIP_CHECK": "1"})
+    if m := re.search(r"free clusters=(\d+)\s+last allocated cluster=(\d+)", text):
+        corpus.add(image, "fat.fsinfo", {}, {"free_count": int(m.group(1)), "next_free": int(m.group(2))}, "minfo")
     text = run("fsck.fat", "-n", "-v", image, ok=(0, 1))
     if m := re.search(r"(\d+)/(\d+) clusters", text):
         corpus.add(image, "fat.free_clusters", {}, {"free": int(m.group(2)) - int(m.group(1))}, "fsck.fat -n -v")
