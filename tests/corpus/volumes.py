@@ -41,14 +41,25 @@ def luks(folder):
             if "label" in name:
                 expect |= {"label": value("Label"), "subsystem": value("Subsystem")}
         c.add(image, "luks.header", {}, expect, "cryptsetup luksDump")
-        bad = c.damaged(image, name + "_magic.img", [(0, b"LUKX")])
-        # luksDump itself repairs a first header from the second one, so it is shown a copy.
+        damage_luks(c, image, name, dump, expect)
+    print("luks: %d queries" % c.count)
+
+
+def damage_luks(c, image, name, dump, expect):
+    """Copies whose first header is damaged, which cryptsetup repairs from the second one where there is one, and copies where both are."""
+    with open(image, "rb") as f:
+        f.seek(8)
+        second = int.from_bytes(f.read(8), "big")
+    is_second_version = name.startswith("2")
+    changes = {"magic": [(0, b"LUKX")], "magic_both": [(0, b"LUKX"), (second, b"SKUX")] if is_second_version else [(0, bytes(592))], "version": [(6, b"\0\x09")]}
+    if is_second_version and second <= 32768:
+        changes |= {"json": [(4096 + 20, b"?")], "json_both": [(4096 + 20, b"?"), (second + 4096 + 20, b"?")], "label": [(30, b"X")], "offset": [(256, b"\xff")], "size": [(8, b"\xff" * 8)]}
+    for what, change in changes.items():
+        bad = c.damaged(image, "%s_c_%s.img" % (name, what), change)
+        # luksDump itself repairs, so it is shown a copy.
         with tempfile.TemporaryDirectory() as kept:
             check = subprocess.run(["cryptsetup", "luksDump", shutil.copy(bad, kept)], capture_output=True, text=True)
         c.add(bad, "luks.header", {}, expect if check.stdout == dump else {"error": True}, "cryptsetup luksDump", ["corrupt"])
-        both = c.damaged(bad, name + "_both.img", lambda data: data.replace(b"SKUL", b"SKUX"))
-        c.add(both, "luks.header", {}, {"error": True}, "both headers are damaged", ["corrupt"])
-    print("luks: %d queries" % c.count)
 
 
 def keyfile(folder, text):
