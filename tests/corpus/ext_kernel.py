@@ -34,7 +34,7 @@ VARIANTS = {
     "seed": (ext.EXT4 + ",metadata_csum_seed", 1024, 256, 64, [], "", {}),
     "quota": (ext.EXT4 + ",quota,project", 4096, 256, 96, [], "", {}),
     "nodelalloc": (ext.EXT4, 1024, 256, 64, [], "nodelalloc,data=journal", {}),
-    "noextent": (ext.EXT4.replace(",extent", ""), 1024, 256, 64, [], "", {}),
+    "noextent": (ext.EXT4.replace(",extent", "").replace(",64bit", ""), 1024, 256, 64, [], "", {}),
     "casefold": (ext.EXT4 + ",casefold", 1024, 256, 64, [], "", {"casefold": True}),
     "verity": (ext.EXT4 + ",verity", 4096, 256, 96, [], "", {"verity": True}),
     "encrypt": (ext.EXT4 + ",encrypt", 4096, 256, 96, [], "", {"encrypt": True, "unread_folder": "secret"}),

@@ -12,11 +12,11 @@ import struct
 VARIANTS = {
     "12_360": (360, ["-F", "12"], {}),
     "12_1440": (1440, ["-F", "12"], {}),
-    "12_2880": (2880, ["-F", "12", "-s", "1"], {"code_page": True}),
+    "12_2880": (2880, ["-F", "12", "-s", "2"], {}),
     "12_big": (16384, ["-F", "12", "-s", "16"], {}),
     "12_onefat": (1440, ["-F", "12", "-f", "1"], {}),
     "12_1k_sectors": (2880, ["-F", "12", "-S", "1024"], {}),
-    "12_r32": (1440, ["-F", "12", "-r", "64"], {"small_root": True}),
+    "12_r32": (1440, ["-F", "12", "-r", "64"], {}),
     "16": (16384, ["-F", "16"], {}),
     "16_s1": (8192, ["-F", "16", "-s", "1"], {}),
     "16_s2": (16384, ["-F", "16", "-s", "2"], {}),
@@ -29,13 +29,14 @@ VARIANTS = {
     "16_8k_sectors": (131072, ["-F", "16", "-S", "8192", "-s", "1"], {}),
     "16_hidden": (16384, ["-F", "16", "-h", "2048", "-M", "0xf0", "-D", "1"], {}),
     "16_bad": (16384, ["-F", "16"], {"bad": range(7000, 7020)}),
-    "16_least": (4400, ["-F", "16", "-s", "2", "-a"], {"force": True}),
+    "16_least": (4400, ["-F", "16", "-s", "2", "-a"], {}),
     "32": (66560, ["-F", "32", "-s", "1"], {}),
     "32_s8": (278528, ["-F", "32", "-s", "8"], {}),
     "32_s64": (2097152 + 262144, ["-F", "32", "-s", "64"], {}),
-    "32_few": (16384, ["-F", "32", "-s", "8"], {}),
-    "32_tiny": (2048, ["-F", "32", "-s", "1"], {}),
-    "32_4k_sectors": (131072, ["-F", "32", "-S", "4096", "-s", "1"], {}),
+    "32_few": (66560, ["-F", "32", "-s", "1"], {"clusters": 65524}),
+    "32_fewer": (66560, ["-F", "32", "-s", "1"], {"clusters": 30000}),
+    "32_tiny": (66560, ["-F", "32", "-s", "1"], {"clusters": 4000}),
+    "32_4k_sectors": (270000, ["-F", "32", "-S", "4096", "-s", "1"], {}),
     "32_1fat": (66560, ["-F", "32", "-s", "1", "-f", "1"], {}),
     "32_nobackup": (66560, ["-F", "32", "-s", "1", "-b", "0"], {}),
     "32_backup9": (66560, ["-F", "32", "-s", "1", "-b", "9", "-R", "64"], {}),
@@ -289,6 +290,15 @@ def main():
                     f.write(bytes([0x80 | what["active"]]))
                     f.seek(fields["reserved_sectors"] * fields["bytes_per_sector"])
                     f.write(b"\xee" * 4096)
+            if "clusters" in what:
+                # mtools takes so small a volume for another width: it is asked about a copy with all clusters.
+                whole = shutil.copy(image, source)
+                tool = lambda *words: run(words[0], "-i", whole, *words[1:], env={"MTOOLS_SKIP_CHECK": "1", "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC"})
+                total = fields["data_offset"] // fields["bytes_per_sector"] + what["clusters"] * fields["sectors_per_cluster"]
+                fields |= {"cluster_count": what["clusters"], "total_sectors": total}
+                with open(image, "r+b") as f:
+                    f.seek(32)
+                    f.write(struct.pack("<I", total))
             if "high_bits" in what:
                 # The four high bits of an entry are not a part of the number.
                 with open(image, "r+b") as f:
