@@ -3,23 +3,30 @@
 
     exfat.py DIR [VARIANT…]      needs exfatprogs, exfat-fuse (as root, for loop devices) and sleuthkit
 
-Variants: sector sizes 512 to 4096, clusters of 512 bytes to 1 MiB, files in a row and fragmented, names of every length and case, deleted sets, and images
+Variants: sector sizes 512 to 4096, clusters of 512 bytes to 4 MiB, files in a row and fragmented, names of every length and case, deleted sets, and images
 damaged on purpose, with their checksums made right again where the damage is elsewhere."""
 from corpus import *
 import struct, time
 
-# name: (size in KiB, options of mkfs.exfat)
+# name: (size in KiB, options of mkfs.exfat, bytes of the device's sectors)
 VARIANTS = {
-    "default": (16384, ["-L", "OPENEXF"]),
-    "c512": (8192, ["-c", "512", "-L", "\u00fcml\u00e4ut"]),
-    "c1k": (8192, ["-c", "1K"]),
-    "c2k": (8192, ["-c", "2K", "-L", "ELEVENCHARS"]),
-    "c8k": (16384, ["-c", "8K"]),
-    "c32k": (32768, ["-c", "32K"]),
-    "c128k": (65536, ["-c", "128K"]),
-    "c1m": (262144, ["-c", "1M"]),
-    "packed": (16384, ["--pack-bitmap"]),
-    "aligned": (65536, ["-b", "4M"]),
+    "default": (16384, ["-L", "OPENEXF"], 512),
+    "c512": (8192, ["-c", "512", "-L", "\u00fcml\u00e4ut"], 512),
+    "c1k": (8192, ["-c", "1K"], 512),
+    "c2k": (8192, ["-c", "2K", "-L", "ELEVENCHARS"], 512),
+    "c8k": (16384, ["-c", "8K"], 512),
+    "c32k": (32768, ["-c", "32K"], 512),
+    "c128k": (65536, ["-c", "128K"], 512),
+    "c1m": (262144, ["-c", "1M"], 512),
+    "packed": (16384, ["--pack-bitmap"], 512),
+    "aligned": (65536, ["-b", "4M"], 512),
+    "s4k": (65536, [], 4096),
+    "s4k_c4k": (32768, ["-c", "4K"], 4096),
+    "s4k_c64k": (65536, ["-c", "64K", "-L", "SECTORS"], 4096),
+    "s2k": (32768, ["-c", "8K"], 2048),
+    "s1k": (16384, ["-c", "1K"], 1024),
+    "c4m": (524288, ["-c", "4M", "--pack-bitmap"], 512),
+    "full_format": (16384, ["-f"], 512),
 }
 
 
@@ -213,14 +220,14 @@ def main():
     if not have("mkfs.exfat", "dump.exfat", "mount.exfat-fuse", "istat", "fls", "losetup"):
         return
     corpus = Corpus(folder, "exfat")
-    for name, (kib, options) in wanted.items():
+    for name, (kib, options, sector) in wanted.items():
         image = corpus.image(name + ".img")
         mounted = tempfile.mkdtemp()
         loop = None
         try:
             run("truncate", "-s", "%dK" % kib, image)
-            run("mkfs.exfat", *options, image)
-            loop = run("losetup", "--show", "-f", image).strip()
+            loop = run("losetup", "--show", "-b", str(sector), "-f", image).strip()
+            run("mkfs.exfat", *options, loop)
             run("mount.exfat-fuse", loop, mounted)
             boot, _ = fields_of(image)
             put = fill(mounted, 1 << boot["sector_shift"] + boot["cluster_shift"])

@@ -4,7 +4,8 @@
     ext.py DIR        makes DIR/images/ext_*.img and DIR/queries.ext.jsonl; needs e2fsprogs 1.46 or later
 
 No answer comes from this project. Variants: block sizes 1 to 64 KiB, inode sizes 128 to 1024, revision 0, every hash, signed and
-unsigned, extents and pointers, 32 and 64 bits, meta_bg, flex_bg, bigalloc, inline data, attributes in inode, block and inode."""
+unsigned, extents and pointers, 32 and 64 bits, meta_bg, flex_bg, bigalloc, inline data, attributes in inode, block and inode, volumes that resize2fs
+and tune2fs changed."""
 from corpus import *
 import struct
 
@@ -82,6 +83,22 @@ VARIANTS = {
     "fast_commit": (EXT4 + ",fast_commit", 1024, 256, 32768, ["-J", "size=8"], {}),
     "no_dir_index": (EXT4.replace(",dir_index", ""), 1024, 256, 16384, [], {}),
     "quota": (EXT4 + ",quota,project", 1024, 256, 16384, [], {}),
+    "rev0_4k": ("none", 4096, 128, 16384, ["-r", "0"], {"plain": True}),
+    "strict_names": (EXT4 + ",casefold", 4096, 256, 32768, ["-E", "encoding=utf8-12.1,encoding_flags=strict"], {}),
+    "many_inodes": (EXT4, 1024, 256, 32768, ["-N", "30000"], {}),
+    "short_groups": (EXT4, 4096, 256, 32768, ["-g", "256"], {}),
+    # What is changed after it was filled: shell commands on the image.
+    "grown": (EXT4 + ",resize_inode", 1024, 256, 16384, [], {"after": ["resize2fs {} 120M"]}),
+    "grown_flex": (EXT4 + ",resize_inode", 1024, 256, 16384, ["-g", "2048", "-E", "resize=40000"], {"after": ["resize2fs {} 90M"]}),
+    "shrunk": (EXT4, 1024, 256, 65536, [], {"after": ["resize2fs -M {}"]}),
+    "to_64bit": (EXT4.replace(",64bit", ""), 1024, 256, 32768, [], {"after": ["resize2fs -b {}"]}),
+    "to_32bit": (EXT4, 1024, 256, 32768, [], {"after": ["resize2fs -s {}"]}),
+    "larger_inodes": (EXT4.replace(",flex_bg", ""), 1024, 128, 32768, [], {"after": ["tune2fs -I 512 {}"]}),
+    "to_csum": (EXT4.replace(",metadata_csum", ""), 1024, 256, 16384, [], {"after": ["tune2fs -O metadata_csum {}"]}),
+    "from_csum": (EXT4, 1024, 256, 16384, [], {"after": ["tune2fs -O ^metadata_csum {}"]}),
+    "to_extents": (BASE + ",has_journal", 1024, 256, 16384, [], {"after": ["tune2fs -O extents,dir_nlink,huge_file {}", "e2fsck -fy -E bmap2extent {}"]}),
+    "bad_blocks": (EXT4, 1024, 256, 16384, [], {"after": ["printf '9000\\n9001\\n12000\\n' | e2fsck -fy -L /dev/stdin {}"]}),
+    "unjournaled": (EXT4, 1024, 256, 32768, [], {"after": ["tune2fs -O ^has_journal {}"]}),
 }
 
 
@@ -181,6 +198,8 @@ def make(path, source, number, features, block, inode, kib, options, what):
     debugfs(path, change, write=True)
     if os.path.exists(path + ".value"):
         os.remove(path + ".value")
+    for command in what.get("after", ()):
+        run("sh", "-c", "e2fsck -fy {0}; {1}".format(path, command.format(path)), ok=(0, 1))
     # debugfs leaves quotas and some counts to e2fsck.
     run("e2fsck", "-fy", path, ok=(0, 1))
     run("e2fsck", "-fn", path)
@@ -229,14 +248,20 @@ def extent_fields(text):
 
 
 def ask(corpus, image, source, values, what, block):
+    """All queries; `source` is the folder put in, or with `mounted` the volume itself."""
     fields = super_fields(image)
     corpus.add(image, "ext.super", {}, fields, "dumpe2fs -h")
     names = {}
     for folder, dirs, files in os.walk(source):
+        dirs[:] = [d for d in dirs if d != what.get("unread_folder")]
         for name in dirs + files:
             names["/" + os.path.relpath(os.path.join(folder, name), source)] = os.path.join(folder, name)
-    chosen = [n for n in names if not n.startswith("/hashed/")] + sample((n for n in names if n.startswith("/hashed/")), 40)
-    chosen += ["/", "/a/fifo", "/a/chr", "/a/blk", "/lost+found", "/no/such/name", "/a/b/none", "/hashed/none"]
+    if not what.get("mounted"):
+        # What make() adds to the files put in.
+        names |= {path: None for path in ("/lost+found", "/a/fifo", "/a/chr", "/a/blk")}
+    large = what.get("large_folders", ("/hashed/",))
+    chosen = [n for n in names if not n.startswith(large)] + [n for folder in large for n in sample((n for n in names if n.startswith(folder)), 40)]
+    chosen += ["/", "/no/such/name", "/a/b/none", "/hashed/none"]
     numbers = {}
     for path, text in zip(chosen, debugfs(image, ['stat "%s"' % p for p in chosen])):
         m = re.search(r"Inode: (\d+)", text)
@@ -250,9 +275,12 @@ def ask(corpus, image, source, values, what, block):
         corpus.add(image, "ext.resolve", {"path": path}, {"inode": numbers[real]}, "the same file under its name")
     corpus.add(image, "ext.resolve", {"path": "/loop"}, {"error": True}, "a link to itself")
     corpus.add(image, "ext.resolve", {"path": "/link5"}, {"found": False}, "a link to nothing")
+    if "unread_folder" not in what:
+        n_dirs = sum(os.path.isdir(real) and not os.path.islink(real) if real else path == "/lost+found" for path, real in names.items())
+        corpus.add(image, "ext.walk", {"path": "/"}, {"n_dirs": n_dirs, "n_nondirs": len(names) - n_dirs}, "the tree put in")
     contents(corpus, image, names, numbers, block)
     directories(corpus, image, names, numbers, block, fields)
-    maps(corpus, image, names, numbers, block)
+    maps(corpus, image, {p: numbers[p] for p in ("/big/300k.bin", "/big/2m.bin", "/big/sparse", "/big/triple", "/hashed", "/", "/sizes/s5001", "/sizes/s0", "/link900") if numbers.get(p)})
     for name, value in values.items():
         for path in ("/hello.txt", "/a"):
             if name == "user.large" and path == "/a":
@@ -266,21 +294,23 @@ def ask(corpus, image, source, values, what, block):
 def contents(corpus, image, names, numbers, block):
     for path, real in names.items():
         number = numbers.get(path)
-        if number is None:
+        if number is None or real is None:
             continue
         if os.path.islink(real):
             corpus.add(image, "ext.readlink", {"inode": number}, {"target": os.readlink(real)}, "the link put in")
         elif os.path.isfile(real):
+            size = os.path.getsize(real)
             with open(real, "rb") as f:
-                data = f.read()
-            corpus.add(image, "ext.read", {"inode": number, "offset": 0, "length": len(data) + 10}, {"length": len(data), "sha256": hashlib.sha256(data).hexdigest()}, "the file put in")
-            half = len(data) // 2
-            piece = data[half:half + 33]
-            corpus.add(image, "ext.read", {"inode": number, "offset": half, "length": 33}, {"length": len(piece), "hex": piece.hex()}, "the file put in")
+                if size < 16 << 20:
+                    corpus.add(image, "ext.read", {"inode": number, "offset": 0, "length": size + 10}, content(f.read()), "the file put in")
+                for offset in {size // 2, max(size - 20, 0)}:
+                    f.seek(offset)
+                    piece = f.read(33)
+                    corpus.add(image, "ext.read", {"inode": number, "offset": offset, "length": 33}, {"length": len(piece), "hex": piece.hex()}, "the file put in")
 
 
 def directories(corpus, image, names, numbers, block, fields):
-    dirs = [p for p, real in names.items() if os.path.isdir(real)] + ["/"]
+    dirs = [p for p, real in names.items() if real and os.path.isdir(real)] + ["/"]
     for path, text in zip(dirs, debugfs(image, ['ls -p "%s"' % p for p in dirs])):
         entries = [[m[1], int(m[0])] for m in re.findall(r"(?m)^/(\d+)/[0-7]+/\d+/\d+/([^/\n]+)/", text) if int(m[0])]
         entries.sort(key=str)
@@ -290,9 +320,6 @@ def directories(corpus, image, names, numbers, block, fields):
         else:
             expect.update(head=entries[:4], tail=entries[-4:])
         corpus.add(image, "ext.readdir", {"inode": numbers[path]}, expect, "debugfs ls -p")
-    n_dirs = sum(os.path.isdir(r) and not os.path.islink(r) for r in names.values()) + 1
-    others = len(names) - n_dirs + 1 + 3
-    corpus.add(image, "ext.walk", {"path": "/"}, {"n_dirs": n_dirs, "n_nondirs": others}, "the tree put in")
     text = debugfs(image, ["htree_dump /hashed"])[0]
     if "Root node dump" not in text:
         return
@@ -313,13 +340,16 @@ def directories(corpus, image, names, numbers, block, fields):
             corpus.add(image, "ext.dir_block_csum", {"inode": number, "logical": logical}, {"valid": True}, "e2fsck -fn clean")
 
 
-def maps(corpus, image, names, numbers, block):
-    files = [p for p in ("/big/300k.bin", "/big/2m.bin", "/big/sparse", "/big/triple", "/hashed", "/", "/sizes/s5001", "/sizes/s0", "/link900") if numbers.get(p)]
+def maps(corpus, image, numbers):
+    """How the blocks of files are mapped: {path: inode}."""
+    files, borders = list(numbers), set()
     for path, text in zip(files, debugfs(image, ['ex "%s"' % p for p in files])):
         number = numbers[path]
         if "does not use extent" in text or "Level Entries" not in text:
             continue
         rows, leaves = extent_fields(text)
+        for start, _, length, _ in sample(leaves, 8):
+            borders.update((path, start + along) for along in (0, length - 1, length))
         depth = max((d for _, _, d, *_ in rows), default=0)
         expect = {"n_extents": len(leaves), "head": leaves[:4], "tail": leaves[-4:], "n_nodes": sum(l < d for l, _, d, *_ in rows)}
         if rows:
@@ -338,7 +368,7 @@ def maps(corpus, image, names, numbers, block):
         if total:
             expect["n_blocks"] = int(total.group(1)) - len(meta)
         corpus.add(image, "ext.indirect", {"inode": numbers[path]}, expect, "debugfs stat")
-    asked = [(p, l) for p in files for l in (0, 1, 5, 11, 12, 13, 100, 267, 268, 269, 523, 1035, 2000, 67584, 67585, 68700, 143360, 307200, 1 << 20)]
+    asked = sorted(borders | {(p, l) for p in files for l in (0, 1, 5, 11, 12, 13, 100, 267, 268, 269, 523, 1035, 2000, 67584, 67585, 68700, 143360, 307200, 1 << 20)})
     for (path, logical), text in zip(asked, debugfs(image, ['bmap "%s" %d' % a for a in asked])):
         m = re.match(r"(\d+)(?: \((\w+)\))?\s*$", text.strip())
         if m:
@@ -372,6 +402,16 @@ def groups(corpus, image, fields):
     for i, text in zip(inodes, debugfs(image, ["testi <%d>" % i for i in inodes])):
         corpus.add(image, "ext.inode_used", {"inode": i}, {"used": "marked in use" in text}, "debugfs testi")
     corpus.add(image, "ext.inode", {"inode": fields["inodes_count"] + 1}, {"error": True}, "no such inode")
+
+
+def hashes(corpus, image):
+    """Hashes of names of every length about the borders of their blocks of 16, 32 and 8 words; debugfs counts bytes as signed."""
+    names = ["a", "lost+found", "\u00fcml\u00e4ut \u4f60"] + ["N" * n + "z" for n in (3, 7, 14, 15, 16, 30, 31, 32, 33, 62, 63, 64, 127, 254)] + ["\u00e9" * n for n in (4, 16, 40, 127)]
+    asked = [(n, version, seed) for n in names for version in range(3) for seed in (SEED, "00000000-0000-0000-0000-000000000000")]
+    for (name, version, seed), text in zip(asked, debugfs(image, ['dx_hash -h %s -s %s "%s"' % (("legacy", "half_md4", "tea")[v], seed, n) for n, v, seed in asked])):
+        m = re.search(r"is 0x([0-9a-f]+) \(minor 0x([0-9a-f]+)\)", text)
+        for unsigned in {False, name.isascii()}:
+            corpus.add(image, "ext.dirhash", {"name": name, "version": version, "unsigned": unsigned, "seed": seed}, {"hash": int(m.group(1), 16), "minor_hash": int(m.group(2), 16)}, "debugfs dx_hash")
 
 
 def damage(corpus, image, source, block):
@@ -502,6 +542,8 @@ def main():
                 print("%s: not made: %s" % (name, error), file=sys.stderr)
                 continue
             ask(corpus, image, source, values, what, block)
+            if name == "1k":
+                hashes(corpus, image)
             if "damage" in what:
                 damage(corpus, image, source, block)
         print("%s: %d queries so far" % (name, corpus.count), file=sys.stderr)

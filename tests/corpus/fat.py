@@ -12,11 +12,11 @@ import struct
 VARIANTS = {
     "12_360": (360, ["-F", "12"], {}),
     "12_1440": (1440, ["-F", "12"], {}),
-    "12_2880": (2880, ["-F", "12", "-s", "1"], {"code_page": True}),
+    "12_2880": (2880, ["-F", "12", "-s", "2"], {}),
     "12_big": (16384, ["-F", "12", "-s", "16"], {}),
     "12_onefat": (1440, ["-F", "12", "-f", "1"], {}),
     "12_1k_sectors": (2880, ["-F", "12", "-S", "1024"], {}),
-    "12_r32": (1440, ["-F", "12", "-r", "64"], {"small_root": True}),
+    "12_r32": (1440, ["-F", "12", "-r", "64"], {}),
     "16": (16384, ["-F", "16"], {}),
     "16_s1": (8192, ["-F", "16", "-s", "1"], {}),
     "16_s2": (16384, ["-F", "16", "-s", "2"], {}),
@@ -29,18 +29,26 @@ VARIANTS = {
     "16_8k_sectors": (131072, ["-F", "16", "-S", "8192", "-s", "1"], {}),
     "16_hidden": (16384, ["-F", "16", "-h", "2048", "-M", "0xf0", "-D", "1"], {}),
     "16_bad": (16384, ["-F", "16"], {"bad": range(7000, 7020)}),
-    "16_least": (4400, ["-F", "16", "-s", "2", "-a"], {"force": True}),
+    "16_least": (4400, ["-F", "16", "-s", "2", "-a"], {}),
     "32": (66560, ["-F", "32", "-s", "1"], {}),
     "32_s8": (278528, ["-F", "32", "-s", "8"], {}),
     "32_s64": (2097152 + 262144, ["-F", "32", "-s", "64"], {}),
-    "32_few": (16384, ["-F", "32", "-s", "8"], {}),
-    "32_tiny": (2048, ["-F", "32", "-s", "1"], {}),
-    "32_4k_sectors": (131072, ["-F", "32", "-S", "4096", "-s", "1"], {}),
+    "32_few": (66560, ["-F", "32", "-s", "1"], {"clusters": 65524}),
+    "32_fewer": (66560, ["-F", "32", "-s", "1"], {"clusters": 30000}),
+    "32_tiny": (66560, ["-F", "32", "-s", "1"], {"clusters": 4000}),
+    "32_4k_sectors": (270000, ["-F", "32", "-S", "4096", "-s", "1"], {}),
     "32_1fat": (66560, ["-F", "32", "-s", "1", "-f", "1"], {}),
     "32_nobackup": (66560, ["-F", "32", "-s", "1", "-b", "0"], {}),
     "32_backup9": (66560, ["-F", "32", "-s", "1", "-b", "9", "-R", "64"], {}),
     "32_second": (66560, ["-F", "32", "-s", "1"], {"active": 1}),
     "32_bad": (66560, ["-F", "32", "-s", "1"], {"bad": range(20000, 20100)}),
+    "12_most": (2058, ["-a", "-F", "12", "-s", "1"], {}),
+    "16_fewest": (2077, ["-a", "-F", "16", "-s", "1"], {}),
+    "16_most": (33034, ["-a", "-F", "16", "-s", "1"], {}),
+    "12_atari": (1440, ["-A", "-F", "12"], {}),
+    "16_atari": (16384, ["-A", "-F", "16"], {}),
+    "32_mbr": (66560, ["-F", "32", "-s", "1", "--mbr=y"], {}),
+    "32_high_bits": (66560, ["-F", "32", "-s", "1"], {"high_bits": True}),
     "mtools_720": (720, ["-f", "720"], {"maker": "mformat"}),
     "mtools_1680": (1680, ["-t", "80", "-h", "2", "-s", "21"], {"maker": "mformat"}),
     "mtools_c8": (2880, ["-f", "2880", "-c", "8", "-r", "3", "-d", "1"], {"maker": "mformat"}),
@@ -136,6 +144,9 @@ def chain_of(text):
 
 def ask(corpus, image, put, tool, fields):
     corpus.add(image, "fat.bpb", {}, fields, "minfo")
+    text = run("minfo", "-i", image, "::", env={**os.environ, "MTOOLS_SKIP_CHECK": "1"})
+    if m := re.search(r"free clusters=(\d+)\s+last allocated cluster=(\d+)", text):
+        corpus.add(image, "fat.fsinfo", {}, {"free_count": int(m.group(1)), "next_free": int(m.group(2))}, "minfo")
     text = run("fsck.fat", "-n", "-v", image, ok=(0, 1))
     if m := re.search(r"(\d+)/(\d+) clusters", text):
         corpus.add(image, "fat.free_clusters", {}, {"free": int(m.group(2)) - int(m.group(1))}, "fsck.fat -n -v")
@@ -279,6 +290,24 @@ def main():
                     f.write(bytes([0x80 | what["active"]]))
                     f.seek(fields["reserved_sectors"] * fields["bytes_per_sector"])
                     f.write(b"\xee" * 4096)
+            if "clusters" in what:
+                # mtools takes so small a volume for another width: it is asked about a copy with all clusters.
+                whole = shutil.copy(image, source)
+                tool = lambda *words: run(words[0], "-i", whole, *words[1:], env={"MTOOLS_SKIP_CHECK": "1", "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC"})
+                total = fields["data_offset"] // fields["bytes_per_sector"] + what["clusters"] * fields["sectors_per_cluster"]
+                fields |= {"cluster_count": what["clusters"], "total_sectors": total}
+                with open(image, "r+b") as f:
+                    f.seek(32)
+                    f.write(struct.pack("<I", total))
+            if "high_bits" in what:
+                # The four high bits of an entry are not a part of the number.
+                with open(image, "r+b") as f:
+                    for copy in range(fields["num_fats"]):
+                        at = (fields["reserved_sectors"] + copy * fields["fat_sectors"]) * fields["bytes_per_sector"]
+                        f.seek(at)
+                        entries = struct.unpack("<%dI" % (fields["cluster_count"] + 2), f.read(4 * fields["cluster_count"] + 8))
+                        f.seek(at)
+                        f.write(struct.pack("<%dI" % len(entries), *(e | (i % 16) << 28 if i > 1 else e for i, e in enumerate(entries))))
             ask(corpus, image, put, tool, fields)
             if name in ("12_1440", "16_s1", "32"):
                 damage(corpus, image, put, tool, fields)

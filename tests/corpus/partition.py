@@ -19,6 +19,10 @@ MBR = {
     "logical_85": (131072, "label: dos\nlabel-id: 0xabcdef03\n4: start=8192,size=100000,type=85\n5: start=10240,size=4096,type=83\n6: start=16384,size=4096,type=83\n"),
     "logical_none": (131072, "label: dos\nlabel-id: 0xabcdef04\n1: start=2048,size=2048,type=83\n2: start=8192,size=100000,type=5\n"),
     "logical_60": (262144, "label: dos\nlabel-id: 0xabcdef05\n1: start=2048,size=250000,type=5\n" + "".join("%d: start=%d,size=1024,type=83\n" % (i + 5, 4096 + 4096 * i) for i in range(56))),
+    "disorder": (131072, "label: dos\nlabel-id: 0xabcdef06\n1: start=2048,size=120000,type=5\n5: start=40000,size=2000,type=83\n6: start=10000,size=2000,type=b\n7: start=80000,size=1,type=83\n8: start=20000,size=2000,type=82\n"),
+    "two_extended": (131072, "label: dos\nlabel-id: 0xabcdef07\n1: start=2048,size=30000,type=5\n2: start=40000,size=30000,type=83\n5: start=4096,size=2000,type=83\n6: start=10000,size=2000,type=83\n"),
+    "adjacent": (65536, "label: dos\nlabel-id: 0xabcdef08\n4: start=63,size=60000,type=f\n" + "".join("%d: start=%d,size=1000,type=7\n" % (5 + i, 64 + 1001 * i) for i in range(40))),
+    "edges": (65536, "label: dos\nlabel-id: 0xabcdef09\n3: start=1,size=1,type=0c\n1: start=65535,size=1,type=27\n"),
     "huge": (4294967295, "label: dos\nlabel-id: 0xffffffff\nstart=2048,size=4294960000,type=83\n"),
 }
 LINUX, DATA, EFI = "0FC63DAF-8483-4772-8E79-3D69D8477DE4", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7", "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
@@ -31,6 +35,12 @@ GPT = {
     "entries_256": (65536, 512, 256, [(200, 4096, 4096, LINUX, "two hundred", 0)]),
     "entries_4": (65536, 512, 4, [(4, 4096, 4096, LINUX, "four", 0)]),
     "4kn": (32768, 4096, 128, [(1, 256, 4096, LINUX, "root", 0), (3, 8192, 8192, DATA, "data", 4)]),
+    "2k": (32768, 2048, 128, [(1, 512, 4096, LINUX, "root", 0), (100, 8192, 8192, DATA, "data", 1 << 62)]),
+    "1k": (32768, 1024, 64, [(2, 1024, 4096, LINUX, "", 0)]),
+    "entries_1024": (65536, 512, 1024, [(1, 4096, 1, LINUX, "one", 0), (1024, 8192, 4096, EFI, "the last", 0)]),
+    "tight": (256, 512, 128, [(1, 40, 1, DATA, "\U0001f600", 0), (2, 41, 100, DATA, "\u1234" * 36, 0)]),
+    "order": (65536, 512, 128, [(1, 40000, 100, LINUX, "behind", 0), (2, 2048, 100, LINUX, "before", 0), (3, 20000, 100, LINUX, "between", 0)]),
+    "huge": (1 << 33, 512, 128, [(1, 2048, (1 << 33) - 5000, LINUX, "four TiB", 0)]),
     "empty": (32768, 512, 128, []),
 }
 
@@ -74,6 +84,18 @@ def damage_mbr(corpus, image, rows):
         corpus.add(other, "mbr.table", {}, {"error": True}, "cut short", ["corrupt"])
 
 
+class Disk:
+    """A disk that may be too large to read, by slices."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __getitem__(self, part):
+        with open(self.path, "rb") as f:
+            f.seek(part.start)
+            return f.read(part.stop - part.start)
+
+
 def header_fields(data, lba, sector):
     h = data[lba * sector:lba * sector + sector]
     size, crc = struct.unpack("<II", h[12:20])
@@ -101,8 +123,7 @@ def make_gpt(corpus, name, sectors, sector, entries, parts):
         run("sfdisk", "-q", "--force", "--no-reread", "--no-tell-kernel", image, text=script)
         table = as_json(image)
     extra = {"sector_size": sector} if sector != 512 else {}
-    with open(image, "rb") as f:
-        data = f.read()
+    data = Disk(image)
     first = {**header_fields(data, 1, sector), "first_usable": table["firstlba"], "last_usable": table["lastlba"], "disk_guid": table["id"].lower()}
     corpus.add(image, "gpt.header", {"which": "primary", **extra}, first, "sfdisk -J; sums by zlib")
     corpus.add(image, "gpt.header", {"which": "backup", **extra}, header_fields(data, sectors - 1, sector), "sums by zlib")

@@ -4,7 +4,8 @@
     qcow2.py DIR [VARIANT…]      needs qemu-utils
 
 Variants: versions 2 and 3, clusters of 512 bytes to 2 MiB, reference counts of 1 to 64 bits, subclusters, both compressions, backing files (qcow2 and
-raw, chains, shorter and longer ones), snapshots, data files, preallocation, lazy reference counts, zeros in all their forms, and damaged images."""
+raw, chains, shorter and longer ones), snapshots, data files, preallocation, lazy reference counts, bitmaps, zeros in all their forms, images resized and
+amended, and damaged ones."""
 from corpus import *
 import struct
 
@@ -46,6 +47,20 @@ VARIANTS = {
     "odd_size": ({"cluster_size": "65536"}, {"size": SIZE + 512 * 3}),
     "empty": ({}, {"size": 0}),
     "big": ({}, {"size": 1 << 40}),
+    "huge": ({"cluster_size": "2097152"}, {"size": 1 << 55}),
+    "c512_large": ({"cluster_size": "512"}, {"size": 512 << 20}),
+    "metadata_backing": ({"preallocation": "metadata", "extended_l2": "on"}, {"backing": "qcow2"}),
+    "metadata_512": ({"preallocation": "metadata", "cluster_size": "512"}, {}),
+    "falloc_ext": ({"preallocation": "falloc", "extended_l2": "on", "cluster_size": "16384"}, {}),
+    "bitmaps": ({}, {"after": [["qemu-img", "bitmap", "--add", "{}", "first"], ["qemu-img", "bitmap", "--add", "--disable", "-g", "131072", "{}", "second"]]}),
+    "snapshots_grown": ({"cluster_size": "4096"}, {"snapshots": True, "after": [["qemu-img", "resize", "-q", "{}", "9M"]], "size_after": 9 << 20}),
+    "snapshots_deleted": ({}, {"snapshots": True, "many": 4, "after": [["qemu-img", "snapshot", "-d", "snap 1", "{}"]], "gone": ["snap 1"]}),
+    "shrunk": ({}, {"after": [["qemu-img", "resize", "-q", "--shrink", "{}", str(SIZE // 2 + 65536)]], "size_after": SIZE // 2 + 65536}),
+    "upgraded": ({"compat": "0.10"}, {"after": [["qemu-img", "amend", "-o", "compat=1.1,lazy_refcounts=on", "{}"]]}),
+    "downgraded": ({}, {"after": [["qemu-img", "amend", "-o", "compat=0.10", "{}"]]}),
+    "amended_rc": ({}, {"after": [["qemu-img", "amend", "-o", "refcount_bits=64", "{}"]]}),
+    "dirty": ({"lazy_refcounts": "on"}, {"incompatible": 1}),
+    "corrupt": ({}, {"incompatible": 2}),
 }
 
 
@@ -148,6 +163,16 @@ def make(corpus, name, options, what, source):
                     run("qemu-img", "snapshot", "-c", "snap %d" % i if i else "first", image)
                     snapshots.append(("snap %d" % i if i else "first", dict(disk)))
                     fill(image, source, [(cluster * (i % 5), 512, "q%d" % i), (SIZE // 2 + 512 * i, 512, "t%d" % i)], disk)
+        for command in what.get("after", ()):
+            run(*(word.format(os.path.basename(image)) for word in command))
+        if "incompatible" in what:
+            with open(image, "r+b") as f:
+                f.seek(79)
+                f.write(bytes([what["incompatible"]]))
+        snapshots = [s for s in snapshots if s[0] not in what.get("gone", ())]
+        size = what.get("size_after", size)
+        for s in [s for s in disk if s * 512 >= size]:
+            del disk[s]
     finally:
         os.chdir(os_before)
     return image, size, cluster, disk, snapshots
@@ -191,7 +216,7 @@ def ask(corpus, image, size, cluster, disk, snapshots, what):
     corpus.add(image, "qcow2.snapshots", {}, {"n_snapshots": len(names), "names": names}, "qemu-img info")
     for name, state in snapshots:
         for offset, length in sorted(reads):
-            if length:
+            if length and offset + length <= what.get("size", SIZE):
                 corpus.add(image, "qcow2.read_snapshot", {"snapshot": name, "offset": offset, "length": length}, content(bytes_of(state, offset, length)), "the bytes written before the snapshot")
     corpus.add(image, "qcow2.read_snapshot", {"snapshot": "none", "offset": 0, "length": 1}, {"error": True}, "no such snapshot", ["bad_arg"])
 

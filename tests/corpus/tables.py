@@ -141,7 +141,7 @@ def main():
         image = os.path.basename(path)[:-4]
         if image.endswith("_bad"):
             os.remove(path)
-        elif image == "rocks_snappy":
+        elif image[6:] in ("snappy", "zlib", "lz4", "zstd"):
             ask(image, "get", {"key": b"key1000003".hex()}, {"error": True}, ["compressed"])
         else:
             ask_all(image)

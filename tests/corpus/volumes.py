@@ -2,7 +2,7 @@
 """Makes LUKS headers, LVM physical volumes and romfs images, and queries with answers by cryptsetup, lvm and the files put in.
 
     volumes.py DIR        makes DIR/images/{luks,lvm2,romfs}_*.img and DIR/queries.{luks,lvm2,romfs}.jsonl; needs cryptsetup, lvm2, genromfs"""
-import os, re, shutil, subprocess, sys
+import os, re, shutil, subprocess, sys, tempfile
 from corpus import Corpus, content, have, pattern, run
 from readonly import folder_of_files, plain, words
 
@@ -13,6 +13,8 @@ LUKS = {
     "2": ["--type", "luks2"],
     "2_label": ["--type", "luks2", "--label", "my label", "--subsystem", "sub", "--sector-size", "4096"],
     "2_large": ["--type", "luks2", "--luks2-metadata-size", "65536", "--luks2-keyslots-size", "1048576", "--sector-size", "512"],
+    "2_most": ["--type", "luks2", "--luks2-metadata-size", "4m", "--luks2-keyslots-size", "16m", "--label", "l" * 47],
+    "2_sha512": ["--type", "luks2", "--hash", "sha512", "--key-size", "256"],
     "2_cbc": ["--type", "luks2", "--cipher", "aes-cbc-essiv:sha256", "--key-size", "256", "--offset", "40960"],
 }
 
@@ -39,9 +41,25 @@ def luks(folder):
             if "label" in name:
                 expect |= {"label": value("Label"), "subsystem": value("Subsystem")}
         c.add(image, "luks.header", {}, expect, "cryptsetup luksDump")
-        bad = c.damaged(image, name + "_magic.img", [(0, b"LUKX")])
-        c.add(bad, "luks.header", {}, {"error": True}, "damaged on purpose", ["corrupt"])
+        damage_luks(c, image, name, dump, expect)
     print("luks: %d queries" % c.count)
+
+
+def damage_luks(c, image, name, dump, expect):
+    """Copies whose first header is damaged, which cryptsetup repairs from the second one where there is one, and copies where both are."""
+    with open(image, "rb") as f:
+        f.seek(8)
+        second = int.from_bytes(f.read(8), "big")
+    is_second_version = name.startswith("2")
+    changes = {"magic": [(0, b"LUKX")], "magic_both": [(0, b"LUKX"), (second, b"SKUX")] if is_second_version else [(0, bytes(592))], "version": [(6, b"\0\x09")]}
+    if is_second_version and second <= 32768:
+        changes |= {"json": [(4096 + 20, b"?")], "json_both": [(4096 + 20, b"?"), (second + 4096 + 20, b"?")], "label": [(30, b"X")], "offset": [(256, b"\xff")], "size": [(8, b"\xff" * 8)]}
+    for what, change in changes.items():
+        bad = c.damaged(image, "%s_c_%s.img" % (name, what), change)
+        # luksDump itself repairs, so it is shown a copy.
+        with tempfile.TemporaryDirectory() as kept:
+            check = subprocess.run(["cryptsetup", "luksDump", shutil.copy(bad, kept)], capture_output=True, text=True)
+        c.add(bad, "luks.header", {}, expect if check.stdout == dump else {"error": True}, "cryptsetup luksDump", ["corrupt"])
 
 
 def keyfile(folder, text):
@@ -82,23 +100,41 @@ def romfs(folder):
     print("romfs: %d queries" % c.count)
 
 
+# name: (options of pvcreate, KiB of an extent). A text that goes over the end of its ring is not covered by the spec.
+GROUPS = {
+    "plain": ([], 1024),
+    "aligned": (["--dataalignment", "4m", "--bootloaderareasize", "1m"], 1024),
+    "copies": (["--metadatacopies", "2"], 64),
+    "large_extents": (["--metadatasize", "4m"], 4096),
+    "late": (["--dataalignmentoffset", "512k", "--labelsector", "3"], 512),
+}
+
+
 def lvm(folder):
     c = Corpus(folder, "lvm2")
+    for name, group in GROUPS.items():
+        lvm_group(c, name, *group)
+    print("lvm2: %d queries" % c.count)
+
+
+def lvm_group(c, name, options, extent_kib):
     settings = ["--config", "devices { filter=[\"a|/dev/loop.*|\", \"r|.*|\"] use_devicesfile=0 } global { use_lvmpolld=0 } activation { udev_sync=0 udev_rules=0 }", "--driverloaded", "n"]
-    images = [c.image("pv%d.img" % i) for i in range(3)]
+    images = [c.image("%s_pv%d.img" % (name, i)) for i in range(3)]
     loops = []
     try:
         for image in images:
             with open(image, "wb") as f:
                 f.truncate(64 << 20)
             loops.append(run("losetup", "--find", "--show", image).strip())
-        run("vgcreate", *settings, "-s", "1m", "corpusvg", *loops)
+        run("pvcreate", *settings, *options, *loops)
+        run("vgcreate", *settings, "-s", "%dk" % extent_kib, "corpusvg", *loops)
         create = ["lvcreate", *settings, "-an", "-Zn", "-Wn", "-y"]
-        run(*create, "-n", "linear", "-l", "20", "corpusvg", loops[0])
-        run(*create, "-n", "gap", "-l", "3", "corpusvg", loops[0])
-        run("lvextend", *settings, "-l", "+7", "corpusvg/linear", loops[0])
-        run(*create, "-n", "striped", "-i", "2", "-I", "64k", "-l", "10", "corpusvg", loops[1], loops[2])
+        run(*create, "-n", "linear", "-l", "5", "corpusvg", loops[0])
+        run(*create, "-n", "gap", "-l", "2", "corpusvg", loops[0])
+        run("lvextend", *settings, "-l", "+3", "corpusvg/linear", loops[0])
+        run(*create, "-n", "striped", "-i", "2", "-I", "64k" if extent_kib >= 64 else "4k", "-l", "4", "corpusvg", loops[1], loops[2])
         run("lvextend", *settings, "-l", "+5", "corpusvg/linear", loops[1])
+        run(*create, "-n", "wide", "-i", "3", "-I", "4k", "-l", "3", "--addtag", "tagged", "corpusvg", *loops)
         pvs = run("pvs", *settings, "--noheadings", "--units", "b", "--nosuffix", "-o", "pv_name,pv_uuid,pe_start,dev_size")
         segments = run("lvs", *settings, "--noheadings", "--segments", "--units", "b", "--nosuffix", "-o", "lv_name,seg_start,seg_size,stripes,stripe_size,seg_pe_ranges")
     finally:
@@ -114,15 +150,14 @@ def lvm(folder):
         lv, start, size, stripes, stripe_size, *ranges = line.split()
         places = [(r.split(":")[0], int(r.split(":")[1].split("-")[0])) for r in ranges]
         start, size, stripes, stripe_size = int(start), int(size), int(stripes), int(stripe_size)
-        for inside in (0, 1, 70000, 1 << 20, size // 2 + 12345, size - 1):
+        for inside in (i for i in (0, 1, 70000, 1 << 20, size // 2 + 12345, size - 1) if i < size):
             row, index, along = (inside // stripe_size // stripes, inside // stripe_size % stripes, inside % stripe_size) if stripes > 1 else (0, 0, inside)
             device, extent = places[index]
-            offset = starts[device] + (extent << 20) + row * stripe_size + along
+            offset = starts[device] + extent * extent_kib * 1024 + row * stripe_size + along
             c.add(images[0], "lvm.map", {"lv": lv, "offset": start + inside}, {"pv_offset": offset}, "lvs --segments, pvs")
     c.add(images[0], "lvm.map", {"lv": "none", "offset": 0}, {"error": True}, "no such volume", ["bad_arg"])
-    bad = c.damaged(images[0], "text.img", lambda data: data.__setitem__(data.rindex(b"extent_count"), 0x58))
+    bad = c.damaged(images[0], name + "_text.img", lambda data: data.replace(b"extent_count", b"Xxtent_count"))
     c.add(bad, "lvm.map", {"lv": "linear", "offset": 0}, {"error": True}, "damaged on purpose", ["corrupt"])
-    print("lvm2: %d queries" % c.count)
 
 
 def main():
