@@ -10,6 +10,7 @@ mod flow;
 mod memory;
 mod search;
 mod uses;
+mod varint;
 mod widen;
 
 use super::abi::StateLayout;
@@ -49,6 +50,7 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size:
         shared: FxHashMap::default(),
         left: vec![None; f.blocks.len()],
         copies: FxHashMap::default(),
+        decoded: None,
         outside: search::Outside::default(),
         blocks: Vec::new(),
         known: vec![Known::default(); f.blocks.len()],
@@ -116,6 +118,8 @@ struct Selector<'a> {
     left: Vec<Option<Block>>,
     /// Widened copies of counters.
     copies: FxHashMap<Value, VReg>,
+    /// The number of the last varint, if it is needed.
+    decoded: Option<VReg>,
     /// What searches use in each round and is made before them.
     outside: search::Outside,
     blocks: Vec<VBlock>,
@@ -161,6 +165,10 @@ impl Selector<'_> {
                     self.guard(*cond, fault);
                 }
             }
+            Op::Varint { kind, addr, limit, outside, wide } => {
+                let result = inst.result.expect("a varint has a size");
+                self.varint(result, *kind, addr, *limit, (outside, wide.as_ref()));
+            }
             Op::Check { region, a, size, limit, fault } => {
                 let result = inst.result.expect("a check makes a value");
                 self.check(result, *region, *a, *size, *limit, fault);
@@ -187,11 +195,13 @@ impl Selector<'_> {
             Op::Arg(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
             Op::ArgLen(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
             Op::Cast(a) | Op::Reinterpret(a) | Op::Refine { a, .. } => self.counted(*a),
+            Op::Decoded(_) => self.decoded.expect("it is right behind its varint"),
             Op::Extend { bits, a } => self.extend(self.f.value(result).ty, *bits, *a),
             Op::Compare { op, a, b } => self.compare_word(*op, *a, *b),
             Op::Select { cond, a, b } => self.select(*cond, *a, *b),
             Op::Load { addr, width, endian } => self.load(self.f.value(result).ty, addr, *width, *endian),
             Op::Binary { .. }
+            | Op::Varint { .. }
             | Op::Check { .. }
             | Op::Guard { .. }
             | Op::Prove { .. }

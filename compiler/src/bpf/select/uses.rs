@@ -14,6 +14,8 @@ use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Region, Size, Terminato
 pub struct Uses {
     /// For each value whether its register is read.
     needed: Vec<bool>,
+    /// For each varint's size whether its number is needed.
+    decoded: Vec<bool>,
     /// For each value whether it is a condition that is only tested, never needed as a word.
     tested: Vec<bool>,
     /// For each block how often it is entered; 0 when it is not reached.
@@ -33,6 +35,7 @@ impl Uses {
         let entries = |(i, edges): (usize, &Vec<_>)| edges.len() as u32 + u32::from(i == 0);
         let mut uses = Uses {
             needed: vec![false; f.values.len()],
+            decoded: vec![false; f.values.len()],
             tested: vec![true; f.values.len()],
             entries: graph.predecessors.iter().enumerate().map(entries).collect(),
             held: held(f, graph, defs, widening, cuts),
@@ -49,6 +52,11 @@ impl Uses {
     /// Whether the value's register is read.
     pub fn is_needed(&self, v: Value) -> bool {
         self.needed[v.index()]
+    }
+
+    /// Whether the number of the varint with this size is needed.
+    pub fn is_decoded(&self, size: Value) -> bool {
+        self.decoded[size.index()]
     }
 
     /// Whether the value is a comparison (or the negation of one) which every use tests directly.
@@ -146,6 +154,7 @@ impl Uses {
                 Some(Def::Inst(b, i)) => match &f.block(b).insts[i].op {
                     // The condition is evidence only.
                     Op::Refine { a, .. } => work.push(*a),
+                    Op::Decoded(a) => self.decoded[a.index()] = true,
                     op if has_effect(op) => {}
                     op => op.for_each_use(|v| work.push(v)),
                 },
@@ -163,6 +172,7 @@ impl Uses {
                 Op::Load { addr, width, .. } | Op::Store { addr, width, .. } => {
                     self.extend(AddrKey::of(f, addr), addr.disp + u32::from(*width));
                 }
+                Op::Varint { addr, .. } => self.extend(AddrKey::of(f, addr), addr.disp + 1),
                 Op::Copy { .. }
                 | Op::Const(_)
                 | Op::Arg(_)
@@ -174,6 +184,7 @@ impl Uses {
                 | Op::Reinterpret(_)
                 | Op::Extend { .. }
                 | Op::Refine { .. }
+                | Op::Decoded(_)
                 | Op::Check { .. }
                 | Op::Guard { .. }
                 | Op::Prove { .. } => {}
@@ -204,7 +215,7 @@ fn places(f: &Function, graph: &Graph, widening: &Widening) -> FxHashMap<AddrKey
     let mut users: FxHashMap<AddrKey, Vec<Block>> = FxHashMap::default();
     for b in &graph.order {
         for inst in &f.block(*b).insts {
-            let (Op::Load { addr, .. } | Op::Store { addr, .. }) = &inst.op else { continue };
+            let (Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. }) = &inst.op else { continue };
             let key = AddrKey::of(f, addr);
             // With a known number beside a variable part, displacements differ from use to use.
             let known = [addr.base, addr.index].into_iter().flatten().any(|v| f.value(v).range.as_const().is_some());
@@ -305,7 +316,8 @@ fn melts(f: &Function, defs: &Defs, mut v: Value) -> bool {
 fn has_effect(op: &Op) -> bool {
     match op {
         Op::Binary { mode, .. } => matches!(mode, Mode::Checked(_)),
-        Op::Check { .. } | Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => true,
+        Op::Check { .. } | Op::Varint { .. } | Op::Guard { .. } | Op::Prove { .. } => true,
+        Op::Store { .. } | Op::Copy { .. } => true,
         Op::Const(_)
         | Op::Arg(_)
         | Op::ArgLen(_)
@@ -315,6 +327,7 @@ fn has_effect(op: &Op) -> bool {
         | Op::Reinterpret(_)
         | Op::Extend { .. }
         | Op::Refine { .. }
+        | Op::Decoded(_)
         | Op::Load { .. } => false,
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn lower(
     }
     b.set_cold_block(exit);
     b.set_cold_block(noted_exit);
-    let (graph, defs) = (Graph::of(f), Defs::of(f));
+    let graph = Graph::of(f);
     let regions = super::memory::Regions::new(&mut b);
     let mut lower = Lower {
         f,
@@ -78,12 +78,14 @@ pub(super) fn lower(
         exit,
         noted_exit,
         lanes,
+        decoded: None,
+        defs: Defs::of(f),
         b,
     };
     lower.begin_lanes();
     lower.prologue();
     let sums: HashMap<Block, Sum<'_>> =
-        graph.order.iter().filter_map(|&block| Some((block, Sum::of(f, &graph, &defs, block)?))).collect();
+        graph.order.iter().filter_map(|&block| Some((block, Sum::of(f, &graph, &lower.defs, block)?))).collect();
     let bodies: HashSet<Block> = sums.values().map(|sum| sum.body).collect();
     for &block in graph.order.iter().filter(|block| !bodies.contains(block)) {
         lower.begin_block(block);
@@ -93,7 +95,7 @@ pub(super) fn lower(
             lower.jump(sum.next);
             continue;
         }
-        if let Some(difference) = Difference::of(f, &defs, block).filter(|_| lower.lanes.is_none()) {
+        if let Some(difference) = Difference::of(f, &lower.defs, block).filter(|_| lower.lanes.is_none()) {
             lower.skip_equal(&difference);
         }
         lower.insts(block);
@@ -148,6 +150,9 @@ pub(super) struct Lower<'a> {
     noted_exit: ir::Block,
     /// For the batch variant.
     pub lanes: Option<Lanes>,
+    pub defs: Defs,
+    /// The number of the last varint.
+    pub decoded: Option<ir::Value>,
     pub b: FunctionBuilder<'a>,
 }
 
