@@ -12,7 +12,7 @@ impl Selector<'_> {
     pub(super) fn dispatch(&mut self, entry: VBlock) {
         self.current = entry;
         let points = abi::resume_points(self.f, &self.layout.cuts);
-        let widens = |op: &Op| matches!(op, Op::Copy { .. } | Op::Varint { .. });
+        let widens = |op: &Op| matches!(op, Op::Copy { .. }) || matches!(op, Op::Varint { .. }) && !self.calls;
         let joins = |f: &Function| f.blocks.iter().flat_map(|b| &b.insts).any(|i| widens(&i.op));
         if self.widening.any() || joins(self.f) {
             self.zero = self.load_state(8 * word::ZERO as u32);

@@ -17,6 +17,7 @@ use super::abi::StateLayout;
 use super::insn::{AluOp, Cond, Rhs};
 use super::profile::Isa;
 use super::program::Symbol;
+use super::target::{Areas, Target};
 use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
 use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
@@ -27,13 +28,14 @@ use crate::source::Span;
 use uses::Uses;
 use widen::Widening;
 
-/// Selects the instructions of a function. `constants` says where each constant table begins, `block_size` how many bytes of the block area
-/// the program may touch.
-pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size: u32, isa: Isa) -> VCode {
+/// Selects the instructions of a function. `constants` says where each constant table begins.
+pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], target: &Target, isa: Isa) -> VCode {
     let defs = Defs::of(f);
     let graph = Graph::of(f);
     let widening = Widening::of(f, &graph, &defs);
-    let uses = Uses::of(f, &graph, &defs, &widening, &layout.cuts);
+    // A routine knows areas by their addresses only.
+    let calls = target.areas == Areas::Maps;
+    let uses = Uses::of(f, &graph, &defs, &widening, &layout.cuts, calls);
     let mut selector = Selector {
         f,
         layout,
@@ -43,7 +45,8 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size:
         steps: Steps::of(f, &graph),
         graph,
         widening,
-        block_size,
+        block_size: target.block_size,
+        calls,
         isa,
         code: VCode::default(),
         registers: vec![None; f.values.len()],
@@ -108,6 +111,8 @@ struct Selector<'a> {
     widening: Widening,
     /// Bytes of the block area that this program may touch.
     block_size: u32,
+    /// Whether it calls routines.
+    calls: bool,
     /// The instructions that it may use.
     isa: Isa,
     code: VCode,

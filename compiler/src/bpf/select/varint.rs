@@ -1,8 +1,10 @@
-//! Varints, byte by byte.
+//! Varints: by a routine, or byte by byte in place.
 
 use super::Selector;
 use super::memory::Pointer;
+use crate::bpf::abi::word;
 use crate::bpf::insn::{AluOp, Cond, Rhs, Width};
+use crate::bpf::routine::{self, Key};
 use crate::bpf::vcode::{VBlock, VInsn, VReg};
 use crate::ir::{Addr, FaultRef, Value, Varint, begins_before};
 
@@ -15,6 +17,9 @@ impl Selector<'_> {
         limit: Value,
         (outside, wide): (&FaultRef, Option<&FaultRef>),
     ) {
+        if self.calls {
+            return self.call_for_varint(result, kind, addr, limit, (outside, wide));
+        }
         let first = self.pointer(addr, 1);
         let (var, known) = self.parts(addr);
         let (outside, wide) = (self.exit(outside), wide.map(|fault| self.exit(fault)));
@@ -76,6 +81,30 @@ impl Selector<'_> {
         let size = self.widen(size);
         self.registers[result.index()] = Some(size);
         self.decoded = is_decoded.then(|| self.widen(number));
+    }
+
+    fn call_for_varint(
+        &mut self,
+        result: Value,
+        kind: Varint,
+        addr: &Addr,
+        limit: Value,
+        (outside, wide): (&FaultRef, Option<&FaultRef>),
+    ) {
+        let (symbol, start, size) = self.region(addr.region);
+        let routine = self.code.routine(Key { kind, symbol, start, size });
+        let (var, known) = self.parts(addr);
+        let args = [self.offset(var, known), self.reg(limit)];
+        let dst = self.code.vreg();
+        self.push(VInsn::Call { dst, routine, args });
+        let outside = self.exit(outside);
+        self.push(VInsn::ExitIf { cond: Cond::Eq, a: dst, b: Rhs::Imm(routine::CUT), exit: outside });
+        if let Some(wide) = wide {
+            let wide = self.exit(wide);
+            self.push(VInsn::ExitIf { cond: Cond::Eq, a: dst, b: Rhs::Imm(routine::WIDE), exit: wide });
+        }
+        self.registers[result.index()] = Some(dst);
+        self.decoded = self.uses.is_decoded(result).then(|| self.load_state(8 * word::NUMBER as u32));
     }
 
     /// An offset in a register.
