@@ -21,7 +21,7 @@ use std::mem::offset_of;
 use trav_compiler::ir::defs::Defs;
 use trav_compiler::ir::graph::Graph;
 use trav_compiler::ir::schema::LeafKind;
-use trav_compiler::ir::{Block, FaultId, FaultRef, Function, Target, Terminator, Ty, Value};
+use trav_compiler::ir::{Block, FaultId, FaultRef, Function, Op, Target, Terminator, Ty, Value};
 
 /// Slots live on the stack, up to here: a thread's stack is 2 MiB or more.
 const SLOTS_MAX_BYTES: u64 = 256 << 10;
@@ -79,6 +79,7 @@ pub(super) fn lower(
         noted_exit,
         lanes,
         decoded: None,
+        numbers: decoded(f),
         defs: Defs::of(f),
         b,
     };
@@ -106,6 +107,12 @@ pub(super) fn lower(
     lower.b.seal_all_blocks();
     lower.b.finalize(isa.frontend_config());
     Ok(())
+}
+
+/// The sizes of varints whose numbers are wanted.
+fn decoded(f: &Function) -> HashSet<Value> {
+    let insts = f.blocks.iter().flat_map(|b| &b.insts);
+    insts.filter_map(|inst| if let Op::Decoded(size) = inst.op { Some(size) } else { None }).collect()
 }
 
 fn signature(call_conv: cranelift_codegen::isa::CallConv, params: &[ir::Type], returns: &[ir::Type]) -> Signature {
@@ -151,6 +158,8 @@ pub(super) struct Lower<'a> {
     /// For the batch variant.
     pub lanes: Option<Lanes>,
     pub defs: Defs,
+    /// The sizes of varints whose numbers are wanted.
+    pub numbers: HashSet<Value>,
     /// The number of the last varint.
     pub decoded: Option<ir::Value>,
     pub b: FunctionBuilder<'a>,

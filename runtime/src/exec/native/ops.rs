@@ -41,7 +41,8 @@ impl Lower<'_> {
                 Some(self.typed(word, ty))
             }
             Op::Varint { kind, addr, limit, outside, wide } => {
-                Some(self.varint(*kind, addr, *limit, (outside, wide.as_ref())))
+                let size = inst.result.expect("a varint has a size");
+                Some(self.varint(size, (*kind, addr), *limit, (outside, wide.as_ref())))
             }
             Op::Decoded(_) => Some(self.decoded.expect("it is right behind its varint")),
             Op::Check { a, .. } if inst.result.is_some_and(|v| self.f.is_shown(v)) => Some(self.get(*a)),
