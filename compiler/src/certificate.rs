@@ -165,7 +165,7 @@ fn key(f: &Function, kind: ObligationKind, fault: FaultId) -> (ObligationKind, O
 /// The obligation that an operation tests, if it is one that the spec does not state as a condition.
 fn obliged<'f>(f: &Function, op: &'f Op) -> Option<(ObligationKind, &'f FaultRef)> {
     match op {
-        Op::Check { fault, .. } => Some((ObligationKind::View, fault)),
+        Op::Check { fault, .. } | Op::Varint { outside: fault, .. } => Some((ObligationKind::View, fault)),
         Op::Binary { mode: Mode::Checked(fault), .. } => Some((ObligationKind::Overflow, fault)),
         Op::Guard { fault, .. } if f.faults[fault.fault.index()].kind == FaultKind::Overflow => {
             Some((ObligationKind::Overflow, fault))
@@ -183,6 +183,13 @@ fn reason(f: &Function, op: &Op) -> String {
         Op::Binary { op, a, b, .. } => {
             let exact = range::mathematical(*op, f.value(*a).range, f.value(*b).range);
             format!("the result of `{}` is {exact}", op.sign())
+        }
+        Op::Varint { limit, .. } => {
+            format!(
+                "says itself where it ends, must end by {}..={}",
+                f.value(*limit).range.lo,
+                f.value(*limit).range.hi
+            )
         }
         Op::Guard { fault, .. } => match fault.found {
             Some(v) => format!("it is {}", f.value(v).range),

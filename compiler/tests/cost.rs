@@ -18,7 +18,8 @@ fn jump(off: i16) -> Insn {
 
 fn program(insns: Vec<Insn>, flow: Flow) -> Program {
     let (name, relocations, lines, constants) = (String::new(), Vec::new(), Vec::new(), Vec::new());
-    Program { name, insns, relocations, lines, constants, flow, block_size: 0, entry: None }
+    let (calls, routines) = (Vec::new(), Vec::new());
+    Program { name, insns, relocations, calls, routines, lines, constants, flow, block_size: 0, entry: None }
 }
 
 fn turns(run: u64) -> Turns {

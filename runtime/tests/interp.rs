@@ -1,6 +1,6 @@
 //! The interpreter on hand-written functions, against what plain Rust says of the same images; and all engines against it.
 
-use crate::differential::{check_all, memory, words};
+use crate::differential::{check_all, check_calls, memory, words};
 use crate::xorshift::Random;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,6 +69,72 @@ fn a_list_is_chased() {
         *ends.entry(end).or_insert(0) += 1;
     }
     assert_eq!(ends.len(), 4, "the result and each fault were met: {ends:?}");
+}
+
+/// What plain Rust reads: the number, and where it ends. `None` where the bytes are over before.
+fn read_varint(bytes: &[u8], at: usize, kind: &str) -> Result<(u64, usize), Option<()>> {
+    let mut n: u128 = 0;
+    for i in 0..10 {
+        let byte = *bytes.get(at + i).ok_or(None)?;
+        let (low, ends) = (u128::from(byte & 0x7f), byte < 0x80);
+        n = match kind {
+            "leb128" => n | low << (7 * i),
+            "sqlite" if i == 8 => return Ok(((n << 8) as u64 | u64::from(byte), at + 9)),
+            _ => n << 7 | low,
+        };
+        if ends {
+            return u64::try_from(n).map(|n| (n, at + i + 1)).map_err(|_| Some(()));
+        }
+    }
+    Err(Some(()))
+}
+
+#[test]
+fn varints_are_read() {
+    let f = golden("varints.tir");
+    let mut random = Random(5);
+    let mut ends = BTreeMap::new();
+    let (mut calls, mut wanted) = (Vec::new(), Vec::new());
+    for turn in 0..3000 {
+        // Bytes that go on are more common in some turns than in others.
+        let byte = |random: &mut Random| {
+            let more = random.below(10) < turn % 11;
+            random.next() as u8 & 0x7f | if more { 0x80 } else { 0 }
+        };
+        let block: Vec<u8> = (0..32).map(|_| byte(&mut random)).collect();
+        let start = random.below(34);
+        let (mut at, mut numbers) = (start as usize, Vec::new());
+        let ended = ["leb128", "sqlite", "vlq"].into_iter().find_map(|kind| {
+            if at >= 32 {
+                return Some(fault(1, None, Some(at as u64)));
+            }
+            match read_varint(&block, at, kind) {
+                Ok((n, end)) => {
+                    numbers.push(n);
+                    at = end;
+                    None
+                }
+                Err(None) => Some(fault(2, None, Some(32))),
+                Err(Some(())) => Some(fault(3, (kind == "vlq").then_some(at as u64), None)),
+            }
+        });
+        let want = ended.unwrap_or_else(|| {
+            numbers.push(at as u64);
+            Outcome::Done(words(&numbers))
+        });
+        let end = match &want {
+            Outcome::Done(_) => None,
+            Outcome::Fault(report) => Some((report.fault.0, report.found.is_some())),
+        };
+        *ends.entry(end).or_insert(0) += 1;
+        calls.push((words(&[start]), memory(&block)));
+        wanted.push(want);
+    }
+    let calls: Vec<_> = calls.iter().map(|(args, sources)| (&args[..], sources)).collect();
+    for (trace, want) in check_calls(&f, &calls).into_iter().zip(wanted) {
+        assert_eq!(trace.outcome, want);
+    }
+    assert_eq!(ends.len(), 5, "the result and each fault were met: {ends:?}");
 }
 
 #[test]

@@ -148,10 +148,33 @@ impl Maker {
         self.b.load(addr, width, endian, ty)
     }
 
+    /// The number of a varint; its size can be used, too.
+    fn varint(&mut self) -> Value {
+        let kind = self.r.pick(&Varint::ALL);
+        let (region, size) = self.r.pick(&[(Region::Disk, BLOCK), (Region::Arg(self.text), 16)]);
+        let addr = match self.r.below(2) {
+            0 => Addr::new(region).disp(self.r.below(size.into()) as u32),
+            _ => {
+                let index = self.narrow(Ty::U64, 7, 0);
+                Addr::new(region).index(index).disp(self.r.below(u64::from(size) - 7) as u32)
+            }
+        };
+        let limit = match (region, self.r.below(3)) {
+            (_, 0) => self.narrow(Ty::U64, 7, 1),
+            (Region::Disk, _) => self.b.disk().unwrap().len,
+            _ => self.b.iconst(Ty::U64, size.into()),
+        };
+        let (outside, wide) = (self.fault_ref(), self.fault_ref());
+        let (size, number) = self.b.varint(kind, addr, limit, outside, kind.may_be_wide().then_some(wide));
+        self.values.push(size);
+        number
+    }
+
     fn op(&mut self) {
         let v = match self.r.below(12) {
             0..=4 => self.arithmetic(),
             5 => self.compare(),
+            6 if self.r.below(5) == 0 => self.varint(),
             6 | 7 => self.load(),
             8 => {
                 let ty = self.r.pick(&[Ty::U64, Ty::I64, Ty::Bool]);

@@ -58,6 +58,8 @@ pub mod word {
     /// Under a hook that makes the reads: a time of CLOCK_MONOTONIC in nanoseconds after which none is made, [`TIMED_OUT`](super::TIMED_OUT) is
     /// then the word `error`; 0 for no end. Written by user space.
     pub const DEADLINE: usize = 13;
+    /// The number of the varint that was read last. Written by the program, between a call and what follows it.
+    pub const NUMBER: usize = 14;
     /// Words in the header; the rest of them is reserved and zero.
     pub const COUNT: usize = 16;
 }

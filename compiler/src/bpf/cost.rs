@@ -6,7 +6,7 @@
 //! widenings", 1993, has this nesting). For a walk, an edge leads from where a run ends to where the next goes on.
 
 use super::insn::LD_IMM64;
-use super::program::Program;
+use super::program::{Call, Callee, Program};
 use crate::fx::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 
@@ -53,6 +53,10 @@ struct Graph {
 impl Graph {
     fn of(program: &Program) -> Graph {
         let insns = &program.insns;
+        let routine = |call: &Call| match call.callee {
+            Callee::Routine(i) => program.routines[i as usize].most,
+            Callee::Step | Callee::Kernel(_) => 0,
+        };
         let mut graph = Graph { cost: vec![1; insns.len()], next: vec![Vec::new(); insns.len()] };
         for (i, insn) in insns.iter().enumerate() {
             if i > 0 && insns[i - 1].op == LD_IMM64 {
@@ -61,6 +65,7 @@ impl Graph {
             }
             graph.next[i] = insn.ways(i as u32).into_iter().flatten().collect();
         }
+        program.calls.iter().for_each(|call| graph.cost[call.insn as usize] += routine(call));
         graph
     }
 

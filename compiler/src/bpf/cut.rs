@@ -160,8 +160,10 @@ fn cost_of(f: &Function, op: &Op) -> Cost {
             let most = f.value(*v).range.hi.clamp(0, 1 << 32) as u64;
             (64 + 2 * most, 8 + 3 * most / 8)
         }
+        Op::Varint { .. } => (12, 2),
         Op::Load { .. } | Op::Store { .. } | Op::Check { .. } | Op::Guard { .. } => (4, 1),
         Op::Binary { mode: Mode::Checked(_), .. } => (4, 1),
+        Op::Decoded(_) => (0, 0),
         Op::Const(_) | Op::Cast(_) | Op::Refine { .. } | Op::Reinterpret(_) | Op::Prove { .. } => (0, 0),
         Op::Arg(_) | Op::ArgLen(_) | Op::Extend { .. } => (2, 0),
         Op::Binary { .. } | Op::Compare { .. } | Op::Select { .. } => (4, 0),

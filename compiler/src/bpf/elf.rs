@@ -5,7 +5,7 @@
 //! can be mapped into user space, so neither side needs a helper call to reach them. Under a hook that gives the memory, state and block
 //! are behind its context, and their sections are not there.
 //!
-//! Where a hook enters another program than the step, the steps are global functions in `.text`. A hook that is registered as a
+//! Where a hook enters another program than the step, the steps are global functions in `.text`, and so are the routines that steps call. A hook that is registered as a
 //! structure of functions (struct_ops) has a variable of that structure for each program, which its loader attaches.
 
 use super::abi::{self, StateLayout};
@@ -16,6 +16,7 @@ use super::insn::Insn;
 use super::kernel::{Function as KernelFunction, Structures};
 use super::profile::{Profile, Shape};
 use super::program::{Callee, Entry, Program, Relocation as Fixup, Symbol as Area};
+use super::routine::Routine;
 use crate::ir::verify::Verified;
 use crate::source::{SourceMap, Span};
 use object::elf::{R_BPF_64_32, R_BPF_64_64, RelocationType, SHT_PROGBITS, SectionFlags as ElfFlags};
@@ -32,7 +33,7 @@ const LICENSE: &[u8] = b"Dual MIT/GPL\0";
 /// A 64-bit address in data (Linux, Documentation/bpf/llvm_reloc.rst).
 const R_BPF_64_ABS64: RelocationType = RelocationType(2);
 /// Where functions stand that are no programs.
-const STEP_SECTION: &str = ".text";
+const TEXT_SECTION: &str = ".text";
 /// Structures that are attached by a link, which goes with the process.
 const OPERATIONS_SECTION: &str = ".struct_ops.link";
 /// Bytes of one: a function's address, and the ring's descriptor.
@@ -59,8 +60,10 @@ struct File<'a> {
     elf: Object<'a>,
     /// The programs that the hook enters.
     code: Code,
-    /// Their steps, where the hook enters another program.
-    steps: Option<Code>,
+    /// Functions that they call: steps, where the hook enters another program, and routines.
+    text: Option<Code>,
+    /// Whether the hook enters another program than the step.
+    entered: bool,
     /// State areas and the block area; none under a hook that gives the memory.
     areas: Option<Areas>,
     /// Structures of functions, where the hook wants them.
@@ -131,10 +134,6 @@ impl<'a> File<'a> {
         let fault = describe::fault_type(&mut btf, &scalars);
         let code = Code::new(code, btf.string(&profile.program.section));
         let entered = matches!(profile.shape, Shape::Pull | Shape::Loop);
-        let steps = entered.then(|| {
-            let section = elf.add_section(Vec::new(), STEP_SECTION.into(), SectionKind::Text);
-            Code::new(section, btf.string(STEP_SECTION))
-        });
         let operations = profile.operations.as_ref().map(|operations| {
             let section = elf.add_section(Vec::new(), OPERATIONS_SECTION.into(), SectionKind::Data);
             let prototype = btf.prototype(scalars.int, &[]);
@@ -147,7 +146,8 @@ impl<'a> File<'a> {
         File {
             elf,
             code,
-            steps,
+            text: None,
+            entered,
             areas,
             operations,
             constants,
@@ -188,7 +188,7 @@ impl<'a> File<'a> {
             }
             Some(entry) => {
                 let ty = self.step_type(&name, program.block_size, ty);
-                let step = self.step(&format!("{name}_step"), ty, program, sources, symbols);
+                let step = self.step(&name, ty, program, sources, symbols);
                 self.entry(&name, f.span, entry, sources, symbols, step);
             }
         }
@@ -203,7 +203,7 @@ impl<'a> File<'a> {
             let block = self.btf.structure(&format!("{name}_block"), size, &[bytes]);
             params = vec![("state", self.btf.pointer(state)), ("block", self.btf.pointer(block))];
         }
-        self.btf.function(&format!("{name}_step"), self.scalars.int, &params)
+        self.btf.function(&step_name(name), self.scalars.int, &params)
     }
 
     fn constant(&mut self, name: &str, ty: TypeId, bytes: &[u8]) -> SymbolId {
@@ -211,11 +211,40 @@ impl<'a> File<'a> {
         self.constants.variable(&mut self.elf, &mut self.btf, name, ty, offset, bytes.len() as u32)
     }
 
-    /// Appends the step, where it belongs.
-    fn step(&mut self, name: &str, ty: TypeId, program: &Program, sources: &SourceMap, symbols: Symbols) -> SymbolId {
-        let code = self.steps.as_mut().unwrap_or(&mut self.code);
-        let (start, symbol) = code.append(&mut self.elf, name, &program.insns, &program.relocations, symbols);
+    /// Appends a routine of the traversal with this name.
+    fn routine(
+        &mut self,
+        name: &str,
+        span: Span,
+        routine: &Routine,
+        sources: &SourceMap,
+        symbols: Symbols,
+    ) -> SymbolId {
+        let name = format!("{name}_{}", routine.name());
+        let word = self.scalars.word;
+        let ty = self.btf.function(&name, word, &[("at", word), ("limit", word)]);
+        let code = text(&mut self.text, &mut self.elf, &mut self.btf);
+        let (start, symbol) = code.append(&mut self.elf, &name, &routine.insns, &routine.relocations, symbols);
         code.info.functions.push((start, ty));
+        code.line(&mut self.btf, sources, start, 0, span);
+        symbol
+    }
+
+    /// Appends the step and its routines, where they belong.
+    fn step(&mut self, name: &str, ty: TypeId, program: &Program, sources: &SourceMap, symbols: Symbols) -> SymbolId {
+        let routine = |r: &Routine| self.routine(name, program.lines[0].1, r, sources, symbols);
+        let routines: Vec<SymbolId> = program.routines.iter().map(routine).collect();
+        let (code, name) = match self.entered {
+            true => (text(&mut self.text, &mut self.elf, &mut self.btf), step_name(name)),
+            false => (&mut self.code, name.into()),
+        };
+        let (start, symbol) = code.append(&mut self.elf, &name, &program.insns, &program.relocations, symbols);
+        code.info.functions.push((start, ty));
+        for call in &program.calls {
+            if let Callee::Routine(i) = call.callee {
+                relocate(&mut self.elf, code.section, start + 8 * call.insn, routines[i as usize], R_BPF_64_32);
+            }
+        }
         for (insn, span) in &program.lines {
             code.line(&mut self.btf, sources, start, *insn, *span);
         }
@@ -232,6 +261,7 @@ impl<'a> File<'a> {
             let symbol = match call.callee {
                 Callee::Step => step,
                 Callee::Kernel(function) => self.external(function),
+                Callee::Routine(_) => unreachable!("an entry calls the step, which calls routines"),
             };
             relocate(&mut self.elf, self.code.section, start + 8 * call.insn, symbol, R_BPF_64_32);
         }
@@ -300,7 +330,7 @@ impl<'a> File<'a> {
         }
         let license = self.elf.add_section(Vec::new(), b"license".into(), SectionKind::Data);
         self.elf.append_section_data(license, LICENSE, 1);
-        let infos: Vec<CodeInfo> = [Some(self.code), self.steps].into_iter().flatten().map(|code| code.info).collect();
+        let infos: Vec<CodeInfo> = [Some(self.code), self.text].into_iter().flatten().map(|code| code.info).collect();
         let ext = btf::ext(&infos);
         for (name, bytes) in [(".BTF", self.btf.finish()), (".BTF.ext", ext)] {
             let section = self.elf.add_section(Vec::new(), name.into(), SectionKind::Other);
@@ -360,6 +390,19 @@ impl Code {
             self.info.lines.push(info);
         }
     }
+}
+
+/// The section of functions that are called, made when first asked for.
+fn text<'c>(text: &'c mut Option<Code>, elf: &mut Object<'_>, btf: &mut Btf) -> &'c mut Code {
+    text.get_or_insert_with(|| {
+        let section = elf.add_section(Vec::new(), TEXT_SECTION.into(), SectionKind::Text);
+        Code::new(section, btf.string(TEXT_SECTION))
+    })
+}
+
+/// What the step of a traversal is called where the hook enters another program.
+fn step_name(traversal: &str) -> String {
+    format!("{traversal}_step")
 }
 
 /// Has the loader put a symbol's address in.

@@ -10,8 +10,9 @@ mod slots;
 use super::asm::{Assembled, Assembler, Label, TooFar};
 use super::error::BpfError;
 use super::insn::{AluOp, Cond, FRAME, Insn, Reg, Rhs, Width};
-use super::program::{Flow, Turns};
+use super::program::{Callee, Flow, Turns};
 use super::regalloc::{Allocated, Event, Home};
+use super::routine;
 use super::target::{Areas, Target};
 use super::vcode::{Exit, Onto, VBlock, VCode, VInsn};
 use crate::fx::FxHashMap;
@@ -115,9 +116,11 @@ impl Frame {
         let reserved = leave::reserved_slots(&target.areas);
         let (slots, count) = slots::pack(code, homes);
         let needed = 8 * (reserved + count);
-        match needed <= target.stack_size.min(i16::MAX as u32) {
+        let called = if code.routines.is_empty() { 0 } else { routine::STACK_BYTES };
+        let limit = target.stack_size.saturating_sub(called);
+        match needed <= limit.min(i16::MAX as u32) {
             true => Ok(Frame { reserved, slots }),
-            false => Err(BpfError::Stack { needed, limit: target.stack_size }),
+            false => Err(BpfError::Stack { needed, limit }),
         }
     }
 
@@ -255,6 +258,7 @@ impl Emitter<'_> {
                 let len = rhs(len, &mut reg);
                 self.copy((to, to_var), (from, from_var), len, *max, temps);
             }
+            VInsn::Call { routine, .. } => self.asm.call(Callee::Routine(*routine)),
             VInsn::Jump { to, .. } => {
                 let to = self.resolve(*to);
                 if Some(to) != next || self.apart[to.0 as usize] {

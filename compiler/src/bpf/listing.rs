@@ -2,7 +2,7 @@
 
 use super::insn::Insn;
 use super::print::{Printed, Target, slots};
-use super::program::{Program, Symbol};
+use super::program::{Callee, Program, Relocation, Symbol};
 use crate::source::SourceMap;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,10 +14,8 @@ pub fn list(program: &Program, sources: &SourceMap) -> String {
         let place = sources.place(*span);
         lines.insert(*insn as usize, format!("{}:{}: {}", place.file, place.line, sources.line_text(*span)));
     }
-    let relocations: BTreeMap<usize, String> = program
-        .relocations
-        .iter()
-        .map(|r| {
+    let named = |relocations: &[Relocation]| -> BTreeMap<usize, String> {
+        let named = relocations.iter().map(|r| {
             let symbol = match r.symbol {
                 Symbol::State => "state",
                 Symbol::Block => "block",
@@ -25,10 +23,20 @@ pub fn list(program: &Program, sources: &SourceMap) -> String {
             };
             let name = if r.addend == 0 { symbol.into() } else { format!("{symbol} + {:#x}", r.addend) };
             (r.insn as usize, name)
-        })
-        .collect();
+        });
+        named.collect()
+    };
     let mut text = format!("{}:\n", program.name);
-    write_code(&mut text, &program.insns, &lines, &relocations);
+    let mut names = named(&program.relocations);
+    names.extend(program.calls.iter().filter_map(|call| match call.callee {
+        Callee::Routine(i) => Some((call.insn as usize, program.routines[i as usize].name())),
+        Callee::Step | Callee::Kernel(_) => None,
+    }));
+    write_code(&mut text, &program.insns, &lines, &names);
+    for routine in &program.routines {
+        let _ = writeln!(text, "{}:", routine.name());
+        write_code(&mut text, &routine.insns, &BTreeMap::new(), &named(&routine.relocations));
+    }
     text
 }
 

@@ -25,6 +25,7 @@ pub mod profile;
 pub mod program;
 mod regalloc;
 pub mod ring;
+pub mod routine;
 mod select;
 pub mod target;
 mod vcode;
@@ -37,6 +38,7 @@ use abi::StateLayout;
 use error::BpfError;
 use profile::Profile;
 use program::Program;
+use routine::Routine;
 use target::Target;
 
 /// Compiles one traversal for a hook.
@@ -45,7 +47,7 @@ pub fn compile(f: &Verified, profile: &Profile) -> Result<Program, BpfError> {
     let target = Target::of(f, profile)?;
     let mut constants = Vec::new();
     let starts: Vec<u32> = f.data.iter().map(|data| append_aligned(&mut constants, &data.bytes)).collect();
-    let code = select::select(f, &layout, &starts, target.block_size, profile.program.isa);
+    let code = select::select(f, &layout, &starts, &target, profile.program.isa);
     let homes = regalloc::allocate(&code)?;
     let (done, flow) = emit::emit(&code, &homes, &target)?;
     if done.insns.len() as u64 > profile.limits.insns {
@@ -56,6 +58,8 @@ pub fn compile(f: &Verified, profile: &Profile) -> Result<Program, BpfError> {
         name: f.name.clone(),
         insns: done.insns,
         relocations: done.relocations,
+        calls: done.calls,
+        routines: code.routines.iter().map(|key| Routine::of(*key)).collect::<Result<_, _>>()?,
         lines: done.lines,
         constants,
         flow,

@@ -2,6 +2,7 @@
 
 use super::insn::Insn;
 use super::kernel::{Function, Member};
+use super::routine::Routine;
 use crate::source::Span;
 
 /// A memory area that a program names by its address.
@@ -51,6 +52,8 @@ pub struct Flow {
 pub enum Callee {
     /// The traversal's own step.
     Step,
+    /// One of the program's routines.
+    Routine(u32),
     /// A function of the kernel.
     Kernel(Function),
 }
@@ -95,6 +98,10 @@ pub struct Program {
     pub insns: Vec<Insn>,
     /// The addresses to be filled in, in the order of their instructions.
     pub relocations: Vec<Relocation>,
+    /// The calls to be filled in.
+    pub calls: Vec<Call>,
+    /// The functions that it calls.
+    pub routines: Vec<Routine>,
     /// From which instruction on the code belongs to which place, in order; the first entry is for instruction 0.
     pub lines: Vec<(u32, Span)>,
     /// The constant tables, each at a multiple of 8.
@@ -108,15 +115,27 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program's bytes with all addresses filled in.
-    pub fn link(&self, address: impl Fn(Symbol) -> u64) -> Vec<u8> {
-        let mut insns = self.insns.clone();
-        for r in &self.relocations {
-            let at = r.insn as usize;
-            let halves = Insn::load_imm64(insns[at].dst, address(r.symbol) + u64::from(r.addend));
-            insns[at..at + 2].copy_from_slice(&halves);
+    /// The program's bytes with all addresses filled in, its routines behind it; a call has the position of its function. And these positions.
+    pub fn link(&self, address: impl Fn(Symbol) -> u64) -> (Vec<u8>, Vec<u32>) {
+        let mut insns = Vec::new();
+        let mut append = |part: &[Insn], relocations: &[Relocation]| {
+            let start = insns.len();
+            insns.extend_from_slice(part);
+            for r in relocations {
+                let at = start + r.insn as usize;
+                let halves = Insn::load_imm64(insns[at].dst, address(r.symbol) + u64::from(r.addend));
+                insns[at..at + 2].copy_from_slice(&halves);
+            }
+            start as u32
+        };
+        append(&self.insns, &self.relocations);
+        let starts: Vec<u32> = self.routines.iter().map(|r| append(&r.insns, &r.relocations)).collect();
+        for call in &self.calls {
+            if let Callee::Routine(i) = call.callee {
+                insns[call.insn as usize].imm = starts[i as usize] as i32;
+            }
         }
-        insns.iter().flat_map(|insn| insn.encode()).collect()
+        (insns.iter().flat_map(|insn| insn.encode()).collect(), starts)
     }
 
     /// The place in the spec to which an instruction belongs.

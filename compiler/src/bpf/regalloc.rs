@@ -1,6 +1,6 @@
 //! Gives virtual code its registers, by the crate regalloc2.
 //!
-//! Owns the one place in which its types are spoken. All ten registers are free for it, since a step calls nothing.
+//! Owns the one place in which its types are spoken. All ten registers are free for it; a call leaves r6 to r9 as they are.
 
 use super::error::BpfError;
 use super::vcode::{Exit, Onto, Report, VBlock, VCode, VInsn, VReg};
@@ -9,6 +9,9 @@ use regalloc2 as ra;
 
 /// Registers that hold values: r0 to r9.
 const REGISTERS: std::ops::Range<usize> = 0..10;
+
+/// What a call changes beside r0, its result.
+const CLOBBERED: std::ops::Range<usize> = 1..6;
 
 /// Where a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +77,7 @@ pub fn allocate(code: &VCode) -> Result<Allocated<'_>, BpfError> {
         return Err(BpfError::TooLong { insns: insns as u64 });
     }
     let input = Input::new(code);
-    let registers: PRegSet = REGISTERS.map(|r| PReg::new(r, RegClass::Int)).collect();
+    let registers: PRegSet = REGISTERS.map(register).collect();
     let env = MachineEnv {
         preferred_regs_by_class: [registers, PRegSet::empty(), PRegSet::empty()],
         non_preferred_regs_by_class: [PRegSet::empty(); 3],
@@ -146,8 +149,16 @@ fn operands(insn: &VInsn, mut f: impl FnMut(Operand)) {
             f(Operand::reg_use(v(*a)));
             reads(b, &mut f);
         }
+        VInsn::Call { dst, args, .. } => {
+            f(Operand::reg_fixed_def(v(*dst), register(0)));
+            args.iter().zip(1..).for_each(|(arg, r)| f(Operand::reg_fixed_use(v(*arg), register(r))));
+        }
         VInsn::Jump { .. } | VInsn::Return { .. } => {}
     }
+}
+
+fn register(r: usize) -> PReg {
+    PReg::new(r, RegClass::Int)
 }
 
 fn reports(exit: &Exit, mut f: impl FnMut(VReg)) {
@@ -171,6 +182,7 @@ struct Input<'a> {
     operands: Vec<Operand>,
     operand_ranges: Vec<std::ops::Range<usize>>,
     ends: Vec<End>,
+    calls: Vec<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -194,6 +206,7 @@ impl<'a> Input<'a> {
             operands: Vec::new(),
             operand_ranges: Vec::new(),
             ends: Vec::new(),
+            calls: Vec::new(),
         };
         for (i, block) in code.blocks.iter().enumerate() {
             let first = input.ends.len();
@@ -201,6 +214,7 @@ impl<'a> Input<'a> {
                 let start = input.operands.len();
                 operands(insn, |o| input.operands.push(o));
                 input.operand_ranges.push(start..input.operands.len());
+                input.calls.push(matches!(insn, VInsn::Call { .. }));
                 input.ends.push(match insn {
                     VInsn::Jump { .. } | VInsn::Branch { .. } => End::Branch,
                     VInsn::Return { .. } | VInsn::Fail { .. } => End::Return,
@@ -255,8 +269,8 @@ impl ra::Function for Input<'_> {
     fn inst_operands(&self, insn: ra::Inst) -> &[Operand] {
         &self.operands[self.operand_ranges[insn.index()].clone()]
     }
-    fn inst_clobbers(&self, _: ra::Inst) -> PRegSet {
-        PRegSet::empty()
+    fn inst_clobbers(&self, insn: ra::Inst) -> PRegSet {
+        if self.calls[insn.index()] { CLOBBERED.map(register).collect() } else { PRegSet::empty() }
     }
     fn num_vregs(&self) -> usize {
         self.code.vregs as usize

@@ -7,6 +7,7 @@
 
 use super::insn::{AluOp, Cond, Rhs, Width};
 use super::program::{Symbol, Turns};
+use super::routine;
 use crate::ir::FaultId;
 use crate::source::Span;
 
@@ -100,6 +101,8 @@ pub enum VInsn {
     Fail { exit: Exit },
     /// Copies `len` bytes, which are at most `max`.
     Copy { to: Place, from: Place, len: Rhs<VReg>, max: u32, temps: [VReg; 4] },
+    /// `dst` = what a routine returns, by its place in [`VCode::routines`].
+    Call { dst: VReg, routine: u32, args: [VReg; 2] },
     /// Ends a block.
     Jump { to: VBlock, args: Vec<VReg> },
     /// Ends a block. Both targets are entered from here only and have no parameters.
@@ -126,6 +129,8 @@ pub struct VCode {
     pub vregs: u32,
     /// The headers of loops with what bounds them, outer ones before those inside.
     pub loops: Vec<(VBlock, Turns)>,
+    /// The functions that it calls.
+    pub routines: Vec<routine::Key>,
     /// Where walks go on, in the order of [`resume_points`](super::abi::resume_points).
     pub resumes: Vec<VBlock>,
 }
@@ -135,6 +140,15 @@ impl VCode {
     pub fn vreg(&mut self) -> VReg {
         self.vregs += 1;
         VReg(self.vregs - 1)
+    }
+
+    /// The place of a routine, which is new if it was not called before.
+    pub fn routine(&mut self, key: routine::Key) -> u32 {
+        let known = self.routines.iter().position(|known| *known == key);
+        known.unwrap_or_else(|| {
+            self.routines.push(key);
+            self.routines.len() - 1
+        }) as u32
     }
 
     /// A new, empty block.
@@ -170,7 +184,7 @@ impl VCode {
         let moved = |b: VBlock| VBlock(place[b.0 as usize]);
         let loops = self.loops.iter().filter(|(b, _)| seen[b.0 as usize]).map(|(b, t)| (moved(*b), *t)).collect();
         let resumes = self.resumes.iter().map(|b| moved(*b)).collect();
-        VCode { blocks, vregs: self.vregs, loops, resumes }
+        VCode { blocks, vregs: self.vregs, loops, routines: self.routines, resumes }
     }
 }
 

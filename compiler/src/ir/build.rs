@@ -330,6 +330,19 @@ impl FunctionBuilder {
         self.op(ty, Op::Load { addr, width, endian })
     }
 
+    /// How many bytes a varint has, and its number.
+    pub fn varint(
+        &mut self,
+        kind: Varint,
+        addr: Addr,
+        limit: Value,
+        outside: FaultRef,
+        wide: Option<FaultRef>,
+    ) -> (Value, Value) {
+        let size = self.op(Ty::U64, Op::Varint { kind, addr, limit, outside, wide });
+        (size, self.op(Ty::U64, Op::Decoded(size)))
+    }
+
     /// The offset `a`, for which `a + size <= limit` has been tested.
     pub fn check(&mut self, region: Region, a: Value, size: Size, limit: Value, fault: FaultRef) -> Value {
         self.op(Ty::U64, Op::Check { region, a, size, limit, fault })

@@ -345,6 +345,11 @@ impl Forms {
             (Op::Binary { op: BinOp::Shl, mode: Mode::Exact | Mode::Checked(_), a, .. }, 0) if range(*a).lo >= 0 => {
                 less(form(*a), 0, r)
             }
+            (Op::Varint { addr, limit, .. }, 0) => {
+                let parts = addr.base.into_iter().chain(addr.index).map(form);
+                let end = parts.chain([r]).try_fold(Form::number(addr.disp.into()), |sum, part| sum.plus(1, part))?;
+                end.plus(-1, form(*limit))
+            }
             (Op::Check { a, size, limit, .. }, 0) => form(*a).plus(1, &self.size(*size))?.plus(-1, form(*limit)),
             (Op::Select { cond, a, b }, k) => self.extreme(f, defs, (v, *cond, *a, *b), k),
             _ => None,

@@ -38,7 +38,7 @@ impl LiveSlots {
             if let Some(slot) = written_whole(f, &inst.op) {
                 live[slot.index()] = false;
             }
-            if let Op::Load { addr, .. } | Op::Copy { from: addr, .. } = &inst.op
+            if let Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Copy { from: addr, .. } = &inst.op
                 && let Region::Slot(slot) = addr.region
             {
                 live[slot.index()] = true;

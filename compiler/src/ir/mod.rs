@@ -37,12 +37,14 @@ pub mod print;
 pub mod schema;
 pub mod settled;
 mod uses;
+mod varint;
 pub mod verify;
 
 use crate::source::Span;
 pub use fault::*;
 pub use interval::Range;
 use schema::{Leaf, Schema};
+pub use varint::{NoVarint, Varint, begins_before};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident($prefix:literal);)*) => {$(
@@ -269,6 +271,22 @@ pub enum Op {
         /// In which order.
         endian: Endian,
     },
+    /// How many bytes the varint at `addr` has, the first of which is there as for a load. Where it does not end before `limit`, which lies in
+    /// the region as for a check, `outside`; where it has more bits than a word, `wide`, which a kind has that may have more.
+    Varint {
+        /// How it is written.
+        kind: Varint,
+        /// Where it begins.
+        addr: Addr,
+        /// Where it must end.
+        limit: Value,
+        /// If it does not.
+        outside: FaultRef,
+        /// If it is too large.
+        wide: Option<FaultRef>,
+    },
+    /// The number (`U64`) that the bytes of a varint stand for: a second result of the [`Op::Varint`] right before, whose size it names.
+    Decoded(Value),
     /// The offset `a` (`U64`), after the test that `a + size <= limit`, without overflow; else the fault. For region `Disk`, `limit`
     /// must be shown to be at most the block's length: it is `disk.len`, or its claim is within `disk.min`.
     /// The result is the evidence for accesses based on it.

@@ -230,6 +230,11 @@ impl Display for Op {
                 write!(out, "refine {a} {} {cond}", if *sense { "if" } else { "unless" })
             }
             Op::Load { addr, width, endian } => write!(out, "load.{width}{endian} {addr}"),
+            Op::Varint { kind, addr, limit, outside, wide } => {
+                write!(out, "varint.{} {addr} within {limit} else {outside}", kind.name())?;
+                wide.iter().try_for_each(|fault| write!(out, " wide {fault}"))
+            }
+            Op::Decoded(a) => write!(out, "decoded {a}"),
             Op::Check { region, a, size, limit, fault } => {
                 write!(out, "check {region} {a} + {size} <= {limit} else {fault}")
             }

@@ -47,6 +47,13 @@ impl Op {
                 *cond = f(*cond);
             }
             Op::Load { addr: a, .. } => addr(a, f),
+            Op::Varint { addr: a, limit, outside, wide, .. } => {
+                addr(a, f);
+                *limit = f(*limit);
+                outside.map_uses(f);
+                wide.iter_mut().for_each(|fault| fault.map_uses(f));
+            }
+            Op::Decoded(a) => *a = f(*a),
             Op::Check { a, size: s, limit, fault, .. } => {
                 *a = f(*a);
                 size(s, f);

@@ -67,6 +67,10 @@ impl Lowerer<'_> {
         match &mut key {
             Op::Binary { mode: Mode::Checked(f), .. } => *f = NO_FAULT,
             Op::Check { fault, .. } => *fault = NO_FAULT,
+            Op::Varint { outside, wide, .. } => {
+                *outside = NO_FAULT;
+                *wide = None;
+            }
             _ => {}
         }
         let key = (self.flow.step, ty, key);

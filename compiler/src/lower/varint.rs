@@ -1,56 +1,32 @@
-//! Variable-length integers: decoded byte by byte, each byte checked to lie in its block.
+//! Variable-length integers: one operation tells how many bytes one has, another what number they stand for.
 
 use super::view::{Context, Decoded};
 use super::*;
-use crate::ir::{BinOp, CmpOp, FaultKind, Value};
+use crate::ir::{BinOp, FaultKind, Op, Region, Value, Varint};
 
 impl Lowerer<'_> {
     /// A varint at a place, and where it ends.
     pub(super) fn decode_varint(&mut self, kind: VarintKind, place: Place, ctx: &Context) -> Decoded {
-        let span = self.span;
+        let written = match kind {
+            VarintKind::Leb128 | VarintKind::Zigzag => Varint::Leb128,
+            VarintKind::Sqlite => Varint::Sqlite,
+            VarintKind::Vlq => Varint::Vlq,
+        };
         let at = self.offset_of(place);
-        let mut ends: Vec<(flow::Flow, Val)> = Vec::new();
-        let mut value = self.number(0);
-        let most = match kind {
-            VarintKind::Sqlite => 9,
-            VarintKind::Leb128 | VarintKind::Zigzag | VarintKind::Vlq => 10,
+        let addr = self.addr(place, 1, &ctx.name);
+        let limit = self.region_limit(place.region);
+        // The first byte is there, so what is missing begins at the limit.
+        let outside = self.outside(&ctx.name, limit);
+        let wide = written.may_be_wide().then(|| {
+            let message = format!("{} is a varint of more than 64 bits", ctx.name);
+            self.fault(FaultKind::Corrupt, message, self.span)
+        });
+        let op = Op::Varint { kind: written, addr, limit, outside, wide };
+        let size = match place.region {
+            Region::Slot(_) | Region::Out => self.push_op(op, ir::Ty::U64),
+            Region::Disk | Region::Arg(_) | Region::Data(_) => self.pure(op, ir::Ty::U64),
         };
-        let depth = self.scopes.len();
-        for i in 0..most {
-            let here = Place { origin: Origin::Plain(at), index: None, disp: i, ..place };
-            let addr = self.addr(here, 1, &ctx.name);
-            let byte = self.load(addr, 1, ir::Endian::Little, ir::Ty::U64);
-            let last = kind == VarintKind::Sqlite && i == 8;
-            value = self.varint_step(kind, value, byte, i, last, span, &ctx.name);
-            let size = self.number(i128::from(i) + 1);
-            if last || i + 1 == most {
-                if !last {
-                    let limit = self.number(128);
-                    let ended = self.compare(CmpOp::Lt, byte, limit);
-                    let fault = self.fault(
-                        FaultKind::Corrupt,
-                        format!("{} is a varint of more than {most} bytes", ctx.name),
-                        span,
-                    );
-                    self.guard(ended, ir::FaultRef { at: Some(at), ..fault });
-                }
-                ends.push((self.flow.clone(), two(value, size)));
-                break;
-            }
-            let limit = self.number(128);
-            let ended = self.compare(CmpOp::Lt, byte, limit);
-            let split = self.split_value(Some(ended));
-            ends.push((split.yes, two(value, size)));
-            self.resume(split.no);
-            self.scopes.push(split.no_scope);
-        }
-        self.scopes.truncate(depth);
-        let Val::Record(_, parts) = self.merge(ends, span) else { return Decoded { val: Val::Never, end: None } };
-        let (Val::Int(value, _), Val::Int(size, _)) = (&parts[0], &parts[1]) else {
-            return Decoded { val: Val::Never, end: None };
-        };
-        let (value, size) = (*value, *size);
-        self.span = span;
+        let value = self.pure(Op::Decoded(size), ir::Ty::U64);
         let end = self.checked(BinOp::Add, at, size);
         let val = match kind {
             VarintKind::Zigzag => Val::Int(self.unzigzag(value), IntTy::plain(64, true)),
@@ -59,49 +35,6 @@ impl Lowerer<'_> {
             VarintKind::Leb128 | VarintKind::Vlq => Val::Int(value, IntTy::U64),
         };
         Decoded { val, end: Some(end) }
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "one round of the decoder")]
-    fn varint_step(
-        &mut self,
-        kind: VarintKind,
-        value: Value,
-        byte: Value,
-        i: u32,
-        last: bool,
-        span: Span,
-        name: &str,
-    ) -> Value {
-        let low = self.number(0x7f);
-        match kind {
-            VarintKind::Leb128 | VarintKind::Zigzag => {
-                let bits = self.exact(BinOp::And, byte, low);
-                if i == 9 {
-                    // The tenth byte holds the last bit of 64.
-                    let one = self.number(1);
-                    let fits = self.compare(CmpOp::Le, byte, one);
-                    let fault =
-                        self.fault(FaultKind::Corrupt, format!("{name} is a varint of more than 64 bits"), span);
-                    self.guard(fits, fault);
-                }
-                let shift = self.number(i128::from(7 * i));
-                let part = self.wrapping(BinOp::Shl, bits, shift);
-                self.exact(BinOp::Or, value, part)
-            }
-            VarintKind::Sqlite | VarintKind::Vlq => {
-                if kind == VarintKind::Vlq && i == 9 {
-                    let most = self.number((1 << 57) - 1);
-                    let fits = self.compare(CmpOp::Le, value, most);
-                    let fault =
-                        self.fault(FaultKind::Corrupt, format!("{name} is a varint of more than 64 bits"), span);
-                    self.guard(fits, fault);
-                }
-                let bits = if last { byte } else { self.exact(BinOp::And, byte, low) };
-                let n = self.number(if last { 8 } else { 7 });
-                let shifted = self.wrapping(BinOp::Shl, value, n);
-                self.exact(BinOp::Or, shifted, bits)
-            }
-        }
     }
 
     /// `(n >> 1) ^ -(n & 1)`, as a signed number.
@@ -114,9 +47,4 @@ impl Lowerer<'_> {
         let bits = self.exact(BinOp::Xor, half, mask);
         self.reinterpret(bits, ir::Ty::I64)
     }
-}
-
-/// Value and size travel through the joins together.
-fn two(value: Value, size: Value) -> Val {
-    Val::Record(RecordId(u32::MAX), vec![Val::Int(value, IntTy::U64), Val::Int(size, IntTy::plain(8, false))].into())
 }

@@ -86,7 +86,7 @@ impl Lowerer<'_> {
     }
 
     /// The fault of a structure that does not lie in its block.
-    fn outside(&mut self, what: &str, at: Value) -> ir::FaultRef {
+    pub(super) fn outside(&mut self, what: &str, at: Value) -> ir::FaultRef {
         let id =
             self.fault_id(FaultKind::Corrupt, format!("{what} lies outside its block"), FoundAs::Unsigned, self.span);
         ir::FaultRef { fault: id, found: None, at: Some(at) }

@@ -58,7 +58,7 @@ fn cancel(f: &mut Function) {
 fn for_each_address(f: &mut Function, mut each: impl FnMut(&mut Addr)) {
     for inst in f.blocks.iter_mut().flat_map(|b| &mut b.insts) {
         match &mut inst.op {
-            Op::Load { addr, .. } | Op::Store { addr, .. } => each(addr),
+            Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. } => each(addr),
             Op::Copy { to, from, .. } => [to, from].into_iter().for_each(&mut each),
             _ => {}
         }

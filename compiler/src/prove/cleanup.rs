@@ -116,7 +116,8 @@ pub fn drop_unused(f: &mut Function) {
 
 fn has_effect(op: &Op) -> bool {
     match op {
-        Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } | Op::Check { .. } => true,
+        Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => true,
+        Op::Check { .. } | Op::Varint { .. } => true,
         Op::Binary { mode, .. } => matches!(mode, crate::ir::Mode::Checked(_)),
         _ => false,
     }
@@ -250,7 +251,7 @@ pub fn keep_slots(f: &mut Function) {
     let from_slot = |a: &Addr| if let Region::Slot(s) = a.region { Some(s) } else { None };
     for inst in f.blocks.iter().flat_map(|b| &b.insts) {
         match &inst.op {
-            Op::Load { addr, .. } => read.extend(from_slot(addr)),
+            Op::Load { addr, .. } | Op::Varint { addr, .. } => read.extend(from_slot(addr)),
             Op::Copy { from, .. } => read.extend(from_slot(from)),
             _ => {}
         }

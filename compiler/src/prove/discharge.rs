@@ -104,8 +104,8 @@ fn simplify(
         let known = f.value(v).range.as_const();
         match (&inst.op, known) {
             // A refinement of a loop's counter shows that the counter grows by one; its claim says the number anyway.
-            (Op::Const(_) | Op::Load { .. } | Op::Check { .. } | Op::Arg(_) | Op::ArgLen(_) | Op::Refine { .. }, _) => {
-            }
+            (Op::Const(_) | Op::Load { .. } | Op::Varint { .. } | Op::Check { .. }, _) => {}
+            (Op::Arg(_) | Op::ArgLen(_) | Op::Refine { .. }, _) => {}
             (Op::Binary { mode: Mode::Checked(_), op, a, b }, Some(_)) if !fits(f, *op, *a, *b) => {}
             (_, Some(n)) => inst.op = Op::Const(n as u64),
             _ => {}
@@ -185,7 +185,7 @@ fn unbase(f: &mut Function) {
         for i in 0..f.blocks[b].insts.len() {
             let mut op = f.blocks[b].insts[i].op.clone();
             let addrs: Vec<&mut Addr> = match &mut op {
-                Op::Load { addr, .. } | Op::Store { addr, .. } => vec![addr],
+                Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. } => vec![addr],
                 Op::Copy { to, from, .. } => vec![to, from],
                 _ => continue,
             };

@@ -7,7 +7,7 @@
 use crate::fx::FxHashMap;
 use crate::ir::graph::Graph;
 use crate::ir::verify::Steps;
-use crate::ir::{Block, FaultId, FaultRef, Function, Mode, Op, Region, Ty, Value};
+use crate::ir::{Addr, Block, FaultId, FaultRef, Function, Mode, Op, Region, Ty, Value};
 
 /// What does not tell operations apart: the fault that they would end in.
 const NO_FAULT: FaultRef = FaultRef { fault: FaultId(u32::MAX), found: None, at: None };
@@ -64,7 +64,11 @@ fn block(
         inst.op.map_uses(|v| renamed[v.index()].unwrap_or(v));
         let Some((v, op)) = inst.result.zip(pure(&inst.op)) else { return true };
         let key = (step, f.value(v).ty, op);
-        if let Some(first) = known.get(&key) {
+        // A number is told beside its varint only.
+        let told = |first: Value| {
+            !matches!(key.2, Op::Varint { .. }) || known.contains_key(&(step, Ty::U64, Op::Decoded(first)))
+        };
+        if let Some(first) = known.get(&key).filter(|first| told(**first)) {
             renamed[v.index()] = Some(*first);
             name_alike(f, *first, v);
             return false;
@@ -91,10 +95,15 @@ fn pure(op: &Op) -> Option<Op> {
     match &mut op {
         Op::Binary { mode: Mode::Checked(fault), .. } => *fault = NO_FAULT,
         Op::Check { fault, .. } => *fault = NO_FAULT,
+        Op::Varint { addr, outside, wide, .. } if never_changes(addr) => {
+            *outside = NO_FAULT;
+            *wide = None;
+        }
         Op::Const(_) | Op::Arg(_) | Op::ArgLen(_) | Op::Binary { .. } | Op::Compare { .. } | Op::Select { .. } => {}
-        Op::Cast(_) | Op::Reinterpret(_) | Op::Extend { .. } => {}
-        Op::Load { addr, .. } if matches!(addr.region, Region::Disk | Region::Arg(_) | Region::Data(_)) => {}
+        Op::Cast(_) | Op::Reinterpret(_) | Op::Extend { .. } | Op::Decoded(_) => {}
+        Op::Load { addr, .. } if never_changes(addr) => {}
         Op::Load { .. }
+        | Op::Varint { .. }
         | Op::Refine { .. }
         | Op::Guard { .. }
         | Op::Prove { .. }
@@ -104,4 +113,9 @@ fn pure(op: &Op) -> Option<Op> {
         }
     }
     Some(op)
+}
+
+/// Whether what is at an address stays the same during a step.
+fn never_changes(addr: &Addr) -> bool {
+    matches!(addr.region, Region::Disk | Region::Arg(_) | Region::Data(_))
 }

@@ -64,6 +64,7 @@ impl Pass<'_> {
             Op::Load { addr, width, .. } | Op::Store { addr, width, .. } => {
                 *addr = self.address(*addr, Size::Const(u32::from(*width)), span)
             }
+            Op::Varint { addr, .. } => *addr = self.address(*addr, Size::Const(1), span),
             Op::Copy { to, from, len } => {
                 *to = self.address(*to, *len, span);
                 *from = self.address(*from, *len, span);

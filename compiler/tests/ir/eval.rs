@@ -2,7 +2,7 @@
 
 use super::Random;
 use trav_compiler::ir::eval::{self, Trap, number, range};
-use trav_compiler::ir::{BinOp, CmpOp, Endian, FaultId, FaultRef, Mode, Range, Ty};
+use trav_compiler::ir::{BinOp, CmpOp, Endian, FaultId, FaultRef, Mode, NoVarint, Range, Ty, Varint};
 
 const BIN_OPS: [BinOp; 10] = [
     BinOp::Add,
@@ -255,4 +255,51 @@ fn bytes_make_words_in_both_orders() {
             assert_eq!(eval::load(Ty::U64, endian, &bytes[..width]), word & u64::MAX >> (64 - 8 * width));
         }
     }
+}
+
+/// A number as its format writes it, with as few bytes as it takes.
+fn varint(kind: Varint, n: u64) -> Vec<u8> {
+    let digits = |n: u64| (0..64u32.div_ceil(7)).map(move |i| (n >> (7 * i) & 0x7f) as u8);
+    let count = (64 - n.leading_zeros()).div_ceil(7).max(1) as usize;
+    if kind == Varint::Sqlite && count > 8 {
+        let mut bytes: Vec<u8> = digits(n >> 8).take(8).map(|digit| digit | 0x80).collect();
+        bytes.reverse();
+        bytes.push(n as u8);
+        return bytes;
+    }
+    let mut bytes: Vec<u8> = digits(n).take(count).collect();
+    if kind != Varint::Leb128 {
+        bytes.reverse();
+    }
+    bytes[..count - 1].iter_mut().for_each(|byte| *byte |= 0x80);
+    bytes
+}
+
+#[test]
+fn varints_are_read_as_they_are_written() {
+    let mut random = Random(7);
+    for _ in 0..TURNS {
+        let (kind, n) = (random.pick(&Varint::ALL), word(&mut random));
+        let mut bytes = varint(kind, n);
+        let size = bytes.len();
+        let cut = random.below(size);
+        assert_eq!(kind.decode(&bytes[..cut]), Err(NoVarint::Cut), "{kind:?} {n:#x}");
+        bytes.push(random.word() as u8);
+        assert_eq!(kind.decode(&bytes), Ok((n, size as u8)), "{kind:?} {n:#x}");
+    }
+}
+
+#[test]
+fn what_no_word_holds_is_no_varint() {
+    let leading =
+        |kind: Varint, zero: u8, last: &[u8]| kind.decode(&[vec![zero; 10 - last.len()], last.to_vec()].concat());
+    // Zeros in front are allowed as far as ten bytes reach.
+    assert_eq!(leading(Varint::Leb128, 0x80, &[1]), Ok((1 << 63, 10)));
+    assert_eq!(leading(Varint::Leb128, 0x80, &[2]), Err(NoVarint::Wide));
+    assert_eq!(leading(Varint::Leb128, 0x80, &[0x80]), Err(NoVarint::Wide));
+    assert_eq!(leading(Varint::Vlq, 0x80, &[0x7f]), Ok((0x7f, 10)));
+    assert_eq!(leading(Varint::Vlq, 0x80, &[0x80]), Err(NoVarint::Wide));
+    assert_eq!(Varint::Vlq.decode(&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]), Ok((u64::MAX, 10)));
+    assert_eq!(leading(Varint::Vlq, 0xff, &[0x7f]), Err(NoVarint::Wide));
+    assert_eq!(leading(Varint::Sqlite, 0xff, &[]), Ok((u64::MAX, 9)));
 }

@@ -39,7 +39,40 @@ const fn total(changes: &'static [(&'static str, &'static str)], errors: &'stati
     Break { file: "total.tir", changes, errors }
 }
 
+const fn varints(changes: &'static [(&'static str, &'static str)], errors: &'static [&'static str]) -> Break {
+    Break { file: "varints.tir", changes, errors }
+}
+
 const BREAKS: &[Break] = &[
+    // 4, 9, 17, 18 and 19, of varints.
+    varints(
+        &[("else f2(at v3) wide f3\n", "else f2(at v3)\n")],
+        &["rule 4: b1: v6: expected a fault for a leb128 of more than 64 bits"],
+    ),
+    varints(
+        &[("v11: u64 = decoded v10", "v11: i64 = decoded v10")],
+        &["rule 9: b1: v11: expected the result of type u64, found i64"],
+    ),
+    varints(
+        &[("v6: u64 1..=10 = varint.leb128", "v6: u64 1..=9 = varint.leb128")],
+        &["rule 10: b1: v6: expected a claim over all of 1..=10, found 1..=9"],
+    ),
+    varints(
+        &[("varint.leb128 disk[base v5]", "varint.leb128 disk[v5 + 1]")],
+        &["rule 17: b1: v6: expected an end within the sure 32 bytes of disk[v5 + 1], found 33"],
+    ),
+    varints(
+        &[("varint.vlq disk[base v13]", "varint.vlq disk[base v12]")],
+        &["rule 18: b1: v14: expected a check on disk as the base, found v12"],
+    ),
+    varints(
+        &[("decoded v14", "decoded v10")],
+        &["rule 18: b1: v15: expected the size of the varint before this, found v10"],
+    ),
+    varints(
+        &[("disk[base v9] within v3", "disk[base v9] within v4")],
+        &["rule 19: b1: v10: expected a limit within the 32 bytes of disk, found v4 up to 18446744073709551615"],
+    ),
     // 1: ids.
     chase(
         &[("eq v14, v12", "eq v14, v999")],

@@ -47,6 +47,7 @@ impl Executor for Interp {
             args,
             sources,
             values: vec![0; f.values.len()],
+            decoded: 0,
             slots: f.slots.iter().map(|slot| vec![0; slot.size as usize]).collect(),
             out: vec![0; f.out_size() as usize],
             disk: Vec::new(),
@@ -80,6 +81,8 @@ struct Machine<'a> {
     args: &'a [u8],
     sources: &'a Sources,
     values: Vec<u64>,
+    /// The number of the last varint.
+    decoded: u64,
     slots: Vec<Vec<u8>>,
     out: Vec<u8>,
     /// The current disk block. A copy: what others do to the image meanwhile is not seen within a step.
@@ -205,6 +208,19 @@ impl<'a> Machine<'a> {
                 let start = self.offset(addr);
                 eval::load(ty, *endian, part(self.region(addr.region), start, (*width).into()))
             }
+            Op::Varint { kind, addr, limit, outside, wide } => {
+                let (start, limit) = (self.offset(addr), self.get(*limit));
+                let bytes = part(self.region(addr.region), start, limit.saturating_sub(start));
+                match (kind.decode(bytes), wide) {
+                    (Ok((number, size)), _) => {
+                        self.decoded = number;
+                        size.into()
+                    }
+                    (Err(NoVarint::Wide), Some(wide)) => return Err(self.fault(wide)),
+                    (Err(_), _) => return Err(self.fault(outside)),
+                }
+            }
+            Op::Decoded(_) => self.decoded,
             Op::Check { a, size, limit, fault, .. } => {
                 let (a, limit) = (self.get(*a), self.get(*limit));
                 let end = a.checked_add(self.size(*size));

@@ -27,7 +27,9 @@ use trav_compiler::ir::verify::Verified;
 const DIALECT: SBPFVersion = SBPFVersion::V0;
 /// Far above what the bounds of any walk allow in one step; it only keeps a wrong program from running for ever.
 const INSNS_MAX: u64 = 1 << 40;
-/// Bytes of stack: one frame of the machine's smallest size; Linux gives 512.
+/// A step and a routine that it calls.
+const FRAMES: usize = 2;
+/// Bytes of stack for each: the least that the machine has; Linux gives 512 for all.
 const STACK_SIZE: usize = 4096;
 /// Where the machine sees the areas.
 const STATE: u64 = MM_INPUT_START;
@@ -71,13 +73,13 @@ pub fn prepare_for(f: &Verified, profile: &Profile) -> Result<Vm, ExecError> {
     let layout = StateLayout::of(f).ok_or_else(|| refused("the state area is larger than 2 GiB".into()))?;
     let program = trav_compiler::bpf::compile(f, profile).map_err(|e| refused(e.to_string()))?;
     let target = Target::of(f, profile).map_err(|e| refused(e.to_string()))?;
-    let text = program.link(|symbol| match symbol {
+    let (text, routines) = program.link(|symbol| match symbol {
         Symbol::State => STATE,
         Symbol::Block => BLOCK,
         Symbol::Constants => CONSTANTS,
     });
     let config = Config {
-        max_call_depth: 1,
+        max_call_depth: FRAMES,
         stack_frame_size: STACK_SIZE,
         enable_stack_frame_gaps: false,
         noop_instruction_rate: 0,
@@ -86,15 +88,21 @@ pub fn prepare_for(f: &Verified, profile: &Profile) -> Result<Vm, ExecError> {
         ..Config::default()
     };
     let loader = Arc::new(BuiltinProgram::new_loader(config));
-    let code = Executable::from_text_bytes(&text, loader.clone(), DIALECT, FunctionRegistry::default());
+    // The dialect finds functions by the numbers that calls have, here their positions.
+    let mut functions = FunctionRegistry::default();
+    for (start, routine) in routines.iter().zip(&program.routines) {
+        let start = *start as usize;
+        functions.register_function(start as u32, routine.name(), start).map_err(|e| broken(e.to_string()))?;
+    }
+    let code = Executable::from_text_bytes(&text, loader.clone(), DIALECT, functions);
     let code = code.map_err(|e| broken(e.to_string()))?;
     code.verify::<RequisiteVerifier>()
         .map_err(|e| broken(format!("the BPF machine does not accept the program: {e}")))?;
     // Where there is no compiler for the host, the machine interprets.
     let _ = code.jit_compile();
     let parts = Parts {
-        frames: vec![CallFrame::default(); 1],
-        stack: vec![0; STACK_SIZE],
+        frames: vec![CallFrame::default(); FRAMES],
+        stack: vec![0; FRAMES * STACK_SIZE],
         state: vec![0; layout.size as usize],
         block: vec![0; target.block_size as usize],
         constants: program.constants,

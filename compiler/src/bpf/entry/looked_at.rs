@@ -11,6 +11,7 @@ pub fn looked_at(f: &Function, capacity: u64) -> u64 {
     };
     let ends = f.blocks.iter().flat_map(|block| &block.insts).filter_map(|inst| match &inst.op {
         Op::Load { addr, width, .. } => end(addr, i128::from(*width)),
+        Op::Varint { addr, limit, .. } if addr.region == Region::Disk => Some(most(*limit)),
         Op::Copy { from, len: Size::Const(len), .. } => end(from, i128::from(*len)),
         Op::Copy { from, len: Size::Value(len), .. } => end(from, most(*len)),
         _ => None,

@@ -12,8 +12,9 @@ impl Selector<'_> {
     pub(super) fn dispatch(&mut self, entry: VBlock) {
         self.current = entry;
         let points = abi::resume_points(self.f, &self.layout.cuts);
-        let copies = |f: &Function| f.blocks.iter().flat_map(|b| &b.insts).any(|i| matches!(i.op, Op::Copy { .. }));
-        if self.widening.any() || copies(self.f) {
+        let widens = |op: &Op| matches!(op, Op::Copy { .. }) || matches!(op, Op::Varint { .. }) && !self.calls;
+        let joins = |f: &Function| f.blocks.iter().flat_map(|b| &b.insts).any(|i| widens(&i.op));
+        if self.widening.any() || joins(self.f) {
             self.zero = self.load_state(8 * word::ZERO as u32);
         }
         if !points.is_empty() {

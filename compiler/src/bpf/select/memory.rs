@@ -20,7 +20,7 @@ const DISP_MAX: u32 = i16::MAX as u32 - 8;
 #[derive(Clone, Copy)]
 pub(super) struct Pointer {
     pub(super) base: VReg,
-    off: u32,
+    pub(super) off: u32,
 }
 
 impl Selector<'_> {
@@ -74,7 +74,7 @@ impl Selector<'_> {
     }
 
     /// The variable part of an address: its register, none when it is all known; and the constant part.
-    fn parts(&mut self, addr: &Addr) -> (Option<VReg>, u64) {
+    pub(super) fn parts(&mut self, addr: &Addr) -> (Option<VReg>, u64) {
         let mut known = u64::from(addr.disp);
         let mut variable = None;
         for v in addr.base.into_iter().chain(addr.index) {
@@ -91,7 +91,7 @@ impl Selector<'_> {
     }
 
     /// A pointer good for `len` bytes at this address.
-    fn pointer(&mut self, addr: &Addr, len: u32) -> Pointer {
+    pub(super) fn pointer(&mut self, addr: &Addr, len: u32) -> Pointer {
         let (symbol, start, size) = self.region(addr.region);
         let key = AddrKey::of(self.f, addr);
         if key.base.is_none() && key.index.is_none() {
@@ -142,7 +142,7 @@ impl Selector<'_> {
     }
 
     /// A pointer to a variable place of a region, at most `limit`; none if no place is left.
-    fn bounded_pointer(&mut self, symbol: Symbol, start: u32, var: VReg, limit: Option<u32>) -> Pointer {
+    pub(super) fn bounded_pointer(&mut self, symbol: Symbol, start: u32, var: VReg, limit: Option<u32>) -> Pointer {
         if limit.is_none() {
             self.push(VInsn::ExitIf { cond: Cond::Ge, a: var, b: Rhs::Imm(0), exit: Exit::Trap });
         }

@@ -10,12 +10,14 @@ mod flow;
 mod memory;
 mod search;
 mod uses;
+mod varint;
 mod widen;
 
 use super::abi::StateLayout;
 use super::insn::{AluOp, Cond, Rhs};
 use super::profile::Isa;
 use super::program::Symbol;
+use super::target::{Areas, Target};
 use super::vcode::{Exit, Report, VBlock, VCode, VInsn, VReg};
 use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
@@ -26,13 +28,14 @@ use crate::source::Span;
 use uses::Uses;
 use widen::Widening;
 
-/// Selects the instructions of a function. `constants` says where each constant table begins, `block_size` how many bytes of the block area
-/// the program may touch.
-pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size: u32, isa: Isa) -> VCode {
+/// Selects the instructions of a function. `constants` says where each constant table begins.
+pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], target: &Target, isa: Isa) -> VCode {
     let defs = Defs::of(f);
     let graph = Graph::of(f);
     let widening = Widening::of(f, &graph, &defs);
-    let uses = Uses::of(f, &graph, &defs, &widening, &layout.cuts);
+    // A routine knows areas by their addresses only.
+    let calls = target.areas == Areas::Maps;
+    let uses = Uses::of(f, &graph, &defs, &widening, &layout.cuts, calls);
     let mut selector = Selector {
         f,
         layout,
@@ -42,13 +45,15 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], block_size:
         steps: Steps::of(f, &graph),
         graph,
         widening,
-        block_size,
+        block_size: target.block_size,
+        calls,
         isa,
         code: VCode::default(),
         registers: vec![None; f.values.len()],
         shared: FxHashMap::default(),
         left: vec![None; f.blocks.len()],
         copies: FxHashMap::default(),
+        decoded: None,
         outside: search::Outside::default(),
         blocks: Vec::new(),
         known: vec![Known::default(); f.blocks.len()],
@@ -106,6 +111,8 @@ struct Selector<'a> {
     widening: Widening,
     /// Bytes of the block area that this program may touch.
     block_size: u32,
+    /// Whether it calls routines.
+    calls: bool,
     /// The instructions that it may use.
     isa: Isa,
     code: VCode,
@@ -116,6 +123,8 @@ struct Selector<'a> {
     left: Vec<Option<Block>>,
     /// Widened copies of counters.
     copies: FxHashMap<Value, VReg>,
+    /// The number of the last varint, if it is needed.
+    decoded: Option<VReg>,
     /// What searches use in each round and is made before them.
     outside: search::Outside,
     blocks: Vec<VBlock>,
@@ -161,6 +170,10 @@ impl Selector<'_> {
                     self.guard(*cond, fault);
                 }
             }
+            Op::Varint { kind, addr, limit, outside, wide } => {
+                let result = inst.result.expect("a varint has a size");
+                self.varint(result, *kind, addr, *limit, (outside, wide.as_ref()));
+            }
             Op::Check { region, a, size, limit, fault } => {
                 let result = inst.result.expect("a check makes a value");
                 self.check(result, *region, *a, *size, *limit, fault);
@@ -187,11 +200,13 @@ impl Selector<'_> {
             Op::Arg(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
             Op::ArgLen(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
             Op::Cast(a) | Op::Reinterpret(a) | Op::Refine { a, .. } => self.counted(*a),
+            Op::Decoded(_) => self.decoded.expect("it is right behind its varint"),
             Op::Extend { bits, a } => self.extend(self.f.value(result).ty, *bits, *a),
             Op::Compare { op, a, b } => self.compare_word(*op, *a, *b),
             Op::Select { cond, a, b } => self.select(*cond, *a, *b),
             Op::Load { addr, width, endian } => self.load(self.f.value(result).ty, addr, *width, *endian),
             Op::Binary { .. }
+            | Op::Varint { .. }
             | Op::Check { .. }
             | Op::Guard { .. }
             | Op::Prove { .. }

@@ -14,6 +14,8 @@ use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Region, Size, Terminato
 pub struct Uses {
     /// For each value whether its register is read.
     needed: Vec<bool>,
+    /// For each varint's size whether its number is needed.
+    decoded: Vec<bool>,
     /// For each value whether it is a condition that is only tested, never needed as a word.
     tested: Vec<bool>,
     /// For each block how often it is entered; 0 when it is not reached.
@@ -28,27 +30,33 @@ pub struct Uses {
 
 impl Uses {
     /// Looks through a function.
-    pub fn of(f: &Function, graph: &Graph, defs: &Defs, widening: &Widening, cuts: &Cuts) -> Uses {
+    pub fn of(f: &Function, graph: &Graph, defs: &Defs, widening: &Widening, cuts: &Cuts, calls: bool) -> Uses {
         // The function's start enters its first block.
         let entries = |(i, edges): (usize, &Vec<_>)| edges.len() as u32 + u32::from(i == 0);
         let mut uses = Uses {
             needed: vec![false; f.values.len()],
+            decoded: vec![false; f.values.len()],
             tested: vec![true; f.values.len()],
             entries: graph.predecessors.iter().enumerate().map(entries).collect(),
             held: held(f, graph, defs, widening, cuts),
             extents: FxHashMap::default(),
             // Where a run begins inside a loop that was cut, a pointer from before it is not there.
-            places: if cuts.any() { FxHashMap::default() } else { places(f, graph, widening) },
+            places: if cuts.any() { FxHashMap::default() } else { places(f, graph, widening, calls) },
         };
         uses.find_tested(f, defs);
         uses.find_needed(f, defs);
-        uses.find_extents(f);
+        uses.find_extents(f, calls);
         uses
     }
 
     /// Whether the value's register is read.
     pub fn is_needed(&self, v: Value) -> bool {
         self.needed[v.index()]
+    }
+
+    /// Whether the number of the varint with this size is needed.
+    pub fn is_decoded(&self, size: Value) -> bool {
+        self.decoded[size.index()]
     }
 
     /// Whether the value is a comparison (or the negation of one) which every use tests directly.
@@ -146,6 +154,7 @@ impl Uses {
                 Some(Def::Inst(b, i)) => match &f.block(b).insts[i].op {
                     // The condition is evidence only.
                     Op::Refine { a, .. } => work.push(*a),
+                    Op::Decoded(a) => self.decoded[a.index()] = true,
                     op if has_effect(op) => {}
                     op => op.for_each_use(|v| work.push(v)),
                 },
@@ -157,12 +166,15 @@ impl Uses {
         }
     }
 
-    fn find_extents(&mut self, f: &Function) {
+    fn find_extents(&mut self, f: &Function, calls: bool) {
         for inst in f.blocks.iter().flat_map(|b| &b.insts) {
             match &inst.op {
                 Op::Load { addr, width, .. } | Op::Store { addr, width, .. } => {
                     self.extend(AddrKey::of(f, addr), addr.disp + u32::from(*width));
                 }
+                // A routine makes the pointer itself.
+                Op::Varint { .. } if calls => {}
+                Op::Varint { addr, .. } => self.extend(AddrKey::of(f, addr), addr.disp + 1),
                 Op::Copy { .. }
                 | Op::Const(_)
                 | Op::Arg(_)
@@ -174,6 +186,7 @@ impl Uses {
                 | Op::Reinterpret(_)
                 | Op::Extend { .. }
                 | Op::Refine { .. }
+                | Op::Decoded(_)
                 | Op::Check { .. }
                 | Op::Guard { .. }
                 | Op::Prove { .. } => {}
@@ -200,11 +213,15 @@ fn region_order(f: &Function, region: Region) -> (u32, u32) {
 
 /// The addresses that several blocks use, with the nearest block that dominates them all. What is widened on the way out of a loop
 /// is another word behind it.
-fn places(f: &Function, graph: &Graph, widening: &Widening) -> FxHashMap<AddrKey, Block> {
+fn places(f: &Function, graph: &Graph, widening: &Widening, calls: bool) -> FxHashMap<AddrKey, Block> {
     let mut users: FxHashMap<AddrKey, Vec<Block>> = FxHashMap::default();
     for b in &graph.order {
         for inst in &f.block(*b).insts {
-            let (Op::Load { addr, .. } | Op::Store { addr, .. }) = &inst.op else { continue };
+            let addr = match &inst.op {
+                Op::Varint { .. } if calls => continue,
+                Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. } => addr,
+                _ => continue,
+            };
             let key = AddrKey::of(f, addr);
             // With a known number beside a variable part, displacements differ from use to use.
             let known = [addr.base, addr.index].into_iter().flatten().any(|v| f.value(v).range.as_const().is_some());
@@ -305,7 +322,8 @@ fn melts(f: &Function, defs: &Defs, mut v: Value) -> bool {
 fn has_effect(op: &Op) -> bool {
     match op {
         Op::Binary { mode, .. } => matches!(mode, Mode::Checked(_)),
-        Op::Check { .. } | Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => true,
+        Op::Check { .. } | Op::Varint { .. } | Op::Guard { .. } | Op::Prove { .. } => true,
+        Op::Store { .. } | Op::Copy { .. } => true,
         Op::Const(_)
         | Op::Arg(_)
         | Op::ArgLen(_)
@@ -315,6 +333,7 @@ fn has_effect(op: &Op) -> bool {
         | Op::Reinterpret(_)
         | Op::Extend { .. }
         | Op::Refine { .. }
+        | Op::Decoded(_)
         | Op::Load { .. } => false,
     }
 }

@@ -263,7 +263,7 @@ fn known(f: &Function, defs: &Defs, v: Value, joined: &[Vec<Known>], widened: &[
         Some(Def::Param(..)) if joined[v.index()].is_empty() => vec![Known::Computed(v)],
         Some(Def::Param(..)) => joined[v.index()].clone(),
         Some(Def::Inst(b, i)) => match &f.block(b).insts[i].op {
-            Op::Load { .. } | Op::Arg(_) | Op::ArgLen(_) => Vec::new(),
+            Op::Load { .. } | Op::Varint { .. } | Op::Decoded(_) | Op::Arg(_) | Op::ArgLen(_) => Vec::new(),
             Op::Cast(a) | Op::Reinterpret(a) | Op::Refine { a, .. } => known(f, defs, *a, joined, widened),
             _ => vec![Known::Computed(v)],
         },
@@ -278,7 +278,8 @@ fn operands(op: &Op) -> [Option<Value>; 2] {
         Op::Cast(a) | Op::Reinterpret(a) | Op::Extend { a, .. } | Op::Refine { a, .. } | Op::Check { a, .. } => {
             [Some(*a), None]
         }
-        Op::Const(_) | Op::Arg(_) | Op::ArgLen(_) | Op::Load { .. } => [None; 2],
+        Op::Const(_) | Op::Arg(_) | Op::ArgLen(_) => [None; 2],
+        Op::Load { .. } | Op::Varint { .. } | Op::Decoded(_) => [None; 2],
         Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => [None; 2],
     }
 }
@@ -313,7 +314,7 @@ fn mixes(f: &Function, l: &Loop, counted: &[bool]) -> bool {
     let place = |addr: &Addr| matches!((addr.base, addr.index), (Some(a), Some(b)) if mixed(a, b));
     let inst = |op: &Op| match op {
         Op::Binary { op: BinOp::Add | BinOp::Sub, a, b, .. } => mixed(*a, *b),
-        Op::Load { addr, .. } | Op::Store { addr, .. } => place(addr),
+        Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. } => place(addr),
         _ => false,
     };
     f.blocks().any(|(b, data)| l.contains(b) && data.insts.iter().any(|i| inst(&i.op)))

@@ -40,6 +40,8 @@ pub fn of(f: &Function, defs: &Defs, op: &Op, ty: Ty) -> Range {
         Op::Extend { bits, a } => extend(ty, *bits, range(*a)),
         Op::Refine { a, cond, sense } => refined(f, defs, *a, *cond, *sense).unwrap_or(range(*a)),
         Op::Load { width, .. } => low_bits(ty, width.saturating_mul(8)),
+        Op::Varint { kind, .. } => Range::new(1, kind.most_bytes().into()),
+        Op::Decoded(_) => Range::of(ty),
         Op::Check { a, size, limit, .. } => check(range(*a), size_range(f, *size), range(*limit)),
         Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => EMPTY,
     }

@@ -91,6 +91,14 @@ impl Parser<'_> {
                 _ => {}
             }
         }
+        if let ("varint", Some(kind)) = (name, Varint::from_name(suffix)) {
+            let addr = self.addr()?;
+            self.need("within")?;
+            let limit = self.use_value()?;
+            let outside = self.otherwise()?;
+            let wide = self.tokens.take("wide").then(|| self.fault()).transpose()?;
+            return Ok(Op::Varint { kind, addr, limit, outside, wide });
+        }
         if let Some(op) = CmpOp::from_name(word) {
             let (a, b) = self.pair()?;
             return Ok(Op::Compare { op, a, b });
@@ -105,6 +113,7 @@ impl Parser<'_> {
                 let (a, b) = self.pair()?;
                 Op::Select { cond, a, b }
             }
+            "decoded" => Op::Decoded(self.use_value()?),
             "cast" => Op::Cast(self.use_value()?),
             "reinterpret" => Op::Reinterpret(self.use_value()?),
             "extend" => {

@@ -10,8 +10,10 @@ use crate::ir::*;
 pub fn check(f: &Facts<'_>, errors: &mut Errors) {
     let live = LiveSlots::of(f.f, &f.graph);
     for (block, data) in f.blocks() {
+        let mut before = None;
         for inst in &data.insts {
-            Memory { f, errors, block, at: At::Inst(block, inst) }.op(&inst.op);
+            Memory { f, errors, block, at: At::Inst(block, inst) }.op(&inst.op, before);
+            before = Some(inst);
         }
         let mut memory = Memory { f, errors, block, at: At::Term(block, &data.term) };
         for target in data.term.targets() {
@@ -47,7 +49,7 @@ impl Memory<'_> {
         self.f.defs.root(self.f.f, a) == self.f.defs.root(self.f.f, b)
     }
 
-    fn op(&mut self, op: &Op) {
+    fn op(&mut self, op: &Op, before: Option<&Inst>) {
         match op {
             Op::Load { addr, width, .. } => {
                 self.is_readable(addr);
@@ -62,6 +64,15 @@ impl Memory<'_> {
                 self.is_writable(to);
                 self.access(to, *len);
                 self.access(from, *len);
+            }
+            Op::Varint { addr, limit, .. } => {
+                self.is_readable(addr);
+                self.access(addr, Size::Const(1));
+                self.limit(addr.region, *limit);
+            }
+            Op::Decoded(a) => {
+                let made = before.filter(|inst| matches!(inst.op, Op::Varint { .. })).and_then(|inst| inst.result);
+                self.want(made == Some(*a), 18, || format!("expected the size of the varint before this, found {a}"));
             }
             Op::Check { region, limit, .. } => self.limit(*region, *limit),
             _ => {}

@@ -11,7 +11,8 @@
 //!    parameter, `ArgLen` and `Region::Arg` a bytes parameter.
 //! 2. `args` are the leaves of `params`. Parameters, result, slots and tables take at most [`AREA_MAX`] bytes each kind.
 //! 3. A value that is used is defined, and no value is defined twice.
-//! 4. An operation has a result if and only if it makes one. Widths are 1 to 8 bytes, `Extend`'s bits 1 to 63.
+//! 4. An operation has a result if and only if it makes one. Widths are 1 to 8 bytes, `Extend`'s bits 1 to 63. A `Varint` has a fault
+//!    for more than 64 bits if and only if its kind may have more.
 //! 5. An edge has one argument for each parameter of its target; a hop one less, because the first receives the length.
 //!    `Emit` stands only in a stream.
 //!
@@ -44,10 +45,11 @@
 //! Memory (`memory.rs`).
 //!
 //! 16. Loads and copies do not read the result; stores and copies write slots or the result.
-//! 17. What is accessed lies in the region's sure bytes or, with a base, in those that the check has shown. The disk block is
-//!     accessed only where there is one.
-//! 18. A base is the result of a `Check` on the same region, perhaps refined. (By rule 8 no hop lies between.)
-//! 19. A check's limit lies in the region: it is the disk block's length, or claimed to be within the sure bytes, or a dominating check
+//! 17. What is accessed (of a `Varint`, the first byte) lies in the region's sure bytes or, with a base, in those that the check has shown. The
+//!     disk block is accessed only where there is one.
+//! 18. A base is the result of a `Check` on the same region, perhaps refined, and what is `Decoded` that of the `Varint` right before. (By rule 8 no
+//!     hop lies between.)
+//! 19. The limit of a check or a `Varint` lies in the region: it is the disk block's length, or claimed to be within the sure bytes, or a dominating check
 //!     has shown it: it is that check's result, or its result plus its size.
 //! 20. The length of a block's disk block is that of each predecessor's, or the argument for it; `min` is no more than what holds at
 //!     the predecessor's end or what the length claims. A block may forget the disk block.

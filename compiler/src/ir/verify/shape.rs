@@ -143,6 +143,12 @@ impl Shape<'_, '_> {
             Op::Extend { bits, .. } => {
                 self.errors.want((1..=63).contains(bits), 4, place, || format!("expected 1 to 63 bits, found {bits}"));
             }
+            Op::Varint { kind, wide, .. } => {
+                self.errors.want(kind.may_be_wide() == wide.is_some(), 4, place, || {
+                    let more = if kind.may_be_wide() { "a" } else { "no" };
+                    format!("expected {more} fault for a {} of more than 64 bits", kind.name())
+                });
+            }
             _ => {}
         }
         match &inst.op {
@@ -155,6 +161,10 @@ impl Shape<'_, '_> {
             Op::Check { region, fault, .. } => {
                 self.region(*region, place);
                 self.fault(fault.fault, place);
+            }
+            Op::Varint { addr, outside, wide, .. } => {
+                self.region(addr.region, place);
+                [Some(outside), wide.as_ref()].into_iter().flatten().for_each(|fault| self.fault(fault.fault, place));
             }
             Op::Load { addr, .. } | Op::Store { addr, .. } => self.region(addr.region, place),
             Op::Copy { to, from, .. } => {
@@ -172,6 +182,7 @@ impl Shape<'_, '_> {
             | Op::Cast(_)
             | Op::Reinterpret(_)
             | Op::Extend { .. }
+            | Op::Decoded(_)
             | Op::Refine { .. } => {}
         }
     }

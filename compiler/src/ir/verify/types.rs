@@ -106,6 +106,13 @@ impl Types<'_> {
                 self.is("the result", result, INT);
                 self.addr(addr);
             }
+            Op::Varint { addr, limit, outside, wide, .. } => {
+                self.is("the result", result, &[Ty::U64]);
+                self.addr(addr);
+                self.value(*limit, &[Ty::U64]);
+                [Some(outside), wide.as_ref()].into_iter().flatten().for_each(|fault| self.fault(fault));
+            }
+            Op::Decoded(_) => self.is("the result", result, &[Ty::U64]),
             Op::Check { a, size, limit, fault, .. } => {
                 self.is("the result", result, &[Ty::U64]);
                 self.value(*a, &[Ty::U64]);

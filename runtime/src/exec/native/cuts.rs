@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use trav_compiler::ir::defs::Defs;
 use trav_compiler::ir::graph::Graph;
-use trav_compiler::ir::{BinOp, Block, Function, Inst, Op, Region, Terminator, Value};
+use trav_compiler::ir::{Addr, BinOp, Block, Function, Inst, Op, Region, Terminator, Value};
 
 /// Blocks up to this size are fetched as a whole at their hop: no load of them is cut.
 pub(super) const WHOLE_MAX_BYTES: u32 = 512;
@@ -66,7 +66,7 @@ impl Cuts {
 /// What varies in the address of a load of the disk block.
 fn variable_address(inst: &Inst) -> Option<Value> {
     match &inst.op {
-        Op::Load { addr, .. } if addr.region == Region::Disk => addr.base.or(addr.index),
+        Op::Load { addr, .. } | Op::Varint { addr, .. } if addr.region == Region::Disk => addr.base.or(addr.index),
         _ => None,
     }
 }
@@ -97,7 +97,8 @@ fn tainted(f: &Function, graph: &Graph) -> Vec<bool> {
         for &block in &graph.order {
             for inst in &f.block(block).insts {
                 let Some(result) = inst.result else { continue };
-                let mut is = matches!(&inst.op, Op::Load { addr, .. } if addr.region == Region::Disk);
+                let loads = |addr: &Addr| addr.region == Region::Disk;
+                let mut is = matches!(&inst.op, Op::Load { addr, .. } | Op::Varint { addr, .. } if loads(addr));
                 inst.op.for_each_use(|v| is |= tainted[v.index()]);
                 if is {
                     taint(&mut tainted, result);

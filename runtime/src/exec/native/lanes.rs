@@ -205,7 +205,9 @@ impl Lower<'_> {
         let f = self.f;
         let (again, carried): (Vec<Value>, Vec<Value>) =
             alive.iter().partition(|&&v| cuts::is_made_again(f, &lanes.defs, v));
-        let Op::Load { addr, .. } = &inst.op else { unreachable!("only loads are cut") };
+        let (Op::Load { addr, .. } | Op::Varint { addr, .. }) = &inst.op else {
+            unreachable!("only what loads is cut")
+        };
         let address = self.address(addr);
         self.suspend(address);
         for v in carried {

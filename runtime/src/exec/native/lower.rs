@@ -21,7 +21,7 @@ use std::mem::offset_of;
 use trav_compiler::ir::defs::Defs;
 use trav_compiler::ir::graph::Graph;
 use trav_compiler::ir::schema::LeafKind;
-use trav_compiler::ir::{Block, FaultId, FaultRef, Function, Target, Terminator, Ty, Value};
+use trav_compiler::ir::{Block, FaultId, FaultRef, Function, Op, Target, Terminator, Ty, Value};
 
 /// Slots live on the stack, up to here: a thread's stack is 2 MiB or more.
 const SLOTS_MAX_BYTES: u64 = 256 << 10;
@@ -56,7 +56,7 @@ pub(super) fn lower(
     }
     b.set_cold_block(exit);
     b.set_cold_block(noted_exit);
-    let (graph, defs) = (Graph::of(f), Defs::of(f));
+    let graph = Graph::of(f);
     let regions = super::memory::Regions::new(&mut b);
     let mut lower = Lower {
         f,
@@ -78,12 +78,15 @@ pub(super) fn lower(
         exit,
         noted_exit,
         lanes,
+        decoded: None,
+        numbers: decoded(f),
+        defs: Defs::of(f),
         b,
     };
     lower.begin_lanes();
     lower.prologue();
     let sums: HashMap<Block, Sum<'_>> =
-        graph.order.iter().filter_map(|&block| Some((block, Sum::of(f, &graph, &defs, block)?))).collect();
+        graph.order.iter().filter_map(|&block| Some((block, Sum::of(f, &graph, &lower.defs, block)?))).collect();
     let bodies: HashSet<Block> = sums.values().map(|sum| sum.body).collect();
     for &block in graph.order.iter().filter(|block| !bodies.contains(block)) {
         lower.begin_block(block);
@@ -93,7 +96,7 @@ pub(super) fn lower(
             lower.jump(sum.next);
             continue;
         }
-        if let Some(difference) = Difference::of(f, &defs, block).filter(|_| lower.lanes.is_none()) {
+        if let Some(difference) = Difference::of(f, &lower.defs, block).filter(|_| lower.lanes.is_none()) {
             lower.skip_equal(&difference);
         }
         lower.insts(block);
@@ -104,6 +107,12 @@ pub(super) fn lower(
     lower.b.seal_all_blocks();
     lower.b.finalize(isa.frontend_config());
     Ok(())
+}
+
+/// The sizes of varints whose numbers are wanted.
+fn decoded(f: &Function) -> HashSet<Value> {
+    let insts = f.blocks.iter().flat_map(|b| &b.insts);
+    insts.filter_map(|inst| if let Op::Decoded(size) = inst.op { Some(size) } else { None }).collect()
 }
 
 fn signature(call_conv: cranelift_codegen::isa::CallConv, params: &[ir::Type], returns: &[ir::Type]) -> Signature {
@@ -148,6 +157,11 @@ pub(super) struct Lower<'a> {
     noted_exit: ir::Block,
     /// For the batch variant.
     pub lanes: Option<Lanes>,
+    pub defs: Defs,
+    /// The sizes of varints whose numbers are wanted.
+    pub numbers: HashSet<Value>,
+    /// The number of the last varint.
+    pub decoded: Option<ir::Value>,
     pub b: FunctionBuilder<'a>,
 }
 

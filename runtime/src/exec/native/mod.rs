@@ -20,6 +20,7 @@ mod reads;
 mod status;
 mod stride;
 mod sum;
+mod varint;
 
 pub use batch::{Batch, End};
 

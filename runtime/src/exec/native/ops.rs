@@ -40,6 +40,11 @@ impl Lower<'_> {
                 let word = self.load(addr, *width, *endian, ty == Some(Ty::I64));
                 Some(self.typed(word, ty))
             }
+            Op::Varint { kind, addr, limit, outside, wide } => {
+                let size = inst.result.expect("a varint has a size");
+                Some(self.varint(size, (*kind, addr), *limit, (outside, wide.as_ref())))
+            }
+            Op::Decoded(_) => Some(self.decoded.expect("it is right behind its varint")),
             Op::Check { a, .. } if inst.result.is_some_and(|v| self.f.is_shown(v)) => Some(self.get(*a)),
             Op::Check { region: _, a, size, limit, fault } => Some(self.check(*a, *size, *limit, fault)),
             Op::Guard { cond, fault } => {
