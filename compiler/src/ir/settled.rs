@@ -92,7 +92,7 @@ impl Settled {
                     add((block, i + 1), (cond, true));
                 }
             }
-            if let [(from, target)] = graph.predecessors[block.index()][..]
+            if let [(from, target)] = graph.predecessors[block.index()]
                 && let Some(known) = on_edge(&f.block(from).term, target)
             {
                 add((block, 0), known);
