@@ -7,6 +7,7 @@ use crate::fx::FxHashMap;
 use crate::ir::defs::Defs;
 use crate::ir::eval::range::IMAGE_MAX;
 use crate::ir::graph::Graph;
+use crate::ir::terms::Terms;
 use crate::ir::verify::passed;
 use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Range, Size, Terminator, Ty, Value};
 
@@ -44,7 +45,7 @@ impl Atom {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Form {
     /// In order of their atoms, none with 0.
-    terms: Vec<(Atom, i128)>,
+    terms: Terms,
     /// The number.
     pub constant: i128,
 }
@@ -52,12 +53,14 @@ pub struct Form {
 impl Form {
     /// Just a number.
     pub fn number(constant: i128) -> Form {
-        Form { terms: Vec::new(), constant }
+        Form { terms: Terms::default(), constant }
     }
 
     /// Just an atom.
     pub fn atom(atom: Atom) -> Form {
-        Form { terms: vec![(atom, 1)], constant: 0 }
+        let mut terms = Terms::default();
+        terms.push((atom, 1));
+        Form { terms, constant: 0 }
     }
 
     /// The terms, in order.
@@ -90,7 +93,7 @@ impl Form {
 
     /// `n * a + m * b`, where neither factor is 0; none if a number does not fit.
     pub fn combined(n: i128, a: &Form, m: i128, b: &Form) -> Option<Form> {
-        let mut terms = Vec::with_capacity(a.terms.len() + b.terms.len());
+        let mut terms = Terms::default();
         let (mut x, mut y) = (&a.terms[..], &b.terms[..]);
         loop {
             let (atom, factor) = match (x, y) {
@@ -123,9 +126,9 @@ impl Form {
     /// The product; none if it is of the third degree, or a number does not fit.
     pub fn times(&self, other: &Form) -> Option<Form> {
         let mut out = Form::number(0).plus(self.constant, other)?;
-        for (atom, n) in &self.terms {
+        for (atom, n) in self.terms() {
             out = out.plus(n.checked_mul(other.constant)?, &Form::atom(*atom))?;
-            for (with, m) in &other.terms {
+            for (with, m) in other.terms() {
                 out = out.plus(n.checked_mul(*m)?, &Form::atom(Atom::product(*atom, *with)?))?;
             }
         }
@@ -135,7 +138,7 @@ impl Form {
     /// With forms in the place of values.
     pub fn replaced(&self, of: impl Fn(Value) -> Form) -> Option<Form> {
         let mut out = Form::number(self.constant);
-        for (atom, n) in &self.terms {
+        for (atom, n) in self.terms() {
             let form = match *atom {
                 Atom::Value(v) => of(v),
                 Atom::Product(a, b) => of(a).times(&of(b))?,

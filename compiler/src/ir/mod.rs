@@ -35,6 +35,7 @@ pub mod parse;
 pub mod print;
 pub mod schema;
 pub mod settled;
+mod terms;
 mod uses;
 pub mod verify;
 

@@ -18,14 +18,18 @@ const CHAINS: usize = 4;
 
 /// Unrolls what can be.
 pub fn unroll(f: &mut Function) {
+    if f.blocks.iter().all(|b| b.header.is_none()) {
+        return;
+    }
     let graph = Graph::of(f);
-    for header in graph.order.clone() {
-        if f.block(header).header.is_none() {
-            continue;
-        }
-        if let Some(l) = Short::of(f, &graph, &Defs::of(f), header) {
+    let mut defs = Defs::of(f);
+    for header in &graph.order {
+        if f.block(*header).header.is_some()
+            && let Some(l) = Short::of(f, &graph, &defs, *header)
+        {
             l.unroll(f);
             split_sums(f, l.body);
+            defs = Defs::of(f);
         }
     }
 }
@@ -61,12 +65,15 @@ impl Short {
             && f.block(header).insts.iter().all(|i| matches!(i.op, Op::Const(_) | Op::Compare { .. }))
             && back.args.len() == f.block(header).params.len()
             && turns <= info.most;
-        if !simple || uses_outside(f, info.counter, header, body) {
+        if !simple {
             return None;
         }
         let work: u64 = f.block(body).insts.iter().map(|i| weight(&i.op)).sum::<Option<u64>>()?;
         let fits = |n: &u64| turns % n == 0 && work * n <= WORK_MAX && *n < turns;
         let factor = [32, 16, 8, 4, 2].into_iter().find(fits)?;
+        if uses_outside(f, info.counter, header, body) {
+            return None;
+        }
         Some(Short { header, body, counter: info.counter, cond: *cond, turns, factor })
     }
 

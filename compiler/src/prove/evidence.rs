@@ -33,6 +33,8 @@ pub fn find(f: &mut Function) {
     let graph = Graph::of(f);
     let defs = Defs::of(f);
     let mut wanted = Vec::new();
+    // What an obligation asks was shown once already.
+    let asked: FxHashSet<String> = f.obligations.iter().map(|o| super::discharge::unmet(&o.text)).collect();
     for b in &graph.order {
         for (i, inst) in f.block(*b).insts.iter().enumerate() {
             let tests = matches!(inst.op, Op::Check { .. } | Op::Binary { mode: Mode::Checked(_), .. });
@@ -42,9 +44,7 @@ pub fn find(f: &mut Function) {
                 && f.faults[fault.fault.index()].kind == FaultKind::Overflow
                 && let Some(Def::Inst(block, i)) = defs.get(cond)
             {
-                // What an obligation asks was shown once already.
-                let message = &f.faults[fault.fault.index()].message;
-                let asked = f.obligations.iter().any(|o| super::discharge::unmet(&o.text) == *message);
+                let asked = asked.contains(&*f.faults[fault.fault.index()].message);
                 wanted.push((block, i, cond, if asked { FUEL_OBLIGATION } else { FUEL }));
             }
         }
@@ -488,7 +488,8 @@ impl<'f> Search<'f> {
     fn edges(&mut self, block: Block, form: &Form) -> Option<Vec<Sum>> {
         let f = self.f;
         let mut sums = Vec::new();
-        for (from, target) in self.graph.predecessors[block.index()].clone() {
+        let graph = self.graph;
+        for &(from, target) in &graph.predecessors[block.index()] {
             let data = f.block(from);
             let to = data.term.targets().nth(target)?;
             if self.before_folding && !is_taken(f, &data.term, target) {
