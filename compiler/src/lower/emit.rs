@@ -6,18 +6,48 @@
 use super::*;
 use crate::ir::eval::range;
 use crate::ir::{Addr, BinOp, CmpOp, Endian, FaultRef, Mode, Op, Region, Size, Value};
+use rustc_hash::FxBuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 
 /// What is remembered in one scope.
 #[derive(Default)]
 pub(super) struct Scope {
-    /// Values by the operation that makes them (its faults left out) and its step.
-    ops: FxHashMap<(u32, ir::Ty, Op), Value>,
+    /// Values by the operation that makes them.
+    ops: FxHashMap<Key, Value>,
     /// What conditions say about values here.
     facts: FxHashMap<Value, Range>,
     /// Numbers that conditions say values are not.
     excluded: FxHashMap<Value, Vec<i128>>,
     /// Members of views already decoded, by view and member, with their ends where the size is dynamic.
     pub members: FxHashMap<(u32, usize), (u32, Val, Option<Value>)>,
+}
+
+/// An operation as it is found again: its step, type and operands, its faults left out. Many scopes are asked for it, so it is hashed once.
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    hash: u64,
+    step: u32,
+    ty: ir::Ty,
+    op: Op,
+}
+
+impl Key {
+    fn new(step: u32, ty: ir::Ty, op: &Op) -> Key {
+        let mut op = op.clone();
+        match &mut op {
+            Op::Binary { mode: Mode::Checked(f), .. } => *f = NO_FAULT,
+            Op::Check { fault, .. } => *fault = NO_FAULT,
+            _ => {}
+        }
+        let hash = FxBuildHasher.hash_one((step, ty, &op));
+        Key { hash, step, ty, op }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 impl Scope {
@@ -63,13 +93,7 @@ impl Lowerer<'_> {
 
     /// Emits a pure operation, or finds it.
     pub(super) fn pure(&mut self, op: Op, ty: ir::Ty) -> Value {
-        let mut key = op.clone();
-        match &mut key {
-            Op::Binary { mode: Mode::Checked(f), .. } => *f = NO_FAULT,
-            Op::Check { fault, .. } => *fault = NO_FAULT,
-            _ => {}
-        }
-        let key = (self.flow.step, ty, key);
+        let key = Key::new(self.flow.step, ty, &op);
         if let Some(v) = self.scopes.iter().rev().find_map(|s| s.ops.get(&key)) {
             return *v;
         }
