@@ -200,6 +200,9 @@ impl Forms {
     /// The parameters of a block, the ones before which in order have their forms.
     fn receive(&mut self, f: &Function, graph: &Graph, b: Block) {
         let edges = &graph.predecessors[b.index()];
+        if f.block(b).params.is_empty() {
+            return;
+        }
         // What comes from behind has no forms yet.
         if edges.iter().any(|(from, _)| graph.dominates(b, *from)) {
             return;

@@ -219,7 +219,10 @@ impl Lowerer<'_> {
             out
         };
         for i in 0..flow.locals.len() {
-            self.flow.locals[i].val = choose(self, &flow.locals[i].val, &others.locals[i].val);
+            let (a, b) = (&flow.locals[i].val, &others.locals[i].val);
+            if a != b {
+                self.flow.locals[i].val = choose(self, a, b);
+            }
         }
         for i in 0..flow.temps.len() {
             self.flow.temps[i] = choose(self, &flow.temps[i], &others.temps[i]);

@@ -238,7 +238,7 @@ impl Lowerer<'_> {
             let old_val = local.map_or_else(|| &old.temps[i - old.locals.len()], |l| &l.val).clone();
             let mut new = old_val.clone();
             if assigned || plan.hops {
-                let ranges = local.map_or_else(Vec::new, assigned_ranges);
+                let ranges = local.map_or_else(Vec::new, |local| assigned_ranges(local));
                 let mut column = at;
                 new.map_parts(&mut |v| {
                     // Two variables that hold one value go on holding one: relations between them stay known.
@@ -274,13 +274,8 @@ impl Lowerer<'_> {
         if plan.hops {
             // The counter travels with the variables, for conditions that read.
             let ty = IntTy::U64;
-            begun.locals.push(flow::Local {
-                name: COUNTER.into(),
-                val: Val::Int(counter, ty),
-                mutable: false,
-                ty: None,
-                bound: None,
-            });
+            let val = Val::Int(counter, ty);
+            begun.locals.push(flow::Local { name: COUNTER.into(), val, mutable: false, ty: None, bound: None }.into());
         }
         self.resume(begun);
         Header { block, counter, flow, params, disk_param }

@@ -190,14 +190,17 @@ fn uses_outside(f: &Function, counter: Value, header: Block, body: Block) -> boo
 
 /// Sums of which only the last is used are made of four, side by side: addition modulo 2^64 knows no order.
 fn split_sums(f: &mut Function, body: Block) {
-    let mut uses: FxHashMap<Value, usize> = FxHashMap::default();
-    for b in &f.blocks {
-        b.insts.iter().for_each(|i| i.op.for_each_use(|v| *uses.entry(v).or_default() += 1));
-        b.term.for_each_use(|v| *uses.entry(v).or_default() += 1);
-    }
     let sums: FxHashMap<Value, (Value, Value)> =
         f.block(body).insts.iter().filter_map(|i| Some((i.result?, wrapped_sum(&i.op)?))).collect();
-    let is_inner = |v: Value| sums.contains_key(&v) && uses.get(&v) == Some(&1);
+    if sums.len() <= CHAINS {
+        return;
+    }
+    let mut uses = vec![0; f.values.len()];
+    for b in &f.blocks {
+        b.insts.iter().for_each(|i| i.op.for_each_use(|v| uses[v.index()] += 1));
+        b.term.for_each_use(|v| uses[v.index()] += 1);
+    }
+    let is_inner = |v: Value| sums.contains_key(&v) && uses[v.index()] == 1;
     let used_by_sum: Vec<Value> = sums.values().flat_map(|(a, _)| [*a]).collect();
     let last: Vec<Value> = f
         .block(body)
