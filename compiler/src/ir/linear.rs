@@ -149,9 +149,33 @@ impl Form {
     }
 }
 
+/// At most so many inequalities follow from one operation.
+pub const DEFINITIONS_MAX: u8 = 3;
+
+/// Whether any inequality may follow from an operation ([`Forms::definition`]).
+pub fn is_defining(op: &Op) -> bool {
+    match op {
+        Op::Binary { op, .. } => !matches!(op, BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::Xor),
+        Op::Check { .. } | Op::Select { .. } => true,
+        _ => false,
+    }
+}
+
+/// The operand whose number the result of an operation is.
+fn same(f: &Function, op: &Op, ty: Ty) -> Option<Value> {
+    match op {
+        Op::Cast(a) | Op::Refine { a, .. } | Op::Check { a, .. } => Some(*a),
+        Op::Reinterpret(a) => Some(*a).filter(|a| Range::of(ty).contains(f.value(*a).range)),
+        Op::Extend { bits, a } => {
+            Some(*a).filter(|a| super::eval::range::low_bits(ty, *bits).contains(f.value(*a).range))
+        }
+        _ => None,
+    }
+}
+
 /// How a result is made of numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Made {
+enum How {
     /// By an operator, which may wrap.
     Binary(BinOp, bool),
     /// By the sign, from so many bits.
@@ -160,7 +184,20 @@ enum Made {
 
 /// The forms of all values.
 #[derive(Clone, Debug)]
-pub struct Forms(Vec<Form>);
+pub struct Forms {
+    of: Vec<Made>,
+    /// Those that are more than an atom.
+    sums: Vec<Form>,
+}
+
+/// What a value is: many share a form, and most are atoms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Made {
+    /// Just this value, which is an atom.
+    Atom(Value),
+    /// By its position in [`Forms::sums`].
+    Sum(u32),
+}
 
 impl Forms {
     /// Reads them off a function in which definitions dominate uses.
@@ -170,24 +207,26 @@ impl Forms {
     ///
     /// What is computed again, from the same, is the same, so that what is made of carried values in two steps has one name.
     pub fn of(f: &Function, graph: &Graph) -> Forms {
-        let atom = |i| Form::atom(Atom::Value(Value(i)));
-        let mut forms = Forms((0..f.values.len() as u32).map(atom).collect());
-        let mut made: FxHashMap<(Made, Ty, Form, Form), (Block, Value)> = FxHashMap::default();
+        let atoms = (0..f.values.len() as u32).map(|i| Made::Atom(Value(i)));
+        let mut forms = Forms { of: atoms.collect(), sums: Vec::new() };
+        let mut made: FxHashMap<(How, Ty, Form, Form), (Block, Value)> = FxHashMap::default();
         for b in &graph.order {
             forms.receive(f, graph, *b);
             for inst in &f.block(*b).insts {
                 let Some(v) = inst.result else { continue };
                 let ty = f.value(v).ty;
-                if let Some(form) = forms.expanded(f, &inst.op, ty) {
+                if let Some(same) = same(f, &inst.op, ty) {
+                    forms.of[v.index()] = forms.of[same.index()];
+                } else if let Some(form) = forms.expanded(f, &inst.op, ty) {
                     if form.terms.len() <= TERMS_MAX {
-                        forms.0[v.index()] = form;
+                        forms.set(v, form);
                     }
                 } else if ty != Ty::Bool
                     && let Some((how, x, y)) = forms.made(&inst.op)
                 {
                     let first = made.entry((how, ty, x, y)).or_insert((*b, v));
                     if graph.dominates(first.0, *b) {
-                        forms.0[v.index()] = Form::atom(Atom::Value(first.1));
+                        forms.of[v.index()] = Made::Atom(first.1);
                     } else {
                         *first = (*b, v);
                     }
@@ -215,45 +254,64 @@ impl Forms {
         let Some((first, others)) = edges.split_first() else { return };
         let others: Vec<Vec<(Value, Value)>> = others.iter().map(passed_over).collect();
         for (i, (arg, param)) in passed_over(first).into_iter().enumerate() {
-            let form = self.get(arg).clone();
-            let is_same = |way: &Vec<(Value, Value)>| way.get(i).is_some_and(|(other, _)| *self.get(*other) == form);
+            let is_same = |way: &Vec<(Value, Value)>| way.get(i).is_some_and(|(other, _)| self.are_same(*other, arg));
             if others.iter().all(is_same) {
-                self.0[param.index()] = form;
+                self.of[param.index()] = self.of[arg.index()];
             }
         }
     }
 
     /// How an operation that is no sum makes its result, and of what.
-    fn made(&self, op: &Op) -> Option<(Made, Form, Form)> {
+    fn made(&self, op: &Op) -> Option<(How, Form, Form)> {
         match op {
-            Op::Binary { op, mode, a, b } => {
-                Some((Made::Binary(*op, *mode == Mode::Wrap), self.get(*a).clone(), self.get(*b).clone()))
-            }
-            Op::Extend { bits, a } => Some((Made::Extend(*bits), self.get(*a).clone(), Form::default())),
+            Op::Binary { op, mode, a, b } => Some((How::Binary(*op, *mode == Mode::Wrap), self.get(*a), self.get(*b))),
+            Op::Extend { bits, a } => Some((How::Extend(*bits), self.get(*a), Form::default())),
             _ => None,
         }
     }
 
     /// What a value is.
-    pub fn get(&self, v: Value) -> &Form {
-        &self.0[v.index()]
+    pub fn get(&self, v: Value) -> Form {
+        match self.of[v.index()] {
+            Made::Atom(v) => Form::atom(Atom::Value(v)),
+            Made::Sum(i) => self.sums[i as usize].clone(),
+        }
+    }
+
+    /// The atom that a value is, where it is nothing else.
+    pub fn atom(&self, v: Value) -> Option<Atom> {
+        match self.of[v.index()] {
+            Made::Atom(v) => Some(Atom::Value(v)),
+            Made::Sum(i) => self.sums[i as usize].as_atom(),
+        }
+    }
+
+    /// Whether two values have one form.
+    fn are_same(&self, a: Value, b: Value) -> bool {
+        self.of[a.index()] == self.of[b.index()] || self.get(a) == self.get(b)
+    }
+
+    fn set(&mut self, v: Value, form: Form) {
+        self.of[v.index()] = match form.as_atom() {
+            Some(Atom::Value(atom)) => Made::Atom(atom),
+            _ => {
+                self.sums.push(form);
+                Made::Sum(self.sums.len() as u32 - 1)
+            }
+        };
     }
 
     /// A number of bytes.
     pub fn size(&self, size: Size) -> Form {
         match size {
             Size::Const(n) => Form::number(n.into()),
-            Size::Value(v) => self.get(v).clone(),
+            Size::Value(v) => self.get(v),
         }
     }
 
     fn expanded(&self, f: &Function, op: &Op, ty: Ty) -> Option<Form> {
-        let same = |v: Value, holds: bool| holds.then(|| self.get(v).clone());
         match op {
             Op::Const(word) => Some(Form::number(super::eval::number(ty, *word))),
-            Op::Cast(a) | Op::Refine { a, .. } | Op::Check { a, .. } => Some(self.get(*a).clone()),
-            Op::Reinterpret(a) => same(*a, Range::of(ty).contains(f.value(*a).range)),
-            Op::Extend { bits, a } => same(*a, super::eval::range::low_bits(ty, *bits).contains(f.value(*a).range)),
             Op::Binary { op, mode, a, b } if ty != Ty::Bool => self.arithmetic(f, *op, *mode, *a, *b),
             _ => None,
         }
@@ -276,17 +334,17 @@ impl Forms {
     pub fn exact(&self, f: &Function, op: BinOp, a: Value, b: Value) -> Option<Form> {
         let (x, y) = (self.get(a), self.get(b));
         match op {
-            BinOp::Add => x.plus(1, y),
-            BinOp::Sub => x.plus(-1, y),
-            BinOp::Mul => x.times(y),
-            BinOp::Shl => Form::number(0).plus(1 << f.value(b).range.as_const().filter(|n| (0..64).contains(n))?, x),
+            BinOp::Add => x.plus(1, &y),
+            BinOp::Sub => x.plus(-1, &y),
+            BinOp::Mul => x.times(&y),
+            BinOp::Shl => Form::number(0).plus(1 << f.value(b).range.as_const().filter(|n| (0..64).contains(n))?, &x),
             // Bits that do not meet: the high part is a multiple of what the low part is below.
             BinOp::Or => [(a, b), (b, a)].into_iter().find_map(|(high, low)| {
                 let (high, range) = (self.get(high), f.value(low).range);
                 let room = u64::try_from(range.hi).ok()?.checked_add(1)?.checked_next_power_of_two()?;
                 let multiple = high.terms.iter().map(|t| t.1).chain([high.constant]).all(|n| n % i128::from(room) == 0);
                 let fit = range.lo >= 0 && f.value(a).range.lo >= 0 && f.value(b).range.lo >= 0 && multiple;
-                fit.then(|| high.plus(1, self.get(low)))?
+                fit.then(|| high.plus(1, &self.get(low)))?
             }),
             _ => None,
         }
@@ -295,15 +353,15 @@ impl Forms {
     /// The inequality that holds once the read which ends a block has succeeded, since it lies in an image, and the block where that is known.
     pub fn read(&self, f: &Function, graph: &Graph, block: Block) -> Option<(Block, Form)> {
         let Terminator::Hop { offset, len, next, .. } = &f.blocks.get(block.index())?.term else { return None };
-        let form = self.get(*offset).plus(1, self.get(*len))?.plus(1, &Form::number(-IMAGE_MAX))?;
+        let form = self.get(*offset).plus(1, &self.get(*len))?.plus(1, &Form::number(-IMAGE_MAX))?;
         (graph.predecessors.get(next.block.index())?.len() == 1).then_some((next.block, form))
     }
 
-    /// The inequality number `k` (form at most 0) that follows from the operation which makes a value.
+    /// The inequality number `k` (form at most 0), below [`DEFINITIONS_MAX`], that follows from the operation which makes a value.
     pub fn definition(&self, f: &Function, defs: &Defs, v: Value, k: u8) -> Option<Form> {
         let form = |v: Value| self.get(v);
         let range = |v: Value| f.value(v).range;
-        let r = form(v);
+        let r = &form(v);
         // `x + n - y`
         let less = |x: &Form, n: i128, y: &Form| x.plus(-1, y)?.plus(1, &Form::number(n));
         match (defs.op(f, v)?, k) {
@@ -315,33 +373,33 @@ impl Forms {
                     _ => range(*b).as_const().filter(|n| *n < 64).map(|n| 1 << n),
                 };
                 match (by, k) {
-                    (Some(n), 0) => Form::number(0).plus(n, r)?.plus(-1, form(*a)),
-                    (Some(n), 1) => less(form(*a), 1 - n, &Form::number(0).plus(n, r)?),
-                    (None, 0) if *op == BinOp::Div && range(*b).lo > 0 => r.times(form(*b))?.plus(-1, form(*a)),
-                    (None, 0) => less(r, 0, form(*a)),
+                    (Some(n), 0) => Form::number(0).plus(n, r)?.plus(-1, &form(*a)),
+                    (Some(n), 1) => less(&form(*a), 1 - n, &Form::number(0).plus(n, r)?),
+                    (None, 0) if *op == BinOp::Div && range(*b).lo > 0 => r.times(&form(*b))?.plus(-1, &form(*a)),
+                    (None, 0) => less(r, 0, &form(*a)),
                     _ => None,
                 }
             }
             (Op::Binary { op: BinOp::Rem, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo > 0 => match k {
-                0 => less(r, 0, form(*a)),
-                1 => less(r, 1, form(*b)),
+                0 => less(r, 0, &form(*a)),
+                1 => less(r, 1, &form(*b)),
                 _ => None,
             },
             (Op::Binary { op: BinOp::And, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo >= 0 => match k {
-                0 => less(r, 0, form(*a)),
-                1 => less(r, 0, form(*b)),
+                0 => less(r, 0, &form(*a)),
+                1 => less(r, 0, &form(*b)),
                 _ => None,
             },
             (Op::Binary { op: BinOp::Or, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo >= 0 => match k {
-                0 => less(form(*a), 0, r),
-                1 => less(form(*b), 0, r),
-                2 => less(r, 0, &form(*a).plus(1, form(*b))?),
+                0 => less(&form(*a), 0, r),
+                1 => less(&form(*b), 0, r),
+                2 => less(r, 0, &form(*a).plus(1, &form(*b))?),
                 _ => None,
             },
             (Op::Binary { op: BinOp::Shl, mode: Mode::Exact | Mode::Checked(_), a, .. }, 0) if range(*a).lo >= 0 => {
-                less(form(*a), 0, r)
+                less(&form(*a), 0, r)
             }
-            (Op::Check { a, size, limit, .. }, 0) => form(*a).plus(1, &self.size(*size))?.plus(-1, form(*limit)),
+            (Op::Check { a, size, limit, .. }, 0) => form(*a).plus(1, &self.size(*size))?.plus(-1, &form(*limit)),
             (Op::Select { cond, a, b }, k) => self.extreme(f, defs, (v, *cond, *a, *b), k),
             _ => None,
         }
@@ -350,11 +408,11 @@ impl Forms {
     /// `if a < b { a } else { b }` is at most both; `if a < b { b } else { a }` at least.
     fn extreme(&self, f: &Function, defs: &Defs, (v, cond, a, b): (Value, Value, Value, Value), k: u8) -> Option<Form> {
         let Op::Compare { op: CmpOp::Lt | CmpOp::Le, a: x, b: y } = defs.op(f, cond)? else { return None };
-        let is = |v: Value, w: Value| self.get(v) == self.get(w);
+        let is = |v: Value, w: Value| self.are_same(v, w);
         let of = if k == 0 { a } else { b };
         match k {
-            0 | 1 if is(a, *x) && is(b, *y) => self.get(v).plus(-1, self.get(of)),
-            0 | 1 if is(a, *y) && is(b, *x) => self.get(of).plus(-1, self.get(v)),
+            0 | 1 if is(a, *x) && is(b, *y) => self.get(v).plus(-1, &self.get(of)),
+            0 | 1 if is(a, *y) && is(b, *x) => self.get(of).plus(-1, &self.get(v)),
             _ => None,
         }
     }
@@ -362,7 +420,7 @@ impl Forms {
     /// The inequality number `k` that holds where a comparison is `sense`; two where it says that both are equal.
     pub fn condition(&self, f: &Function, defs: &Defs, cond: Value, sense: bool, k: u8) -> Option<Form> {
         let Op::Compare { op, a, b } = defs.op(f, cond)? else { return None };
-        let (a, b) = (self.get(*a), self.get(*b));
+        let (a, b) = (&self.get(*a), &self.get(*b));
         let below = |x: &Form, n: i128, y: &Form| x.plus(-1, y)?.plus(1, &Form::number(n));
         match (op, sense, k) {
             (CmpOp::Lt, true, 0) => below(a, 1, b),

@@ -194,7 +194,7 @@ fn live_values(f: &Function) -> Vec<bool> {
 /// another parameter receives is that one: so the number that was read and is carried beside is known to be the block's length.
 fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
     let mut renamed = Renamed::none(f);
-    // What each parameter of a block receives, edge by edge.
+    // What each parameter of a block receives over its edges.
     let mut received: Vec<Value> = Vec::new();
     for b in &graph.order {
         let edges = &graph.predecessors[b.index()];
@@ -204,11 +204,14 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
         }
         let begins = steps.step(*b) == *b;
         received.clear();
-        for (p, t) in edges {
+        received.resize(count * edges.len(), Value(0));
+        for (e, (p, t)) in edges.iter().enumerate() {
             // A hop's length comes first.
-            received.extend(incoming(f, *p, *t).map(|v| renamed.resolve(v)));
+            for (i, v) in incoming(f, *p, *t).enumerate() {
+                received[i * edges.len() + e] = renamed.resolve(v);
+            }
         }
-        let of = |i: usize| received.iter().skip(i).step_by(count);
+        let of = |i: usize| &received[i * edges.len()..][..edges.len()];
         let read = |(p, _): &(Block, usize)| matches!(f.block(*p).term, Terminator::Hop { .. });
         let hop = usize::from(edges.iter().any(read));
         for i in (hop..count).rev() {
@@ -217,8 +220,8 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
                 continue;
             }
             let mut one = None;
-            let same = !begins && of(i).all(|a| *a == v || *one.get_or_insert(*a) == *a);
-            let twin = || (0..i).find(|j| f.value(v).ty == f.value(f.block(*b).params[*j]).ty && of(i).eq(of(*j)));
+            let same = !begins && of(i).iter().all(|a| *a == v || *one.get_or_insert(*a) == *a);
+            let twin = || (0..i).find(|j| f.value(v).ty == f.value(f.block(*b).params[*j]).ty && of(i) == of(*j));
             let is = match one.filter(|_| same) {
                 Some(a) => a,
                 None => match begins.then(twin).flatten() {
