@@ -83,7 +83,20 @@ impl Graph {
         let mut graph = Graph { order, predecessors, position, idom: vec![None; n], below: vec![(0, 0); n] };
         graph.find_dominators();
         graph.number_tree();
+        if !graph.is_reducible() {
+            while graph.find_dominators() {}
+            graph.number_tree();
+        }
         graph
+    }
+
+    /// Whether all edges that go back go to what dominates their source. Then they change no dominators, and one round has found all.
+    fn is_reducible(&self) -> bool {
+        let is_entered_elsewhere = |b: &Block| {
+            let mut back = self.predecessors[b.index()].iter().filter(|(from, _)| self.is_back(*from, *b));
+            back.any(|(from, _)| !self.dominates(*b, *from))
+        };
+        !self.order.iter().any(is_entered_elsewhere)
     }
 
     /// Whether the entry reaches a block.
@@ -116,25 +129,22 @@ impl Graph {
         self.position[to.index()] <= self.position[from.index()]
     }
 
-    /// Cooper, Harvey, Kennedy: "A Simple, Fast Dominance Algorithm" (2001), figure 3.
-    fn find_dominators(&mut self) {
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for b in self.order.iter().skip(1) {
-                let mut new: Option<Block> = None;
-                for (p, _) in &self.predecessors[b.index()] {
-                    let known = *p == self.order[0] || self.idom[p.index()].is_some();
-                    if known {
-                        new = Some(new.map_or(*p, |n| self.meet(n, *p)));
-                    }
-                }
-                if self.idom[b.index()] != new {
-                    self.idom[b.index()] = new;
-                    changed = true;
+    /// One round of Cooper, Harvey, Kennedy: "A Simple, Fast Dominance Algorithm" (2001), figure 3; whether it has changed any.
+    fn find_dominators(&mut self) -> bool {
+        let mut changed = false;
+        for i in 1..self.order.len() {
+            let b = self.order[i];
+            let mut new: Option<Block> = None;
+            for (p, _) in &self.predecessors[b.index()] {
+                let known = *p == self.order[0] || self.idom[p.index()].is_some();
+                if known {
+                    new = Some(new.map_or(*p, |n| self.meet(n, *p)));
                 }
             }
+            changed |= self.idom[b.index()] != new;
+            self.idom[b.index()] = new;
         }
+        changed
     }
 
     /// A block comes after its dominators in the order, so sizes add up from behind, and places go out from the front.
@@ -176,7 +186,7 @@ impl Graph {
 
 fn reverse_postorder(f: &Function) -> Vec<Block> {
     let mut seen = vec![false; f.blocks.len()];
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(f.blocks.len());
     let mut stack = vec![(Block(0), 0usize)];
     seen[0] = true;
     while let Some((b, i)) = stack.pop() {

@@ -81,6 +81,15 @@ pub(super) struct Known {
     pub at: (Block, usize),
 }
 
+/// A fact as it stands with an atom that it speaks of.
+#[derive(Clone)]
+struct About {
+    /// Whether it bounds the atom from above, rather than from below.
+    above: bool,
+    at: (Block, usize),
+    known: Rc<Known>,
+}
+
 /// Finds proofs in one function.
 pub struct Search<'f> {
     pub(super) f: &'f Function,
@@ -88,7 +97,7 @@ pub struct Search<'f> {
     pub(super) defs: &'f Defs,
     pub(super) forms: Forms,
     /// By each atom that they speak of, in the order of their places.
-    facts: ByAtom<Vec<Rc<Known>>>,
+    facts: ByAtom<Vec<About>>,
     /// The values that are just one atom, but for the atom's own.
     names: ByAtom<Vec<Value>>,
     /// When each value is made, in the order of blocks.
@@ -182,8 +191,8 @@ impl<'f> Search<'f> {
         }
         all.sort_by_key(|known| (self.position[known.at.0.index()], known.at.1));
         for known in all {
-            for (atom, _) in known.form.terms() {
-                self.facts.at(*atom).push(known.clone());
+            for (atom, factor) in known.form.terms() {
+                self.facts.at(*atom).push(About { above: *factor > 0, at: known.at, known: known.clone() });
             }
         }
     }
@@ -382,9 +391,11 @@ impl<'f> Search<'f> {
         let fits = |known: &Known| known.form.factor(atom) != 0 && (known.form.factor(atom) > 0) == above;
         let here = (at.block, at.position);
         let on_edge = at.edge.iter().flat_map(|(cond, sense)| self.conditions(*cond, *sense, here));
-        let mut out: Vec<Rc<Known>> = on_edge.filter(fits).map(Rc::new).collect();
+        let mut out: Vec<Rc<Known>> = Vec::with_capacity(FACTS_MAX);
+        out.extend(on_edge.filter(fits).map(Rc::new));
         let near = self.facts.get(atom).into_iter().flatten().rev();
-        out.extend(near.filter(|k| fits(k) && self.holds_at(k.at, at)).take(FACTS_MAX).cloned());
+        let near = near.filter(|fact| fact.above == above && self.holds_at(fact.at, at));
+        out.extend(near.take(FACTS_MAX).map(|fact| fact.known.clone()));
         if let Atom::Product(x, y) = atom {
             out.extend(self.products((x, y), at).into_iter().filter(fits).map(Rc::new));
         }
@@ -406,7 +417,7 @@ impl<'f> Search<'f> {
             };
             let Some(below) = Form::number(bound).plus(-1, &Form::atom(Atom::Value(other))) else { continue };
             let near = self.facts.get(Atom::Value(one)).into_iter().flatten().rev();
-            for known in near.filter(|k| self.holds_at(k.at, at)).take(FACTS_MAX) {
+            for About { known, .. } in near.filter(|fact| self.holds_at(fact.at, at)).take(FACTS_MAX) {
                 if let Some(form) = known.form.times(&below).and_then(|p| Form::number(0).plus(-1, &p)) {
                     let fact = Fact::Product(Box::new(known.fact.clone()), Box::new(Fact::Least(least)));
                     out.push(Known { fact, form, at: known.at });
