@@ -192,8 +192,8 @@ impl Lowerer<'_> {
         let shape_ok = |a: &Val, b: &Val| {
             a.same_shape(b) && simple(a) && a.parts().iter().zip(b.parts()).all(|(x, y)| self.ty(*x) == self.ty(y))
         };
-        let mut pairs: Vec<(&Val, &Val)> =
-            yes.0.locals.iter().zip(&no.0.locals).map(|(a, b)| (&a.val, &b.val)).collect();
+        let changed = yes.0.locals.iter().zip(&no.0.locals).filter(|(a, b)| !a.is_same(b));
+        let mut pairs: Vec<(&Val, &Val)> = changed.map(|(a, b)| (&a.val, &b.val)).collect();
         pairs.extend(yes.0.temps.iter().zip(&no.0.temps));
         pairs.push((yes.1, no.1));
         if !pairs.iter().all(|(a, b)| a == b || shape_ok(a, b)) {
@@ -219,9 +219,8 @@ impl Lowerer<'_> {
             out
         };
         for i in 0..flow.locals.len() {
-            let (a, b) = (&flow.locals[i].val, &others.locals[i].val);
-            if a != b {
-                self.flow.locals[i].val = choose(self, a, b);
+            if !flow.has_same(&others, i) {
+                self.flow.locals[i].val = choose(self, &flow.locals[i].val, &others.locals[i].val);
             }
         }
         for i in 0..flow.temps.len() {

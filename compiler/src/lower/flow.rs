@@ -60,6 +60,12 @@ impl Flow {
         self.locals.get(i).map_or_else(|| &self.temps[i - self.locals.len()], |l| &l.val)
     }
 
+    /// Whether value `i` is the same in another flow, of as many variables.
+    pub fn has_same(&self, other: &Flow, i: usize) -> bool {
+        let shared = self.locals.get(i).zip(other.locals.get(i)).is_some_and(|(a, b)| a.is_same(b));
+        shared || self.val(i) == other.val(i)
+    }
+
     /// As [`Flow::val`], to replace it.
     pub fn val_mut(&mut self, i: usize) -> &mut Val {
         match i.checked_sub(self.locals.len()) {

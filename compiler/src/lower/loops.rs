@@ -235,9 +235,9 @@ impl Lowerer<'_> {
         for i in 0..old.locals.len() + old.temps.len() {
             let local = old.locals.get(i);
             let assigned = local.is_some() && self.assigned_here(plan, i);
-            let old_val = local.map_or_else(|| &old.temps[i - old.locals.len()], |l| &l.val).clone();
-            let mut new = old_val.clone();
+            let old_val = old.val(i);
             if assigned || plan.hops {
+                let mut new = old_val.clone();
                 let ranges = local.map_or_else(Vec::new, |local| assigned_ranges(local));
                 let mut column = at;
                 new.map_parts(&mut |v| {
@@ -260,11 +260,9 @@ impl Lowerer<'_> {
                 });
                 new.forget_evidence();
                 self.loosen(&mut new, assigned);
+                *flow.val_mut(i) = new;
             }
-            at += old_val.parts().len();
-            let slot =
-                if i < old.locals.len() { &mut flow.locals[i].val } else { &mut flow.temps[i - old.locals.len()] };
-            *slot = new;
+            at += old_val.part_count();
         }
         self.retarget(&old, &mut flow, plan);
         self.b.switch_to(from);
@@ -336,9 +334,9 @@ impl Lowerer<'_> {
         for i in 0..flow.locals.len() + flow.temps.len() {
             let assigned = i < flow.locals.len() && self.assigned_here(plan, i);
             let is_view = i < old.locals.len() && matches!(old.locals[i].val, Val::View(_));
-            let slot =
-                if i < old.locals.len() { &mut flow.locals[i].val } else { &mut flow.temps[i - old.locals.len()] };
-            flow::generations(slot, &mut |g| *g = if assigned && is_view && Some(*g) == current { now } else { 0 });
+            flow::generations(flow.val_mut(i), &mut |g| {
+                *g = if assigned && is_view && Some(*g) == current { now } else { 0 }
+            });
         }
     }
 
@@ -431,7 +429,7 @@ impl Lowerer<'_> {
             }
         }
         for (l, h) in self.flow.locals.iter().zip(&header.flow.locals) {
-            let same = l.val.parts().len() == h.val.parts().len();
+            let same = l.is_same(h) || l.val.part_count() == h.val.part_count();
             assert!(
                 same || !self.diagnostics.is_empty(),
                 "`{}` keeps its shape through a turn: {:?}, {:?}",
@@ -454,8 +452,8 @@ impl Lowerer<'_> {
         }
         let mut alive = Vec::new();
         let (nl, nt) = (header.flow.locals.len(), header.flow.temps.len());
-        self.flow.locals[..nl].iter().for_each(|l| alive.extend(l.val.parts()));
-        self.flow.temps[..nt].iter().for_each(|v| alive.extend(v.parts()));
+        let vals = self.flow.locals[..nl].iter().map(|l| &l.val).chain(&self.flow.temps[..nt]);
+        vals.for_each(|v| v.for_each_part(&mut |p| alive.push(p)));
         // After an error that was reported, shapes may differ; nothing that is emitted then is used.
         let there = header.params.iter().all(|i| *i < alive.len());
         assert!(there || !self.diagnostics.is_empty(), "what is alive in the header is alive at the end of a turn");
