@@ -91,7 +91,12 @@ pub fn has_error(diagnostics: &[Diagnostic]) -> bool {
 
 /// Compiles `file` for use: prints what is wrong with it, and fails unless it is right.
 pub fn compile(file: &str, options: Options<'_>) -> Result<Compilation, Failure> {
-    let compilation = Spec::read(file)?.compile(options);
+    compile_each(file, options, &|_| {})
+}
+
+fn compile_each(file: &str, options: Options<'_>, each: &(dyn Fn(&Verified) + Sync)) -> Result<Compilation, Failure> {
+    let spec = Spec::read(file)?;
+    let compilation = trav_compiler::compile_each(&spec.name, &spec.text, &spec, options, each);
     render::tell(&compilation.sources, &compilation.diagnostics);
     if has_error(&compilation.diagnostics) { Err(Failure::Spec) } else { Ok(compilation) }
 }
@@ -114,9 +119,14 @@ pub fn open_image(path: &Path, direct: bool) -> Result<Arc<dyn Image>, Failure> 
     opened.map_err(|e| Failure::Call(format!("cannot open {e}")))
 }
 
-/// Compiles what one traversal of `file` needs, as [`compile`] does for all.
-pub fn compile_for(file: &str, traversal: &str, effort: Effort) -> Result<Compilation, Failure> {
-    compile(file, Options { wanted: Some(traversal), effort, ..Options::default() })
+/// Compiles what one traversal of `file` needs, as [`compile`] does for all. Each walk is shown to `each` as soon as it is verified.
+pub fn compile_for(
+    file: &str,
+    traversal: &str,
+    effort: Effort,
+    each: &(dyn Fn(&Verified) + Sync),
+) -> Result<Compilation, Failure> {
+    compile_each(file, Options { wanted: Some(traversal), effort, ..Options::default() }, each)
 }
 
 /// The traversal with this name.

@@ -71,6 +71,18 @@ pub struct Options<'a> {
 
 /// Compiles a module with all that it uses.
 pub fn compile_with(name: &str, text: &str, loader: &dyn Loader, options: Options<'_>) -> Compilation {
+    compile_each(name, text, loader, options, &|_| {})
+}
+
+/// As [`compile_with`], but shows each walk to `each` as soon as it is verified, on the thread that made it, while others are still in the making.
+/// In those there may be errors.
+pub fn compile_each(
+    name: &str,
+    text: &str,
+    loader: &dyn Loader,
+    options: Options<'_>,
+    each: &(dyn Fn(&Verified) + Sync),
+) -> Compilation {
     let Options { wanted, effort, fixed } = options;
     let (sources, checked, mut diagnostics) = match wanted.and_then(|wanted| check_some(name, text, loader, wanted)) {
         Some((sources, checked)) => (sources, checked, Vec::new()),
@@ -94,7 +106,7 @@ pub fn compile_with(name: &str, text: &str, loader: &dyn Loader, options: Option
         needed.retain(|id| !suspects.hold(program.traversals[id.index()].syntax.name.span));
         let finished = parallel::map(&needed, sources.text_bytes(), |id| {
             let mut lowered = lower::lower(program, &sources, *id, fixed);
-            (std::mem::take(&mut lowered.called), finish(lowered, &sources, effort))
+            (std::mem::take(&mut lowered.called), finish(lowered, &sources, effort).inspect(each))
         });
         for (calls, walk) in finished {
             called.extend(calls);

@@ -57,7 +57,7 @@ struct Timed {
 impl Bench {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
         let given = pairs(&self.call.args)?;
-        let compilation = load::compile_for(&self.call.file, &self.call.traversal, Effort::Many)?;
+        let compilation = load::compile_for(&self.call.file, &self.call.traversal, Effort::Many, &|_| {})?;
         let traversal = load::traversal(&compilation, &self.call.traversal)?;
         let images = open_images(&self.call.images, false)?;
         check_sources(&images, &compilation)?;

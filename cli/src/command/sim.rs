@@ -34,7 +34,7 @@ impl Sim {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
         let device = device(&self.device)?;
         let given = pairs(&self.call.args)?;
-        let compilation = load::compile_for(&self.call.file, &self.call.traversal, Effort::Many)?;
+        let compilation = load::compile_for(&self.call.file, &self.call.traversal, Effort::Many, &|_| {})?;
         let traversal = load::traversal(&compilation, &self.call.traversal)?;
         let images = open_images(&self.call.images, false)?;
         check_sources(&images, &compilation)?;

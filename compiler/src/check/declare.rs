@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::syntax::parse;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 impl Checker<'_> {
     /// Declares a parsed module and, before it, the modules it uses.
@@ -97,13 +97,8 @@ impl Checker<'_> {
         };
         let (name, def) = match item {
             ast::Item::Const(c) => {
-                let def = ConstDef {
-                    module,
-                    name: c.name.name.clone(),
-                    ty: None,
-                    syntax: Arc::new(c.clone()),
-                    value: OnceLock::new(),
-                };
+                let def =
+                    ConstDef { module, name: c.name.name.clone(), ty: None, syntax: c.clone(), value: OnceLock::new() };
                 p.consts.push(def);
                 (&c.name, Def::Const(ConstId(p.consts.len() as u32 - 1)))
             }
@@ -143,8 +138,7 @@ impl Checker<'_> {
                 (&r.name, Def::Record(RecordId(p.records.len() as u32 - 1)))
             }
             ast::Item::Fn(f) => {
-                let def =
-                    FnDef { module, of: None, params: Vec::new(), result: Ty::Error, syntax: Arc::new(f.clone()) };
+                let def = FnDef { module, of: None, params: Vec::new(), result: Ty::Error, syntax: f.clone() };
                 p.fns.push(def);
                 (&f.name, Def::Fn(FnId(p.fns.len() as u32 - 1)))
             }
@@ -155,7 +149,7 @@ impl Checker<'_> {
                     defaults: Vec::new(),
                     result: Ty::Unit,
                     stream: false,
-                    syntax: Arc::new(t.clone()),
+                    syntax: t.clone(),
                 });
                 (&t.name, Def::Traversal(TraversalId(p.traversals.len() as u32 - 1)))
             }

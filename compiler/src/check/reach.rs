@@ -34,7 +34,7 @@ pub fn reach(
     let mut at = 0;
     while at < all.len() {
         // Before anything is taken, a module's declarations are its `use`s and `source`s.
-        for used in all[at].1.parse()?.uses {
+        for used in Parts::parse([&all[at].1])?.pop()?.uses {
             let path: Vec<String> = used.path.into_iter().map(|part| part.name).collect();
             if all.iter().all(|(known, _)| *known != path) {
                 let parts: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -49,13 +49,10 @@ pub fn reach(
     let mut words = Words::default();
     words.add(wanted, true);
     while all.iter_mut().fold(false, |any, (_, parts)| parts.take(&mut words) | any) {}
-    let mut used = HashMap::new();
-    let mut modules = all.into_iter();
-    let (_, parts) = modules.next()?;
-    let root = needed(parts.parse()?, &words);
-    for (path, parts) in modules {
-        used.insert(path, needed(parts.parse()?, &words));
-    }
+    let modules = Parts::parse(all.iter().map(|(_, parts)| parts))?;
+    let mut modules = modules.into_iter().map(|module| needed(module, &words));
+    let root = modules.next()?;
+    let used = all.into_iter().skip(1).map(|(path, _)| path).zip(modules).collect();
     Some(Reached { root, used })
 }
 

@@ -295,8 +295,8 @@ impl Checker<'_> {
         all
     }
 
-    pub(super) fn add_method(&mut self, module: ModuleId, f: &ast::Fn, of: Ty) -> FnId {
-        let def = FnDef { module, of: Some(of), params: Vec::new(), result: Ty::Error, syntax: Arc::new(f.clone()) };
+    pub(super) fn add_method(&mut self, module: ModuleId, f: &Arc<ast::Fn>, of: Ty) -> FnId {
+        let def = FnDef { module, of: Some(of), params: Vec::new(), result: Ty::Error, syntax: f.clone() };
         self.program.fns.push(def);
         let id = FnId(self.program.fns.len() as u32 - 1);
         self.resolve_fn(id);

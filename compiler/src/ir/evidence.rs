@@ -95,7 +95,7 @@ impl Function {
 pub fn goals(f: &Function, forms: &Forms, op: &Op) -> Option<Vec<Form>> {
     match op {
         Op::Check { a, size, limit, .. } => {
-            Some(vec![forms.get(*a).plus(1, &forms.size(*size))?.plus(-1, forms.get(*limit))?])
+            Some(vec![forms.get(*a).plus(1, &forms.size(*size))?.plus(-1, &forms.get(*limit))?])
         }
         Op::Binary { op, mode: Mode::Exact | Mode::Checked(_), a, b } => {
             let exact = range::mathematical(*op, f.value(*a).range, f.value(*b).range);
@@ -110,7 +110,7 @@ pub fn goals(f: &Function, forms: &Forms, op: &Op) -> Option<Vec<Form>> {
             Some(goals)
         }
         Op::Compare { op, a, b } => {
-            let below = |a: Value, n: i128, b: Value| forms.get(a).plus(-1, forms.get(b))?.plus(1, &Form::number(n));
+            let below = |a: Value, n: i128, b: Value| forms.get(a).plus(-1, &forms.get(b))?.plus(1, &Form::number(n));
             match op {
                 CmpOp::Lt => Some(vec![below(*a, 1, *b)?]),
                 CmpOp::Le => Some(vec![below(*a, 0, *b)?]),

@@ -1,6 +1,7 @@
 //! The control-flow graph as passes need it: order, predecessors, dominators.
 
 use super::{Block, Function};
+use std::ops::Index;
 
 /// Order, predecessors and dominators of the blocks that the entry reaches.
 #[derive(Clone, Debug)]
@@ -8,13 +9,65 @@ pub struct Graph {
     /// Reverse postorder: a block comes before all that it dominates.
     pub order: Vec<Block>,
     /// For each block its edges in: predecessor and which of its targets.
-    pub predecessors: Vec<Vec<(Block, usize)>>,
+    pub predecessors: Edges,
     /// For each block its position in `order`; none if it is not reached.
     position: Vec<Option<u32>>,
     /// Immediate dominators, by block.
     idom: Vec<Option<Block>>,
     /// For each block that is reached the numbers, from 1, of the first and the last block below it in the tree of dominators, in preorder.
     below: Vec<(u32, u32)>,
+}
+
+/// For each block the edges that lead to it, all in one row.
+#[derive(Clone, Debug)]
+pub struct Edges {
+    /// Where each block's edges end; they begin where those of the block before end.
+    ends: Vec<u32>,
+    row: Vec<(Block, usize)>,
+}
+
+impl Edges {
+    /// Those that leave the blocks of `order`, for each block in that order.
+    fn of(f: &Function, order: &[Block]) -> Edges {
+        let targets = |b: &Block| f.block(*b).term.targets().map(|t| t.block).enumerate();
+        let mut ends = vec![0; f.blocks.len()];
+        for (_, to) in order.iter().flat_map(targets) {
+            ends[to.index()] += 1;
+        }
+        let mut sum = 0;
+        for end in &mut ends {
+            // Where the block's edges begin; it moves on to their end as they are entered.
+            sum += std::mem::replace(end, sum);
+        }
+        let mut row = vec![(Block(0), 0); sum as usize];
+        for b in order {
+            for (i, to) in targets(b) {
+                let end = &mut ends[to.index()];
+                row[*end as usize] = (*b, i);
+                *end += 1;
+            }
+        }
+        Edges { ends, row }
+    }
+
+    /// The edges to the block with this index; none for one that is not in the table.
+    pub fn get(&self, index: usize) -> Option<&[(Block, usize)]> {
+        (index < self.ends.len()).then(|| &self[index])
+    }
+
+    /// Those of each block, in the order of the table.
+    pub fn iter(&self) -> impl Iterator<Item = &[(Block, usize)]> {
+        (0..self.ends.len()).map(|i| &self[i])
+    }
+}
+
+impl Index<usize> for Edges {
+    type Output = [(Block, usize)];
+
+    fn index(&self, index: usize) -> &Self::Output {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.row[start as usize..self.ends[index] as usize]
+    }
 }
 
 impl Graph {
@@ -26,16 +79,24 @@ impl Graph {
         for (i, b) in order.iter().enumerate() {
             position[b.index()] = Some(i as u32);
         }
-        let mut predecessors = vec![Vec::new(); n];
-        for b in &order {
-            for (i, t) in f.block(*b).term.targets().enumerate() {
-                predecessors[t.block.index()].push((*b, i));
-            }
-        }
+        let predecessors = Edges::of(f, &order);
         let mut graph = Graph { order, predecessors, position, idom: vec![None; n], below: vec![(0, 0); n] };
         graph.find_dominators();
         graph.number_tree();
+        if !graph.is_reducible() {
+            while graph.find_dominators() {}
+            graph.number_tree();
+        }
         graph
+    }
+
+    /// Whether all edges that go back go to what dominates their source. Then they change no dominators, and one round has found all.
+    fn is_reducible(&self) -> bool {
+        let is_entered_elsewhere = |b: &Block| {
+            let mut back = self.predecessors[b.index()].iter().filter(|(from, _)| self.is_back(*from, *b));
+            back.any(|(from, _)| !self.dominates(*b, *from))
+        };
+        !self.order.iter().any(is_entered_elsewhere)
     }
 
     /// Whether the entry reaches a block.
@@ -68,25 +129,22 @@ impl Graph {
         self.position[to.index()] <= self.position[from.index()]
     }
 
-    /// Cooper, Harvey, Kennedy: "A Simple, Fast Dominance Algorithm" (2001), figure 3.
-    fn find_dominators(&mut self) {
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for b in self.order.iter().skip(1) {
-                let mut new: Option<Block> = None;
-                for (p, _) in &self.predecessors[b.index()] {
-                    let known = *p == self.order[0] || self.idom[p.index()].is_some();
-                    if known {
-                        new = Some(new.map_or(*p, |n| self.meet(n, *p)));
-                    }
-                }
-                if self.idom[b.index()] != new {
-                    self.idom[b.index()] = new;
-                    changed = true;
+    /// One round of Cooper, Harvey, Kennedy: "A Simple, Fast Dominance Algorithm" (2001), figure 3; whether it has changed any.
+    fn find_dominators(&mut self) -> bool {
+        let mut changed = false;
+        for i in 1..self.order.len() {
+            let b = self.order[i];
+            let mut new: Option<Block> = None;
+            for (p, _) in &self.predecessors[b.index()] {
+                let known = *p == self.order[0] || self.idom[p.index()].is_some();
+                if known {
+                    new = Some(new.map_or(*p, |n| self.meet(n, *p)));
                 }
             }
+            changed |= self.idom[b.index()] != new;
+            self.idom[b.index()] = new;
         }
+        changed
     }
 
     /// A block comes after its dominators in the order, so sizes add up from behind, and places go out from the front.
@@ -128,7 +186,7 @@ impl Graph {
 
 fn reverse_postorder(f: &Function) -> Vec<Block> {
     let mut seen = vec![false; f.blocks.len()];
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(f.blocks.len());
     let mut stack = vec![(Block(0), 0usize)];
     seen[0] = true;
     while let Some((b, i)) = stack.pop() {

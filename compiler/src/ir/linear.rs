@@ -8,6 +8,7 @@ use crate::fx::FxHashMap;
 use crate::ir::defs::Defs;
 use crate::ir::eval::range::IMAGE_MAX;
 use crate::ir::graph::Graph;
+use crate::ir::terms::Terms;
 use crate::ir::verify::passed;
 use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Range, Size, Terminator, Ty, Value};
 
@@ -45,7 +46,7 @@ impl Atom {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Form {
     /// In order of their atoms, none with 0.
-    terms: Vec<(Atom, i128)>,
+    terms: Terms,
     /// The number.
     pub constant: i128,
 }
@@ -53,12 +54,14 @@ pub struct Form {
 impl Form {
     /// Just a number.
     pub fn number(constant: i128) -> Form {
-        Form { terms: Vec::new(), constant }
+        Form { terms: Terms::default(), constant }
     }
 
     /// Just an atom.
     pub fn atom(atom: Atom) -> Form {
-        Form { terms: vec![(atom, 1)], constant: 0 }
+        let mut terms = Terms::default();
+        terms.push((atom, 1));
+        Form { terms, constant: 0 }
     }
 
     /// The terms, in order.
@@ -91,7 +94,7 @@ impl Form {
 
     /// `n * a + m * b`, where neither factor is 0; none if a number does not fit.
     pub fn combined(n: i128, a: &Form, m: i128, b: &Form) -> Option<Form> {
-        let mut terms = Vec::with_capacity(a.terms.len() + b.terms.len());
+        let mut terms = Terms::default();
         let (mut x, mut y) = (&a.terms[..], &b.terms[..]);
         loop {
             let (atom, factor) = match (x, y) {
@@ -124,7 +127,8 @@ impl Form {
     /// Divided by what all factors are multiples of, and that divisor: the form is at most 0 where this one is.
     pub fn rounded(&self) -> (Form, i128) {
         let by = self.terms.iter().fold(0, |by, t| gcd(by, t.1.saturating_abs())).max(1);
-        let terms = self.terms.iter().map(|(atom, factor)| (*atom, factor / by)).collect();
+        let mut terms = Terms::default();
+        self.terms.iter().for_each(|(atom, factor)| terms.push((*atom, factor / by)));
         // Up: what is added to an integer that is to be at most 0 may be the next one.
         let constant = self.constant.div_euclid(by) + i128::from(self.constant.rem_euclid(by) > 0);
         (Form { terms, constant }, by)
@@ -133,9 +137,9 @@ impl Form {
     /// The product; none if it is of the third degree, or a number does not fit.
     pub fn times(&self, other: &Form) -> Option<Form> {
         let mut out = Form::number(0).plus(self.constant, other)?;
-        for (atom, n) in &self.terms {
+        for (atom, n) in self.terms() {
             out = out.plus(n.checked_mul(other.constant)?, &Form::atom(*atom))?;
-            for (with, m) in &other.terms {
+            for (with, m) in other.terms() {
                 out = out.plus(n.checked_mul(*m)?, &Form::atom(Atom::product(*atom, *with)?))?;
             }
         }
@@ -145,7 +149,7 @@ impl Form {
     /// With forms in the place of values.
     pub fn replaced(&self, of: impl Fn(Value) -> Form) -> Option<Form> {
         let mut out = Form::number(self.constant);
-        for (atom, n) in &self.terms {
+        for (atom, n) in self.terms() {
             let form = match *atom {
                 Atom::Value(v) => of(v),
                 Atom::Product(a, b) => of(a).times(&of(b))?,
@@ -156,9 +160,33 @@ impl Form {
     }
 }
 
+/// At most so many inequalities follow from one operation.
+pub const DEFINITIONS_MAX: u8 = 3;
+
+/// Whether any inequality may follow from an operation ([`Forms::definition`]).
+pub fn is_defining(op: &Op) -> bool {
+    match op {
+        Op::Binary { op, .. } => !matches!(op, BinOp::Add | BinOp::Sub | BinOp::Mul | BinOp::Xor),
+        Op::Check { .. } | Op::Select { .. } | Op::Varint { .. } => true,
+        _ => false,
+    }
+}
+
+/// The operand whose number the result of an operation is.
+fn same(f: &Function, op: &Op, ty: Ty) -> Option<Value> {
+    match op {
+        Op::Cast(a) | Op::Refine { a, .. } | Op::Check { a, .. } => Some(*a),
+        Op::Reinterpret(a) => Some(*a).filter(|a| Range::of(ty).contains(f.value(*a).range)),
+        Op::Extend { bits, a } => {
+            Some(*a).filter(|a| super::eval::range::low_bits(ty, *bits).contains(f.value(*a).range))
+        }
+        _ => None,
+    }
+}
+
 /// How a result is made of numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Made {
+enum How {
     /// By an operator, which may wrap.
     Binary(BinOp, bool),
     /// By the sign, from so many bits.
@@ -167,7 +195,20 @@ enum Made {
 
 /// The forms of all values.
 #[derive(Clone, Debug)]
-pub struct Forms(Vec<Form>);
+pub struct Forms {
+    of: Vec<Made>,
+    /// Those that are more than an atom.
+    sums: Vec<Form>,
+}
+
+/// What a value is: many share a form, and most are atoms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Made {
+    /// Just this value, which is an atom.
+    Atom(Value),
+    /// By its position in [`Forms::sums`].
+    Sum(u32),
+}
 
 impl Forms {
     /// Reads them off a function in which definitions dominate uses.
@@ -177,24 +218,26 @@ impl Forms {
     ///
     /// What is computed again, from the same, is the same, so that what is made of carried values in two steps has one name.
     pub fn of(f: &Function, graph: &Graph) -> Forms {
-        let atom = |i| Form::atom(Atom::Value(Value(i)));
-        let mut forms = Forms((0..f.values.len() as u32).map(atom).collect());
-        let mut made: FxHashMap<(Made, Ty, Form, Form), (Block, Value)> = FxHashMap::default();
+        let atoms = (0..f.values.len() as u32).map(|i| Made::Atom(Value(i)));
+        let mut forms = Forms { of: atoms.collect(), sums: Vec::new() };
+        let mut made: FxHashMap<(How, Ty, Form, Form), (Block, Value)> = FxHashMap::default();
         for b in &graph.order {
             forms.receive(f, graph, *b);
             for inst in &f.block(*b).insts {
                 let Some(v) = inst.result else { continue };
                 let ty = f.value(v).ty;
-                if let Some(form) = forms.expanded(f, &inst.op, ty) {
+                if let Some(same) = same(f, &inst.op, ty) {
+                    forms.of[v.index()] = forms.of[same.index()];
+                } else if let Some(form) = forms.expanded(f, &inst.op, ty) {
                     if form.terms.len() <= TERMS_MAX {
-                        forms.0[v.index()] = form;
+                        forms.set(v, form);
                     }
                 } else if ty != Ty::Bool
                     && let Some((how, x, y)) = forms.made(&inst.op)
                 {
                     let first = made.entry((how, ty, x, y)).or_insert((*b, v));
                     if graph.dominates(first.0, *b) {
-                        forms.0[v.index()] = Form::atom(Atom::Value(first.1));
+                        forms.of[v.index()] = Made::Atom(first.1);
                     } else {
                         *first = (*b, v);
                     }
@@ -207,6 +250,9 @@ impl Forms {
     /// The parameters of a block, the ones before which in order have their forms.
     fn receive(&mut self, f: &Function, graph: &Graph, b: Block) {
         let edges = &graph.predecessors[b.index()];
+        if f.block(b).params.is_empty() {
+            return;
+        }
         // What comes from behind has no forms yet.
         if edges.iter().any(|(from, _)| graph.dominates(b, *from)) {
             return;
@@ -219,45 +265,64 @@ impl Forms {
         let Some((first, others)) = edges.split_first() else { return };
         let others: Vec<Vec<(Value, Value)>> = others.iter().map(passed_over).collect();
         for (i, (arg, param)) in passed_over(first).into_iter().enumerate() {
-            let form = self.get(arg).clone();
-            let is_same = |way: &Vec<(Value, Value)>| way.get(i).is_some_and(|(other, _)| *self.get(*other) == form);
+            let is_same = |way: &Vec<(Value, Value)>| way.get(i).is_some_and(|(other, _)| self.are_same(*other, arg));
             if others.iter().all(is_same) {
-                self.0[param.index()] = form;
+                self.of[param.index()] = self.of[arg.index()];
             }
         }
     }
 
     /// How an operation that is no sum makes its result, and of what.
-    fn made(&self, op: &Op) -> Option<(Made, Form, Form)> {
+    fn made(&self, op: &Op) -> Option<(How, Form, Form)> {
         match op {
-            Op::Binary { op, mode, a, b } => {
-                Some((Made::Binary(*op, *mode == Mode::Wrap), self.get(*a).clone(), self.get(*b).clone()))
-            }
-            Op::Extend { bits, a } => Some((Made::Extend(*bits), self.get(*a).clone(), Form::default())),
+            Op::Binary { op, mode, a, b } => Some((How::Binary(*op, *mode == Mode::Wrap), self.get(*a), self.get(*b))),
+            Op::Extend { bits, a } => Some((How::Extend(*bits), self.get(*a), Form::default())),
             _ => None,
         }
     }
 
     /// What a value is.
-    pub fn get(&self, v: Value) -> &Form {
-        &self.0[v.index()]
+    pub fn get(&self, v: Value) -> Form {
+        match self.of[v.index()] {
+            Made::Atom(v) => Form::atom(Atom::Value(v)),
+            Made::Sum(i) => self.sums[i as usize].clone(),
+        }
+    }
+
+    /// The atom that a value is, where it is nothing else.
+    pub fn atom(&self, v: Value) -> Option<Atom> {
+        match self.of[v.index()] {
+            Made::Atom(v) => Some(Atom::Value(v)),
+            Made::Sum(i) => self.sums[i as usize].as_atom(),
+        }
+    }
+
+    /// Whether two values have one form.
+    fn are_same(&self, a: Value, b: Value) -> bool {
+        self.of[a.index()] == self.of[b.index()] || self.get(a) == self.get(b)
+    }
+
+    fn set(&mut self, v: Value, form: Form) {
+        self.of[v.index()] = match form.as_atom() {
+            Some(Atom::Value(atom)) => Made::Atom(atom),
+            _ => {
+                self.sums.push(form);
+                Made::Sum(self.sums.len() as u32 - 1)
+            }
+        };
     }
 
     /// A number of bytes.
     pub fn size(&self, size: Size) -> Form {
         match size {
             Size::Const(n) => Form::number(n.into()),
-            Size::Value(v) => self.get(v).clone(),
+            Size::Value(v) => self.get(v),
         }
     }
 
     fn expanded(&self, f: &Function, op: &Op, ty: Ty) -> Option<Form> {
-        let same = |v: Value, holds: bool| holds.then(|| self.get(v).clone());
         match op {
             Op::Const(word) => Some(Form::number(super::eval::number(ty, *word))),
-            Op::Cast(a) | Op::Refine { a, .. } | Op::Check { a, .. } => Some(self.get(*a).clone()),
-            Op::Reinterpret(a) => same(*a, Range::of(ty).contains(f.value(*a).range)),
-            Op::Extend { bits, a } => same(*a, super::eval::range::low_bits(ty, *bits).contains(f.value(*a).range)),
             Op::Binary { op, mode, a, b } if ty != Ty::Bool => self.arithmetic(f, *op, *mode, *a, *b),
             _ => None,
         }
@@ -280,17 +345,17 @@ impl Forms {
     pub fn exact(&self, f: &Function, op: BinOp, a: Value, b: Value) -> Option<Form> {
         let (x, y) = (self.get(a), self.get(b));
         match op {
-            BinOp::Add => x.plus(1, y),
-            BinOp::Sub => x.plus(-1, y),
-            BinOp::Mul => x.times(y),
-            BinOp::Shl => Form::number(0).plus(1 << f.value(b).range.as_const().filter(|n| (0..64).contains(n))?, x),
+            BinOp::Add => x.plus(1, &y),
+            BinOp::Sub => x.plus(-1, &y),
+            BinOp::Mul => x.times(&y),
+            BinOp::Shl => Form::number(0).plus(1 << f.value(b).range.as_const().filter(|n| (0..64).contains(n))?, &x),
             // Bits that do not meet: the high part is a multiple of what the low part is below.
             BinOp::Or => [(a, b), (b, a)].into_iter().find_map(|(high, low)| {
                 let (high, range) = (self.get(high), f.value(low).range);
                 let room = u64::try_from(range.hi).ok()?.checked_add(1)?.checked_next_power_of_two()?;
                 let multiple = high.terms.iter().map(|t| t.1).chain([high.constant]).all(|n| n % i128::from(room) == 0);
                 let fit = range.lo >= 0 && f.value(a).range.lo >= 0 && f.value(b).range.lo >= 0 && multiple;
-                fit.then(|| high.plus(1, self.get(low)))?
+                fit.then(|| high.plus(1, &self.get(low)))?
             }),
             _ => None,
         }
@@ -299,15 +364,15 @@ impl Forms {
     /// The inequality that holds once the read which ends a block has succeeded, since it lies in an image, and the block where that is known.
     pub fn read(&self, f: &Function, graph: &Graph, block: Block) -> Option<(Block, Form)> {
         let Terminator::Hop { offset, len, next, .. } = &f.blocks.get(block.index())?.term else { return None };
-        let form = self.get(*offset).plus(1, self.get(*len))?.plus(1, &Form::number(-IMAGE_MAX))?;
+        let form = self.get(*offset).plus(1, &self.get(*len))?.plus(1, &Form::number(-IMAGE_MAX))?;
         (graph.predecessors.get(next.block.index())?.len() == 1).then_some((next.block, form))
     }
 
-    /// The inequality number `k` (form at most 0) that follows from the operation which makes a value.
+    /// The inequality number `k` (form at most 0), below [`DEFINITIONS_MAX`], that follows from the operation which makes a value.
     pub fn definition(&self, f: &Function, defs: &Defs, v: Value, k: u8) -> Option<Form> {
         let form = |v: Value| self.get(v);
         let range = |v: Value| f.value(v).range;
-        let r = form(v);
+        let r = &form(v);
         // `x + n - y`
         let less = |x: &Form, n: i128, y: &Form| x.plus(-1, y)?.plus(1, &Form::number(n));
         match (defs.op(f, v)?, k) {
@@ -319,38 +384,40 @@ impl Forms {
                     _ => range(*b).as_const().filter(|n| *n < 64).map(|n| 1 << n),
                 };
                 match (by, k) {
-                    (Some(n), 0) => Form::number(0).plus(n, r)?.plus(-1, form(*a)),
-                    (Some(n), 1) => less(form(*a), 1 - n, &Form::number(0).plus(n, r)?),
-                    (None, 0) if *op == BinOp::Div && range(*b).lo > 0 => r.times(form(*b))?.plus(-1, form(*a)),
-                    (None, 0) => less(r, 0, form(*a)),
+                    (Some(n), 0) => Form::number(0).plus(n, r)?.plus(-1, &form(*a)),
+                    (Some(n), 1) => less(&form(*a), 1 - n, &Form::number(0).plus(n, r)?),
+                    (None, 0) if *op == BinOp::Div && range(*b).lo > 0 => r.times(&form(*b))?.plus(-1, &form(*a)),
+                    (None, 0) => less(r, 0, &form(*a)),
                     _ => None,
                 }
             }
             (Op::Binary { op: BinOp::Rem, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo > 0 => match k {
-                0 => less(r, 0, form(*a)),
-                1 => less(r, 1, form(*b)),
+                0 => less(r, 0, &form(*a)),
+                1 => less(r, 1, &form(*b)),
                 _ => None,
             },
             (Op::Binary { op: BinOp::And, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo >= 0 => match k {
-                0 => less(r, 0, form(*a)),
-                1 => less(r, 0, form(*b)),
+                0 => less(r, 0, &form(*a)),
+                1 => less(r, 0, &form(*b)),
                 _ => None,
             },
             (Op::Binary { op: BinOp::Or, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo >= 0 => match k {
-                0 => less(form(*a), 0, r),
-                1 => less(form(*b), 0, r),
-                2 => less(r, 0, &form(*a).plus(1, form(*b))?),
+                0 => less(&form(*a), 0, r),
+                1 => less(&form(*b), 0, r),
+                2 => less(r, 0, &form(*a).plus(1, &form(*b))?),
                 _ => None,
             },
             (Op::Binary { op: BinOp::Shl, mode: Mode::Exact | Mode::Checked(_), a, .. }, 0) if range(*a).lo >= 0 => {
-                less(form(*a), 0, r)
+                less(&form(*a), 0, r)
             }
             (Op::Varint { addr, limit, .. }, 0) => {
                 let parts = addr.base.into_iter().chain(addr.index).map(form);
-                let end = parts.chain([r]).try_fold(Form::number(addr.disp.into()), |sum, part| sum.plus(1, part))?;
-                end.plus(-1, form(*limit))
+                let start = parts
+                    .chain([r.clone()])
+                    .try_fold(Form::number(addr.disp.into()), |sum, part| sum.plus(1, &part))?;
+                start.plus(-1, &form(*limit))
             }
-            (Op::Check { a, size, limit, .. }, 0) => form(*a).plus(1, &self.size(*size))?.plus(-1, form(*limit)),
+            (Op::Check { a, size, limit, .. }, 0) => form(*a).plus(1, &self.size(*size))?.plus(-1, &form(*limit)),
             (Op::Select { cond, a, b }, k) => self.extreme(f, defs, (v, *cond, *a, *b), k),
             _ => None,
         }
@@ -359,11 +426,11 @@ impl Forms {
     /// `if a < b { a } else { b }` is at most both; `if a < b { b } else { a }` at least.
     fn extreme(&self, f: &Function, defs: &Defs, (v, cond, a, b): (Value, Value, Value, Value), k: u8) -> Option<Form> {
         let Op::Compare { op: CmpOp::Lt | CmpOp::Le, a: x, b: y } = defs.op(f, cond)? else { return None };
-        let is = |v: Value, w: Value| self.get(v) == self.get(w);
+        let is = |v: Value, w: Value| self.are_same(v, w);
         let of = if k == 0 { a } else { b };
         match k {
-            0 | 1 if is(a, *x) && is(b, *y) => self.get(v).plus(-1, self.get(of)),
-            0 | 1 if is(a, *y) && is(b, *x) => self.get(of).plus(-1, self.get(v)),
+            0 | 1 if is(a, *x) && is(b, *y) => self.get(v).plus(-1, &self.get(of)),
+            0 | 1 if is(a, *y) && is(b, *x) => self.get(of).plus(-1, &self.get(v)),
             _ => None,
         }
     }
@@ -371,7 +438,7 @@ impl Forms {
     /// The inequality number `k` that holds where a comparison is `sense`; two where it says that both are equal.
     pub fn condition(&self, f: &Function, defs: &Defs, cond: Value, sense: bool, k: u8) -> Option<Form> {
         let Op::Compare { op, a, b } = defs.op(f, cond)? else { return None };
-        let (a, b) = (self.get(*a), self.get(*b));
+        let (a, b) = (&self.get(*a), &self.get(*b));
         let below = |x: &Form, n: i128, y: &Form| x.plus(-1, y)?.plus(1, &Form::number(n));
         match (op, sense, k) {
             (CmpOp::Lt, true, 0) => below(a, 1, b),

@@ -36,6 +36,7 @@ pub mod parse;
 pub mod print;
 pub mod schema;
 pub mod settled;
+mod terms;
 mod uses;
 mod varint;
 pub mod verify;

@@ -11,18 +11,22 @@ const IMPLIED_MAX: usize = 64;
 /// A condition and what follows from it: a conjunction that is true says that both parts are, a disjunction that is false that neither
 /// is, a negation the contrary.
 pub fn implied(f: &Function, defs: &Defs, cond: Value, sense: bool) -> Vec<(Value, bool)> {
-    let mut open = vec![(cond, sense)];
     let mut all = Vec::new();
-    while let Some((cond, sense)) = open.pop().filter(|_| all.len() < IMPLIED_MAX) {
-        all.push((cond, sense));
-        match Logic::of(f, defs, cond) {
-            Some(Logic::And(a, b)) if sense => open.extend([(a, true), (b, true)]),
-            Some(Logic::Or(a, b)) if !sense => open.extend([(a, false), (b, false)]),
-            Some(Logic::Not(a)) => open.push((a, !sense)),
-            _ => {}
-        }
-    }
+    add_implied(f, defs, (cond, sense), &mut all);
     all
+}
+
+fn add_implied(f: &Function, defs: &Defs, (cond, sense): (Value, bool), all: &mut Vec<(Value, bool)>) {
+    if all.len() == IMPLIED_MAX {
+        return;
+    }
+    all.push((cond, sense));
+    match Logic::of(f, defs, cond) {
+        Some(Logic::And(a, b)) if sense => [b, a].into_iter().for_each(|part| add_implied(f, defs, (part, true), all)),
+        Some(Logic::Or(a, b)) if !sense => [b, a].into_iter().for_each(|part| add_implied(f, defs, (part, false), all)),
+        Some(Logic::Not(a)) => add_implied(f, defs, (a, !sense), all),
+        _ => {}
+    }
 }
 
 /// What a condition is made of.
@@ -76,10 +80,10 @@ impl Settled {
     /// Looks through a function.
     pub fn of(f: &Function, graph: &Graph, defs: &Defs) -> Settled {
         let mut settled = Settled::default();
-        let mut add = |from: (Block, usize), (cond, sense): (Value, bool)| {
-            for known in implied(f, defs, cond, sense) {
-                settled.0.entry(known).or_default().push(from);
-            }
+        let mut all = Vec::new();
+        let mut add = |from: (Block, usize), known: (Value, bool)| {
+            add_implied(f, defs, known, &mut all);
+            all.drain(..).for_each(|known| settled.0.entry(known).or_default().push(from));
         };
         for v in f.evidence.proofs.keys() {
             if let (Some(Def::Inst(block, i)), Some(Op::Compare { .. })) = (defs.get(*v), defs.op(f, *v)) {
@@ -92,7 +96,7 @@ impl Settled {
                     add((block, i + 1), (cond, true));
                 }
             }
-            if let [(from, target)] = graph.predecessors[block.index()][..]
+            if let [(from, target)] = graph.predecessors[block.index()]
                 && let Some(known) = on_edge(&f.block(from).term, target)
             {
                 add((block, 0), known);

@@ -168,7 +168,8 @@ impl Lowerer<'_> {
             }
         };
         let base = self.flow.locals.len();
-        self.enter(module, kind, result, names::dotted_paths(body));
+        let paths = self.paths.entry(kind).or_insert_with(|| Rc::new(names::dotted_paths(body))).clone();
+        self.enter(module, kind, result, paths);
         self.frames.last_mut().expect("just entered").sink = sink;
         if let Some(this) = this {
             self.bind("self", this, false, None);

@@ -193,8 +193,8 @@ impl Lowerer<'_> {
         let shape_ok = |a: &Val, b: &Val| {
             a.same_shape(b) && simple(a) && a.parts().iter().zip(b.parts()).all(|(x, y)| self.ty(*x) == self.ty(y))
         };
-        let mut pairs: Vec<(&Val, &Val)> =
-            yes.0.locals.iter().zip(&no.0.locals).map(|(a, b)| (&a.val, &b.val)).collect();
+        let changed = yes.0.locals.iter().zip(&no.0.locals).filter(|(a, b)| !a.is_same(b));
+        let mut pairs: Vec<(&Val, &Val)> = changed.map(|(a, b)| (&a.val, &b.val)).collect();
         pairs.extend(yes.0.temps.iter().zip(&no.0.temps));
         pairs.push((yes.1, no.1));
         if !pairs.iter().all(|(a, b)| a == b || shape_ok(a, b)) {
@@ -220,7 +220,9 @@ impl Lowerer<'_> {
             out
         };
         for i in 0..flow.locals.len() {
-            self.flow.locals[i].val = choose(self, &flow.locals[i].val, &others.locals[i].val);
+            if !flow.has_same(&others, i) {
+                self.flow.locals[i].val = choose(self, &flow.locals[i].val, &others.locals[i].val);
+            }
         }
         for i in 0..flow.temps.len() {
             self.flow.temps[i] = choose(self, &flow.temps[i], &others.temps[i]);

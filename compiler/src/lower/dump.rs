@@ -41,7 +41,7 @@ pub fn lower_dump(program: &Program, sources: &SourceMap, id: StructId) -> (Lowe
     let fields = ROW.iter().map(|n| (n.to_string(), word())).collect();
     l.b.set_result(Schema::Record { name: "Row".into(), fields }, true);
     l.b.function_mut().sources = program.sources.clone();
-    l.enter(def.module, FrameKind::Root, Ty::Unit, Vec::new());
+    l.enter(def.module, FrameKind::Root, Ty::Unit, Rc::default());
     l.dump_body(id);
     if l.flow.reachable {
         l.b.ret();

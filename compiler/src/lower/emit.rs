@@ -6,18 +6,52 @@
 use super::*;
 use crate::ir::eval::range;
 use crate::ir::{Addr, BinOp, CmpOp, Endian, FaultRef, Mode, Op, Region, Size, Value};
+use rustc_hash::FxBuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 
 /// What is remembered in one scope.
 #[derive(Default)]
 pub(super) struct Scope {
-    /// Values by the operation that makes them (its faults left out) and its step.
-    ops: FxHashMap<(u32, ir::Ty, Op), Value>,
+    /// Values by the operation that makes them.
+    ops: FxHashMap<Key, Value>,
     /// What conditions say about values here.
     facts: FxHashMap<Value, Range>,
     /// Numbers that conditions say values are not.
     excluded: FxHashMap<Value, Vec<i128>>,
     /// Members of views already decoded, by view and member, with their ends where the size is dynamic.
     pub members: FxHashMap<(u32, usize), (u32, Val, Option<Value>)>,
+}
+
+/// An operation as it is found again: its step, type and operands, its faults left out. Many scopes are asked for it, so it is hashed once.
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    hash: u64,
+    step: u32,
+    ty: ir::Ty,
+    op: Op,
+}
+
+impl Key {
+    fn new(step: u32, ty: ir::Ty, op: &Op) -> Key {
+        let mut op = op.clone();
+        match &mut op {
+            Op::Binary { mode: Mode::Checked(f), .. } => *f = NO_FAULT,
+            Op::Check { fault, .. } => *fault = NO_FAULT,
+            Op::Varint { outside, wide, .. } => {
+                *outside = NO_FAULT;
+                *wide = None;
+            }
+            _ => {}
+        }
+        let hash = FxBuildHasher.hash_one((step, ty, &op));
+        Key { hash, step, ty, op }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 impl Scope {
@@ -63,17 +97,7 @@ impl Lowerer<'_> {
 
     /// Emits a pure operation, or finds it.
     pub(super) fn pure(&mut self, op: Op, ty: ir::Ty) -> Value {
-        let mut key = op.clone();
-        match &mut key {
-            Op::Binary { mode: Mode::Checked(f), .. } => *f = NO_FAULT,
-            Op::Check { fault, .. } => *fault = NO_FAULT,
-            Op::Varint { outside, wide, .. } => {
-                *outside = NO_FAULT;
-                *wide = None;
-            }
-            _ => {}
-        }
-        let key = (self.flow.step, ty, key);
+        let key = Key::new(self.flow.step, ty, &op);
         if let Some(v) = self.scopes.iter().rev().find_map(|s| s.ops.get(&key)) {
             return *v;
         }
@@ -104,7 +128,7 @@ impl Lowerer<'_> {
     /// What is known of `a - b`, where that has been computed.
     pub(super) fn known_difference(&self, a: Value, b: Value) -> Option<Range> {
         let modes = [Mode::Checked(NO_FAULT), Mode::Exact].into_iter();
-        let keys = modes.map(|mode| (self.flow.step, self.ty(a), Op::Binary { op: BinOp::Sub, mode, a, b }));
+        let keys = modes.map(|mode| Key::new(self.flow.step, self.ty(a), &Op::Binary { op: BinOp::Sub, mode, a, b }));
         let mut found = keys.filter_map(|key| self.scopes.iter().rev().find_map(|s| s.ops.get(&key)));
         found.next().map(|v| self.range(*v))
     }

@@ -428,8 +428,9 @@ impl Lowerer<'_> {
     /// Evaluates `f` in the scope of a structure's or record's members.
     pub(super) fn in_member_scope<T>(&mut self, module: ModuleId, this: Val, f: impl FnOnce(&mut Self) -> T) -> T {
         let base = self.flow.locals.len();
-        self.enter(module, FrameKind::Member, Ty::Unit, Vec::new());
-        self.flow.locals.push(flow::Local { name: "self".into(), val: this, mutable: false, ty: None, bound: None });
+        self.enter(module, FrameKind::Member, Ty::Unit, Rc::default());
+        let this = flow::Local { name: "self".into(), val: this, mutable: false, ty: None, bound: None };
+        self.flow.locals.push(this.into());
         let span = self.span;
         let out = f(self);
         self.span = span;

@@ -11,7 +11,7 @@ pub(super) struct Flow {
     /// Whether it can be reached. Emission goes on when it cannot, into a block that is dropped in the end.
     pub reachable: bool,
     /// The variables in scope, callers' included, innermost last.
-    pub locals: Vec<Local>,
+    pub locals: Vec<Shared<Local>>,
     /// Values of expressions that are being evaluated around the present one.
     pub temps: Vec<Val>,
     /// The step: values of another step are not usable.
@@ -60,6 +60,12 @@ impl Flow {
         self.locals.get(i).map_or_else(|| &self.temps[i - self.locals.len()], |l| &l.val)
     }
 
+    /// Whether value `i` is the same in another flow, of as many variables.
+    pub fn has_same(&self, other: &Flow, i: usize) -> bool {
+        let shared = self.locals.get(i).zip(other.locals.get(i)).is_some_and(|(a, b)| a.is_same(b));
+        shared || self.val(i) == other.val(i)
+    }
+
     /// As [`Flow::val`], to replace it.
     pub fn val_mut(&mut self, i: usize) -> &mut Val {
         match i.checked_sub(self.locals.len()) {
@@ -78,7 +84,7 @@ impl Flow {
 impl Lowerer<'_> {
     pub(super) fn bind(&mut self, name: &str, val: Val, mutable: bool, ty: Option<Ty>) {
         self.name_parts(name, &val);
-        self.flow.locals.push(Local { name: name.into(), val, mutable, ty, bound: None });
+        self.flow.locals.push(Local { name: name.into(), val, mutable, ty, bound: None }.into());
     }
 
     fn name_parts(&mut self, name: &str, val: &Val) {
@@ -178,17 +184,14 @@ impl Lowerer<'_> {
             }
         }
         let mut news = news.into_iter();
-        let mut at = 0..;
-        merged.map_vals(&mut |v| {
-            if at.next().is_some_and(stays) {
-                return;
-            }
-            let old = v.clone();
-            *v = v.with_parts(&mut news);
-            if *v != old {
+        for i in (0..merged.locals.len() + merged.temps.len()).filter(|i| !stays(*i)) {
+            let new = merged.val(i).with_parts(&mut news);
+            if new != *merged.val(i) {
+                let v = merged.val_mut(i);
+                *v = new;
                 v.forget_evidence();
             }
-        });
+        }
         for (flow, args) in flows.iter().zip(args) {
             self.b.switch_to(flow.block);
             self.b.jump(block, &args);
@@ -352,7 +355,7 @@ impl Lowerer<'_> {
         }
         self.b.switch_to(from);
         end(self, block, args);
-        let mut flow = self.flow.clone();
+        let mut flow = std::mem::replace(&mut self.flow, Flow::entry(block));
         flow.map_vals(&mut |v| {
             v.map_parts(&mut |p| renamed[&p]);
             v.forget_evidence();

@@ -297,7 +297,7 @@ impl Lowerer<'_> {
         });
         let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
         self.merge(ends, span);
-        let end = self.flow.locals.pop().map(|l| l.val);
+        let end = self.flow.locals.pop().map(|l| l.take().val);
         if let Some(Val::Int(end, _)) = end { Some(end) } else { None }
     }
 

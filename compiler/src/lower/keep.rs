@@ -70,20 +70,16 @@ impl Lowerer<'_> {
 
     /// Copies the members that are named later in the body, so that they outlive their block.
     pub(super) fn keep_members(&mut self, view: &mut Shared<View>, name: Option<&str>) {
-        let paths = self.frame().paths.clone();
-        let all: Vec<Rc<Vec<(String, Span)>>> = self.frames.iter().map(|f| f.paths.clone()).collect();
-        let _ = paths;
-        let mut wanted: Vec<String> = Vec::new();
-        for (path, _) in all.iter().flat_map(|p| p.iter()) {
-            let Some((first, rest)) = path.split_once('.') else { continue };
-            if name.is_none_or(|n| n == first) {
-                wanted.push(rest.to_string());
-            }
-        }
+        let all: Vec<Rc<Vec<String>>> = self.frames.iter().map(|f| f.paths.clone()).collect();
+        let members = all.iter().flat_map(|paths| paths.iter()).filter_map(|path| {
+            let (first, rest) = path.split_once('.')?;
+            name.is_none_or(|n| n == first).then_some(rest)
+        });
+        let mut wanted: Vec<&str> = members.collect();
         wanted.sort_unstable();
         wanted.dedup();
         let mut kept = Vec::new();
-        for path in &wanted {
+        for path in wanted {
             self.keep_path(&view.clone(), path, "", &mut kept, 0);
         }
         view.kept = kept;

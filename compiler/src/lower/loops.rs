@@ -238,10 +238,10 @@ impl Lowerer<'_> {
         for i in 0..old.locals.len() + old.temps.len() {
             let local = old.locals.get(i);
             let assigned = local.is_some() && self.assigned_here(plan, i);
-            let old_val = local.map_or_else(|| &old.temps[i - old.locals.len()], |l| &l.val).clone();
-            let mut new = old_val.clone();
+            let old_val = old.val(i);
             if assigned || plan.hops {
-                let ranges = local.map_or_else(Vec::new, assigned_ranges);
+                let mut new = old_val.clone();
+                let ranges = local.map_or_else(Vec::new, |local| assigned_ranges(local));
                 let mut column = at;
                 new.map_parts(&mut |v| {
                     // Two variables that hold one value go on holding one: relations between them stay known.
@@ -263,11 +263,9 @@ impl Lowerer<'_> {
                 });
                 new.forget_evidence();
                 self.loosen(&mut new, assigned);
+                *flow.val_mut(i) = new;
             }
-            at += old_val.parts().len();
-            let slot =
-                if i < old.locals.len() { &mut flow.locals[i].val } else { &mut flow.temps[i - old.locals.len()] };
-            *slot = new;
+            at += old_val.part_count();
         }
         self.retarget(&old, &mut flow, plan);
         self.b.switch_to(from);
@@ -277,13 +275,8 @@ impl Lowerer<'_> {
         if plan.hops {
             // The counter travels with the variables, for conditions that read.
             let ty = IntTy::U64;
-            begun.locals.push(flow::Local {
-                name: COUNTER.into(),
-                val: Val::Int(counter, ty),
-                mutable: false,
-                ty: None,
-                bound: None,
-            });
+            let val = Val::Int(counter, ty);
+            begun.locals.push(flow::Local { name: COUNTER.into(), val, mutable: false, ty: None, bound: None }.into());
         }
         self.resume(begun);
         Header { block, counter, flow, params, disk_param }
@@ -344,9 +337,9 @@ impl Lowerer<'_> {
         for i in 0..flow.locals.len() + flow.temps.len() {
             let assigned = i < flow.locals.len() && self.assigned_here(plan, i);
             let is_view = i < old.locals.len() && matches!(old.locals[i].val, Val::View(_));
-            let slot =
-                if i < old.locals.len() { &mut flow.locals[i].val } else { &mut flow.temps[i - old.locals.len()] };
-            flow::generations(slot, &mut |g| *g = if assigned && is_view && Some(*g) == current { now } else { 0 });
+            flow::generations(flow.val_mut(i), &mut |g| {
+                *g = if assigned && is_view && Some(*g) == current { now } else { 0 }
+            });
         }
     }
 
@@ -439,7 +432,9 @@ impl Lowerer<'_> {
             }
         }
         for i in 0..header.flow.locals.len() {
-            self.keep_shape(i, &header.flow.locals[i].val);
+            if !self.flow.locals[i].is_same(&header.flow.locals[i]) {
+                self.keep_shape(i, &header.flow.locals[i].val);
+            }
         }
         let one = self.number(1);
         let next = self
@@ -455,8 +450,8 @@ impl Lowerer<'_> {
         }
         let mut alive = Vec::new();
         let (nl, nt) = (header.flow.locals.len(), header.flow.temps.len());
-        self.flow.locals[..nl].iter().for_each(|l| alive.extend(l.val.parts()));
-        self.flow.temps[..nt].iter().for_each(|v| alive.extend(v.parts()));
+        let vals = self.flow.locals[..nl].iter().map(|l| &l.val).chain(&self.flow.temps[..nt]);
+        vals.for_each(|v| v.for_each_part(&mut |p| alive.push(p)));
         let there = header.params.iter().all(|i| *i < alive.len());
         assert!(there, "what is alive in the header is alive at the end of a turn");
         args.extend(header.params.iter().map(|i| alive[*i]));
@@ -467,7 +462,7 @@ impl Lowerer<'_> {
     /// At the end of a turn a variable has as many parts as at its start; after an error that was reported, any.
     fn keep_shape(&mut self, i: usize, wanted: &Val) {
         let local = &self.flow.locals[i];
-        if local.val.parts().len() == wanted.parts().len() {
+        if local.val.part_count() == wanted.part_count() {
             return;
         }
         let (name, val) = (&local.name, &local.val);

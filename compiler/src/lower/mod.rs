@@ -97,6 +97,8 @@ pub struct Lowerer<'a> {
     expressions_left: u32,
     /// The functions that were inlined.
     called: FxHashSet<FnId>,
+    /// The dotted paths in bodies that were inlined.
+    paths: FxHashMap<FrameKind, Rc<Vec<String>>>,
     /// The place in the spec of what is emitted.
     span: Span,
     /// The sum or product that the present expression is a part of.
@@ -128,14 +130,14 @@ struct Frame {
     nones: Vec<Flow>,
     kind: FrameKind,
     /// The dotted paths in this body.
-    paths: Rc<Vec<(String, Span)>>,
+    paths: Rc<Vec<String>>,
     /// Where the rows go of a stream that was called.
     sink: Option<stream::Sink>,
     /// The frame of the body that called it.
     caller: Option<usize>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum FrameKind {
     /// The traversal itself.
     Root,
@@ -160,18 +162,18 @@ pub struct Lowered {
 /// Lowers one traversal of a program without errors in its declarations, for arguments of which some numbers are known.
 pub fn lower(program: &Program, sources: &SourceMap, id: TraversalId, fixed: &[(String, i128)]) -> Lowered {
     let def = &program.traversals[id.index()];
-    let syntax = def.syntax.clone();
+    let syntax = &def.syntax;
     let mut l =
         Lowerer::new(program, sources, &program.traversal_name(id), def.result.clone(), def.stream, syntax.span);
     l.b.function_mut().result = program.schema(&def.result).unwrap_or(ir::schema::Schema::Unit);
     l.b.function_mut().stream = def.stream;
     l.b.function_mut().sources = program.sources.clone();
     l.fixed = fixed;
-    l.enter(def.module, FrameKind::Root, def.result.clone(), names::dotted_paths(&syntax.body));
-    l.take_arguments(def, &syntax);
+    l.enter(def.module, FrameKind::Root, def.result.clone(), Rc::new(names::dotted_paths(&syntax.body)));
+    l.take_arguments(def, syntax);
     let value = l.block(&syntax.body);
     if l.flow.reachable {
-        l.finish_body(value, &syntax);
+        l.finish_body(value, syntax);
     }
     l.finish()
 }
@@ -181,7 +183,7 @@ pub fn lower_test(program: &Program, sources: &SourceMap, test: &ast::Test) -> L
     let mut l = Lowerer::new(program, sources, &test.name, Ty::Unit, false, test.span);
     l.in_test = true;
     l.b.function_mut().sources = program.sources.clone();
-    l.enter(ModuleId(0), FrameKind::Root, Ty::Unit, names::dotted_paths(&test.body));
+    l.enter(ModuleId(0), FrameKind::Root, Ty::Unit, Rc::new(names::dotted_paths(&test.body)));
     l.block(&test.body);
     if l.flow.reachable {
         l.b.ret();
@@ -216,6 +218,7 @@ impl<'a> Lowerer<'a> {
             next_generation: 1,
             expressions_left: EXPRESSIONS_MAX,
             called: FxHashSet::default(),
+            paths: FxHashMap::default(),
             span,
             whole: None,
             result,
@@ -227,7 +230,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// Begins a body; what is bound from here on belongs to it.
-    fn enter(&mut self, module: ModuleId, kind: FrameKind, result: Ty, paths: Vec<(String, Span)>) {
+    fn enter(&mut self, module: ModuleId, kind: FrameKind, result: Ty, paths: Rc<Vec<String>>) {
         self.frames.push(Frame {
             module,
             locals_base: self.flow.locals.len(),
@@ -237,7 +240,7 @@ impl<'a> Lowerer<'a> {
             returns: Vec::new(),
             nones: Vec::new(),
             kind,
-            paths: Rc::new(paths),
+            paths,
             sink: None,
             caller: self.frames.len().checked_sub(1),
         });

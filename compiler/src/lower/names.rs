@@ -4,16 +4,15 @@ use super::*;
 use ast::ExprKind;
 
 /// All dotted paths that a body names.
-pub(super) fn dotted_paths(b: &ast::BlockExpr) -> Vec<(String, Span)> {
+pub(super) fn dotted_paths(b: &ast::BlockExpr) -> Vec<String> {
     let mut out = Vec::new();
-    let block = ast::Expr { kind: Box::new(ExprKind::Block(b.clone())), span: b.span };
-    collect_paths(&block, &mut out);
+    block_children(b, &mut |e| collect_paths(e, &mut out));
     out
 }
 
-fn collect_paths(e: &ast::Expr, out: &mut Vec<(String, Span)>) {
+fn collect_paths(e: &ast::Expr, out: &mut Vec<String>) {
     if let Some(path) = dotted(e) {
-        out.push((path, e.span));
+        out.push(path);
         return;
     }
     for_each_child(e, &mut |c| collect_paths(c, out));

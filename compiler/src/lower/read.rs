@@ -213,13 +213,8 @@ impl Lowerer<'_> {
         let base = self.flow.locals.len();
         let size = self.in_member_scope(def.module, Val::Unit, |l| {
             for ((name, _), val) in def.params.iter().zip(args) {
-                l.flow.locals.push(flow::Local {
-                    name: name.as_str().into(),
-                    val: val.clone(),
-                    mutable: false,
-                    ty: None,
-                    bound: None,
-                });
+                let (name, val) = (name.as_str().into(), val.clone());
+                l.flow.locals.push(flow::Local { name, val, mutable: false, ty: None, bound: None }.into());
             }
             let val = l.expr(e);
             l.unsigned(val, e.span)
@@ -379,10 +374,10 @@ impl Lowerer<'_> {
 
     /// What of a variable outlives the current block is copied before the block goes.
     pub(super) fn keep_local(&mut self, i: usize) {
-        let local = self.flow.locals[i].clone();
-        match local.val {
+        let (name, val) = (self.flow.locals[i].name.clone(), self.flow.locals[i].val.clone());
+        match val {
             Val::View(mut view) if view.place.region == ir::Region::Disk && !self.is_stale(view.place) => {
-                self.keep_members(&mut view, Some(&local.name));
+                self.keep_members(&mut view, Some(&name));
                 self.flow.locals[i].val = Val::View(view);
             }
             Val::Array(array) if array.place.region == ir::Region::Disk && !self.is_stale(array.place) => {
@@ -394,7 +389,7 @@ impl Lowerer<'_> {
                 }
             }
             Val::Bytes(_) | Val::Record(..) | Val::Option(..) => {
-                let mut val = local.val;
+                let mut val = val;
                 self.keep_bytes(&mut val, KEPT_BYTES_MAX);
                 self.flow.locals[i].val = val;
             }

@@ -78,7 +78,7 @@ impl Lowerer<'_> {
                 self.keep_local(i);
             }
         }
-        let waiting: Vec<Local> = self.flow.locals.split_off(sink.locals_base);
+        let waiting: Vec<Shared<Local>> = self.flow.locals.split_off(sink.locals_base);
         let held = self.flow.temps.len();
         self.flow.temps.extend(waiting.iter().map(|l| l.val.clone()));
         let frame = self.frames[sink.frame].again();
@@ -103,7 +103,7 @@ impl Lowerer<'_> {
         sink.breaks.extend(breaks);
         self.merge(turns.into_iter().map(|f| (f, Val::Unit)).collect(), span);
         let vals = self.flow.temps.split_off(held);
-        self.flow.locals.extend(waiting.into_iter().zip(vals).map(|(l, val)| Local { val, ..l }));
+        self.flow.locals.extend(waiting.into_iter().zip(vals).map(|(l, val)| Local { val, ..l.take() }.into()));
         self.frames[stream].sink = Some(sink);
     }
 

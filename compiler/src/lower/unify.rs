@@ -27,8 +27,7 @@ impl Lowerer<'_> {
         }
         let mut alike = Vec::with_capacity(locals + temps);
         for i in 0..locals + temps {
-            let first = flows[0].val(i);
-            alike.push(flows.iter().all(|f| f.val(i) == first));
+            alike.push(flows.iter().all(|f| f.has_same(&flows[0], i)));
             if alike[i] {
                 continue;
             }

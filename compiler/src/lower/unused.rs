@@ -58,7 +58,7 @@ fn alone(
 ) -> Vec<Diagnostic> {
     let mut l = Lowerer::new(program, sources, name, Ty::Unit, false, span);
     l.expressions_left = *left;
-    l.enter(module, FrameKind::Root, Ty::Unit, Vec::new());
+    l.enter(module, FrameKind::Root, Ty::Unit, Rc::default());
     let fault = l.fault_id(ir::FaultKind::OutOfDevice, "no such block", ir::FoundAs::Unsigned, span);
     let number = |l: &mut Lowerer<'_>, name: &str| match l.take_argument(name, &Ty::Int(IntTy::plain(16, false)), None)
     {

@@ -54,6 +54,13 @@ impl<T: Clone> Shared<T> {
     }
 }
 
+impl<T> Shared<T> {
+    /// Whether both are one, which neither has changed.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         Shared(self.0.clone())
@@ -232,6 +239,13 @@ impl Val {
         let mut out = Vec::new();
         self.for_each_part(&mut |v| out.push(v));
         out
+    }
+
+    /// How many SSA values hold it.
+    pub fn part_count(&self) -> usize {
+        let mut count = 0;
+        self.for_each_part(&mut |_| count += 1);
+        count
     }
 
     /// Calls `f` on its SSA values, in the order of [`Val::map_parts`].

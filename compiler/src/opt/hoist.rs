@@ -5,46 +5,53 @@
 //! reach. On walks A and B it saves four instructions each, most of them tests of the address that is then formed once.
 
 use crate::fx::{FxHashMap, FxHashSet};
-use crate::ir::defs::{Def, Defs};
+use crate::ir::defs::Defs;
 use crate::ir::graph::Graph;
 use crate::ir::verify::Steps;
 use crate::ir::{BinOp, Block, Function, Inst, Mode, Op, Ty, Value};
+use std::collections::hash_map::Entry;
 
 /// Shares, until nothing is left to share: what uses the same operands now may be the same.
 pub fn share(f: &mut Function) {
-    while share_once(f) {}
+    let graph = Graph::of(f);
+    let steps = Steps::of(f, &graph);
+    while share_once(f, &graph, &steps) {}
 }
 
 /// An operation, with its operands that are numbers replaced by what they are.
-type Key = (Op, Ty, Vec<Option<i128>>);
+type Key = (Op, Ty, [Option<i128>; 2]);
 
-fn share_once(f: &mut Function) -> bool {
-    let graph = Graph::of(f);
-    let mut groups: FxHashMap<Key, Vec<(Block, Value)>> = FxHashMap::default();
-    let mut order: Vec<Key> = Vec::new();
+/// Where the same is computed: first, and again.
+struct Group {
+    first: (Block, Value),
+    again: Vec<(Block, Value)>,
+}
+
+fn share_once(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
+    let mut places: FxHashMap<Key, usize> = FxHashMap::default();
+    let mut groups: Vec<Group> = Vec::new();
     let counted = counted(f);
     for b in &graph.order {
         for inst in &f.block(*b).insts {
             let (Some(v), true) = (inst.result, is_cheap(&inst.op)) else { continue };
             // A number is made where it is used; a counter of one turn is one, and each loop has its own.
-            if counted.contains(&v) || f.value(v).range.as_const().is_some() {
+            if f.value(v).range.as_const().is_some() || counted.contains(&v) {
                 continue;
             }
-            let key = key(f, inst, v);
-            let group = groups.entry(key.clone()).or_default();
-            if group.is_empty() {
-                order.push(key);
+            match places.entry(key(f, inst, v)) {
+                Entry::Occupied(place) => groups[*place.get()].again.push((*b, v)),
+                Entry::Vacant(place) => {
+                    place.insert(groups.len());
+                    groups.push(Group { first: (*b, v), again: Vec::new() });
+                }
             }
-            group.push((*b, v));
         }
     }
     let mut renamed: FxHashMap<Value, Value> = FxHashMap::default();
-    let steps = Steps::of(f, &graph);
-    for key in order {
-        let group = &groups[&key];
-        if group.len() > 1 {
-            merge(f, &graph, &steps, group, &mut renamed);
-        }
+    let defs = Defs::of(f);
+    let mut home: Vec<Option<Block>> = (0..f.values.len() as u32).map(|v| Some(defs.get(Value(v))?.block())).collect();
+    for group in groups.iter().filter(|group| !group.again.is_empty()) {
+        merge(f, graph, steps, group, &mut home, &mut renamed);
     }
     rename(f, &renamed);
     !renamed.is_empty()
@@ -72,11 +79,12 @@ fn is_cheap(op: &Op) -> bool {
 }
 
 fn key(f: &Function, inst: &Inst, result: Value) -> Key {
-    let mut numbers = Vec::new();
+    let mut numbers = [None; 2];
+    let mut places = numbers.iter_mut();
     let mut op = inst.op.clone();
     op.map_uses(|v| {
         let number = f.value(v).range.as_const();
-        numbers.push(number);
+        *places.next().expect("what is cheap has two operands at most") = number;
         if number.is_some() { Value(u32::MAX) } else { v }
     });
     (op, f.value(result).ty, numbers)
@@ -87,12 +95,14 @@ fn merge(
     f: &mut Function,
     graph: &Graph,
     steps: &Steps,
-    group: &[(Block, Value)],
+    group: &Group,
+    home: &mut [Option<Block>],
     renamed: &mut FxHashMap<Value, Value>,
 ) {
-    let (first, kept) = group[0];
+    let (first, kept) = group.first;
     let same_claim = |v: Value| f.value(v).range == f.value(kept).range;
-    let rest: Vec<(Block, Value)> = group[1..]
+    let rest: Vec<(Block, Value)> = group
+        .again
         .iter()
         .copied()
         .filter(|(b, v)| *v != kept && same_claim(*v) && steps.step(*b) == steps.step(first))
@@ -101,21 +111,18 @@ fn merge(
     if rest.is_empty() || steps.step(place) != steps.step(first) {
         return;
     }
-    if place != first && !bring(f, graph, steps, kept, first, place) {
+    if place != first && !bring(f, graph, steps, home, kept, place) {
         return;
     }
     renamed.extend(rest.iter().map(|(_, v)| (*v, kept)));
 }
 
 /// Moves an operation to the end of a block that dominates its own, with the numbers among its operands; if the other operands are there.
-fn bring(f: &mut Function, graph: &Graph, steps: &Steps, v: Value, from: Block, to: Block) -> bool {
-    let defs = Defs::of(f);
-    let Some(Def::Inst(_, at)) = defs.get(v) else { return false };
+fn bring(f: &mut Function, graph: &Graph, steps: &Steps, home: &mut [Option<Block>], v: Value, to: Block) -> bool {
+    let Some(from) = home[v.index()] else { return false };
+    let Some(at) = f.block(from).insts.iter().position(|inst| inst.result == Some(v)) else { return false };
     let mut inst = f.block(from).insts[at].clone();
-    let there = |u: Value| {
-        let block = defs.get(u).map(Def::block);
-        block.is_some_and(|b| graph.dominates(b, to) && steps.step(b) == steps.step(to))
-    };
+    let there = |u: Value| home[u.index()].is_some_and(|b| graph.dominates(b, to) && steps.step(b) == steps.step(to));
     let mut all = true;
     inst.op.for_each_use(|u| all &= there(u) || f.value(u).range.as_const().is_some());
     if !all {
@@ -134,6 +141,7 @@ fn bring(f: &mut Function, graph: &Graph, steps: &Steps, v: Value, from: Block, 
         v
     });
     inst.op = op;
+    home[v.index()] = Some(to);
     f.blocks[from.index()].insts.remove(at);
     f.blocks[to.index()].insts.extend(numbers);
     f.blocks[to.index()].insts.push(inst);

@@ -5,6 +5,7 @@
 //! element's size, both constants cancel out.
 
 use super::{new_value, number};
+use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::{Addr, BinOp, Block, Function, Inst, Mode, Op, Range, Ty, Value};
 
@@ -13,25 +14,30 @@ pub fn fold(f: &mut Function) {
     cancel(f);
     let defs = Defs::of(f);
     let mut uses: Vec<(Value, u32)> = Vec::new();
+    let mut places: FxHashMap<Value, usize> = FxHashMap::default();
     for_each_address(f, |addr| {
         if let Some(index) = addr.index {
-            match uses.iter_mut().find(|(v, _)| *v == index) {
-                Some((_, least)) => *least = addr.disp.min(*least),
-                None => uses.push((index, addr.disp)),
-            }
+            let place = *places.entry(index).or_insert_with(|| {
+                uses.push((index, addr.disp));
+                uses.len() - 1
+            });
+            uses[place].1 = addr.disp.min(uses[place].1);
         }
     });
     let folds: Vec<(Value, Fold)> =
         uses.iter().filter_map(|(v, least)| Some((*v, Fold::of(f, &defs, *v, *least)?))).collect();
-    for (index, fold) in folds {
-        let new = fold.apply(f, index);
-        for_each_address(f, |addr| {
-            if addr.index == Some(index) {
-                addr.index = Some(new);
-                addr.disp = (i64::from(addr.disp) + fold.disp) as u32;
-            }
-        });
+    if folds.is_empty() {
+        return;
     }
+    // No base is an index that is folded itself: it would be folded further.
+    let new: FxHashMap<Value, (Value, i64)> =
+        folds.into_iter().map(|(index, fold)| (index, (fold.apply(f, index), fold.disp))).collect();
+    for_each_address(f, |addr| {
+        if let Some((index, disp)) = addr.index.and_then(|index| new.get(&index)) {
+            addr.index = Some(*index);
+            addr.disp = (i64::from(addr.disp) + disp) as u32;
+        }
+    });
 }
 
 /// Checked offsets in which the constants cancel out: `12 + 12 * (after - 1)` is `12 * after`. All are found before any is changed, since the

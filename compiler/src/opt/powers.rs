@@ -17,11 +17,16 @@ const ELEMENTS_MAX: i128 = 1 << 32;
 
 /// Does so in all searches where it can be done.
 pub fn shift(f: &mut Function) {
+    if f.blocks.iter().all(|b| b.header.is_none()) {
+        return;
+    }
     let graph = Graph::of(f);
-    for header in graph.order.clone() {
-        let search = f.block(header).header.and_then(|_| Search::of(f, &graph, header));
+    let mut defs = Defs::of(f);
+    for header in &graph.order {
+        let search = f.block(*header).header.and_then(|_| Search::of(f, &graph, &defs, *header));
         if let Some(search) = search {
             search.shift(f, &graph);
+            defs = Defs::of(f);
         }
     }
 }
@@ -36,9 +41,8 @@ struct Search {
 }
 
 impl Search {
-    fn of(f: &Function, graph: &Graph, header: Block) -> Option<Search> {
-        let defs = Defs::of(f);
-        let halving = Halving::of(f, graph, &defs, header).filter(|h| h.floor == 0)?;
+    fn of(f: &Function, graph: &Graph, defs: &Defs, header: Block) -> Option<Search> {
+        let halving = Halving::of(f, graph, defs, header).filter(|h| h.floor == 0)?;
         let elements = halving.start.as_const().filter(|n| (1..ELEMENTS_MAX).contains(n))?;
         if (elements + 1) & elements != 0 {
             return None;
@@ -98,7 +102,7 @@ impl Search {
 
     fn shift(&self, f: &mut Function, graph: &Graph) {
         let span = f.value(self.halving.room).span;
-        for (from, edge) in graph.predecessors[self.header.index()].clone() {
+        for &(from, edge) in &graph.predecessors[self.header.index()] {
             if graph.is_back(from, self.header) {
                 continue;
             }

@@ -18,14 +18,18 @@ const CHAINS: usize = 4;
 
 /// Unrolls what can be.
 pub fn unroll(f: &mut Function) {
+    if f.blocks.iter().all(|b| b.header.is_none()) {
+        return;
+    }
     let graph = Graph::of(f);
-    for header in graph.order.clone() {
-        if f.block(header).header.is_none() {
-            continue;
-        }
-        if let Some(l) = Short::of(f, &graph, &Defs::of(f), header) {
+    let mut defs = Defs::of(f);
+    for header in &graph.order {
+        if f.block(*header).header.is_some()
+            && let Some(l) = Short::of(f, &graph, &defs, *header)
+        {
             l.unroll(f);
             split_sums(f, l.body);
+            defs = Defs::of(f);
         }
     }
 }
@@ -61,12 +65,15 @@ impl Short {
             && f.block(header).insts.iter().all(|i| matches!(i.op, Op::Const(_) | Op::Compare { .. }))
             && back.args.len() == f.block(header).params.len()
             && turns <= info.most;
-        if !simple || uses_outside(f, info.counter, header, body) {
+        if !simple {
             return None;
         }
         let work: u64 = f.block(body).insts.iter().map(|i| weight(&i.op)).sum::<Option<u64>>()?;
         let fits = |n: &u64| turns % n == 0 && work * n <= WORK_MAX && *n < turns;
         let factor = [32, 16, 8, 4, 2].into_iter().find(fits)?;
+        if uses_outside(f, info.counter, header, body) {
+            return None;
+        }
         Some(Short { header, body, counter: info.counter, cond: *cond, turns, factor })
     }
 
@@ -183,14 +190,17 @@ fn uses_outside(f: &Function, counter: Value, header: Block, body: Block) -> boo
 
 /// Sums of which only the last is used are made of four, side by side: addition modulo 2^64 knows no order.
 fn split_sums(f: &mut Function, body: Block) {
-    let mut uses: FxHashMap<Value, usize> = FxHashMap::default();
-    for b in &f.blocks {
-        b.insts.iter().for_each(|i| i.op.for_each_use(|v| *uses.entry(v).or_default() += 1));
-        b.term.for_each_use(|v| *uses.entry(v).or_default() += 1);
-    }
     let sums: FxHashMap<Value, (Value, Value)> =
         f.block(body).insts.iter().filter_map(|i| Some((i.result?, wrapped_sum(&i.op)?))).collect();
-    let is_inner = |v: Value| sums.contains_key(&v) && uses.get(&v) == Some(&1);
+    if sums.len() <= CHAINS {
+        return;
+    }
+    let mut uses = vec![0; f.values.len()];
+    for b in &f.blocks {
+        b.insts.iter().for_each(|i| i.op.for_each_use(|v| uses[v.index()] += 1));
+        b.term.for_each_use(|v| uses[v.index()] += 1);
+    }
+    let is_inner = |v: Value| sums.contains_key(&v) && uses[v.index()] == 1;
     let used_by_sum: Vec<Value> = sums.values().flat_map(|(a, _)| [*a]).collect();
     let last: Vec<Value> = f
         .block(body)

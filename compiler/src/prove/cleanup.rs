@@ -1,6 +1,6 @@
 //! Taking away what nothing needs: unreachable blocks, chains of jumps, unused values and parameters, slots that are only written.
 
-use crate::fx::{FxHashMap, FxHashSet};
+use crate::fx::FxHashSet;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::verify::Steps;
@@ -38,45 +38,66 @@ pub fn targets_mut(term: &mut Terminator) -> impl Iterator<Item = &mut Target> {
 /// Joins `a: … jump b(args)` and `b(params)` where `a` is the only way to `b`.
 fn glue(f: &mut Function) {
     let graph = Graph::of(f);
-    let mut renamed: FxHashMap<Value, Value> = FxHashMap::default();
+    let mut renamed = Renamed::none(f);
     for b in graph.order.iter().rev() {
-        while let Terminator::Jump(t) = f.block(*b).term.clone() {
-            let alone =
-                graph.predecessors[t.block.index()].len() == 1 && t.block != *b && f.block(t.block).header.is_none();
+        while let Terminator::Jump(t) = &f.block(*b).term {
+            let to = t.block;
+            let alone = graph.predecessors[to.index()].len() == 1 && to != *b && f.block(to).header.is_none();
             if !alone {
                 break;
             }
-            let next = f.blocks[t.block.index()].clone();
-            for (p, a) in next.params.iter().zip(&t.args) {
-                renamed.insert(*p, *a);
-            }
-            let here = &mut f.blocks[b.index()];
-            here.insts.extend(next.insts);
-            here.term = next.term;
-            here.span = next.span;
             // Its own jumps now start here; it is left empty and unreached.
-            let gone = &mut f.blocks[t.block.index()];
-            gone.insts.clear();
-            gone.term = Terminator::Return;
+            let gone = &mut f.blocks[to.index()];
+            let (insts, params, span) = (std::mem::take(&mut gone.insts), std::mem::take(&mut gone.params), gone.span);
+            let term = std::mem::replace(&mut gone.term, Terminator::Return);
+            let here = &mut f.blocks[b.index()];
+            here.insts.extend(insts);
+            here.span = span;
+            if let Terminator::Jump(t) = std::mem::replace(&mut here.term, term) {
+                params.into_iter().zip(t.args).for_each(|(param, arg)| renamed.set(param, arg));
+            }
         }
     }
-    if renamed.is_empty() {
-        return;
+    renamed.apply(f);
+}
+
+/// Values in whose place others stand.
+struct Renamed {
+    to: Vec<Value>,
+    is_any: bool,
+}
+
+impl Renamed {
+    fn none(f: &Function) -> Renamed {
+        Renamed { to: (0..f.values.len() as u32).map(Value).collect(), is_any: false }
     }
-    let resolve = |mut v: Value| {
-        while let Some(n) = renamed.get(&v) {
-            v = *n;
+
+    fn set(&mut self, v: Value, to: Value) {
+        self.to[v.index()] = to;
+        self.is_any = true;
+    }
+
+    fn resolve(&self, mut v: Value) -> Value {
+        while self.to[v.index()] != v {
+            v = self.to[v.index()];
         }
         v
-    };
-    for b in &mut f.blocks {
-        b.insts.iter_mut().for_each(|i| i.op.map_uses(resolve));
-        b.term.map_uses(resolve);
-        if let Some(d) = &mut b.disk {
-            d.len = resolve(d.len);
+    }
+
+    fn apply(&self, f: &mut Function) {
+        if !self.is_any {
+            return;
         }
-        if let Some(h) = &mut b.header {
-            h.counter = resolve(h.counter);
+        let resolve = |v: Value| self.resolve(v);
+        for b in &mut f.blocks {
+            b.insts.iter_mut().for_each(|i| i.op.map_uses(resolve));
+            b.term.map_uses(resolve);
+            if let Some(d) = &mut b.disk {
+                d.len = resolve(d.len);
+            }
+            if let Some(h) = &mut b.header {
+                h.counter = resolve(h.counter);
+            }
         }
     }
 }
@@ -94,23 +115,24 @@ pub fn drop_unused(f: &mut Function) {
             given[next.block.index()] = 1;
         }
     }
-    let keep: Vec<Vec<bool>> = f
-        .blocks
-        .iter()
-        .zip(&given)
-        .map(|(data, first)| data.params.iter().enumerate().map(|(i, v)| i < *first || live[v.index()]).collect())
-        .collect();
     // Blocks that the entry does not reach are left: what was dropped above was not dropped for them.
-    for (b, keep_here) in graph.order.iter().map(|b| (b, &keep[b.index()])) {
+    for b in &graph.order {
+        let mut term = std::mem::replace(&mut f.blocks[b.index()].term, Terminator::Return);
+        let hop = usize::from(matches!(term, Terminator::Hop { .. }));
+        for t in targets_mut(&mut term) {
+            let mut params = f.blocks[t.block.index()].params.iter().enumerate().skip(hop);
+            t.args.retain(|_| {
+                let (i, v) = params.next().expect("one parameter an argument");
+                i < given[t.block.index()] || live[v.index()]
+            });
+        }
+        f.blocks[b.index()].term = term;
+    }
+    for b in &graph.order {
         let data = &mut f.blocks[b.index()];
         data.insts.retain(|i| has_effect(&i.op) || i.result.is_some_and(|v| live[v.index()]));
-        let mut at = keep_here.iter();
-        data.params.retain(|_| *at.next().expect("one mark a parameter"));
-        let hop = usize::from(matches!(data.term, Terminator::Hop { .. }));
-        for t in targets_mut(&mut data.term) {
-            let mut at = keep[t.block.index()].iter().skip(hop);
-            t.args.retain(|_| *at.next().expect("one mark an argument"));
-        }
+        let mut places = 0..;
+        data.params.retain(|v| places.next().is_some_and(|i| i < given[b.index()]) || live[v.index()]);
     }
 }
 
@@ -172,40 +194,35 @@ fn live_values(f: &Function) -> Vec<bool> {
 /// A parameter that receives one value on all edges (or itself around a loop) is that value, within one step. Behind a read, what receives what
 /// another parameter receives is that one: so the number that was read and is carried beside is known to be the block's length.
 fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
-    let mut renamed: FxHashMap<Value, Value> = FxHashMap::default();
-    let resolve = |renamed: &FxHashMap<Value, Value>, mut v: Value| {
-        while let Some(n) = renamed.get(&v) {
-            v = *n;
-        }
-        v
-    };
+    let mut renamed = Renamed::none(f);
+    // What each parameter of a block receives over its edges.
+    let mut received: Vec<Value> = Vec::new();
     for b in &graph.order {
         let edges = &graph.predecessors[b.index()];
-        if edges.is_empty() || f.block(*b).params.is_empty() {
+        let count = f.block(*b).params.len();
+        if edges.is_empty() || count == 0 {
             continue;
         }
         let begins = steps.step(*b) == *b;
+        received.clear();
+        received.resize(count * edges.len(), Value(0));
+        for (e, (p, t)) in edges.iter().enumerate() {
+            // A hop's length comes first.
+            for (i, v) in incoming(f, *p, *t).enumerate() {
+                received[i * edges.len() + e] = renamed.resolve(v);
+            }
+        }
+        let of = |i: usize| &received[i * edges.len()..][..edges.len()];
         let read = |(p, _): &(Block, usize)| matches!(f.block(*p).term, Terminator::Hop { .. });
         let hop = usize::from(edges.iter().any(read));
-        // What each parameter receives, by edge; a hop's length comes first.
-        let received: Vec<Vec<Value>> = edges
-            .iter()
-            .map(|(p, t)| incoming(f, *p, *t).into_iter().map(|v| resolve(&renamed, v)).collect())
-            .collect();
-        for i in (hop..f.block(*b).params.len()).rev() {
+        for i in (hop..count).rev() {
             let v = f.block(*b).params[i];
             if f.block(*b).header.is_some_and(|h| h.counter == v) {
                 continue;
             }
             let mut one = None;
-            let mut args = received.iter().map(|args| args[i]);
-            let same = !begins && args.all(|a| a == v || *one.get_or_insert(a) == a);
-            let twin = || {
-                (0..i).find(|j| {
-                    let alike = f.value(v).ty == f.value(f.block(*b).params[*j]).ty;
-                    alike && received.iter().all(|args| args[i] == args[*j])
-                })
-            };
+            let same = !begins && of(i).iter().all(|a| *a == v || *one.get_or_insert(*a) == *a);
+            let twin = || (0..i).find(|j| f.value(v).ty == f.value(f.block(*b).params[*j]).ty && of(i) == of(*j));
             let is = match one.filter(|_| same) {
                 Some(a) => a,
                 None => match begins.then(twin).flatten() {
@@ -213,7 +230,7 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
                     None => continue,
                 },
             };
-            renamed.insert(v, is);
+            renamed.set(v, is);
             f.blocks[b.index()].params.remove(i);
             for (p, t) in edges {
                 let target = targets_mut(&mut f.blocks[p.index()].term).nth(*t);
@@ -221,28 +238,19 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
             }
         }
     }
-    if renamed.is_empty() {
-        return false;
-    }
-    for b in &mut f.blocks {
-        b.insts.iter_mut().for_each(|i| i.op.map_uses(|v| resolve(&renamed, v)));
-        b.term.map_uses(|v| resolve(&renamed, v));
-        if let Some(d) = &mut b.disk {
-            d.len = resolve(&renamed, d.len);
-        }
-    }
-    true
+    renamed.apply(f);
+    renamed.is_any
 }
 
 /// What an edge passes to its block's parameters.
-fn incoming(f: &Function, from: Block, target: usize) -> Vec<Value> {
+fn incoming(f: &Function, from: Block, target: usize) -> impl Iterator<Item = Value> {
     let term = &f.block(from).term;
     let len = match term {
         Terminator::Hop { len, .. } => Some(*len),
         _ => None,
     };
     let args = &term.targets().nth(target).expect("the edge was found there").args;
-    len.into_iter().chain(args.iter().copied()).collect()
+    len.into_iter().chain(args.iter().copied())
 }
 
 /// Drops writes to slots that nothing reads, and says at each hop which slots are read later.

@@ -223,7 +223,7 @@ impl Pass<'_> {
 
     /// The condition under which alone a block is entered.
     fn edge_condition(&self, b: Block) -> Option<(Value, bool)> {
-        let [(p, i)] = self.graph.predecessors[b.index()][..] else { return None };
+        let [(p, i)] = self.graph.predecessors[b.index()] else { return None };
         match &self.f.block(p).term {
             Terminator::Branch { cond, then, other } if then.block != other.block => Some((*cond, i == 0)),
             _ => None,

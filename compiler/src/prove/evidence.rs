@@ -5,12 +5,13 @@
 //! then speaks only of a block's parameters is tried as an invariant: shown on each edge in, by induction around loops. The parts are
 //! noted as they are found, and the verifier adds them up.
 
-use crate::fx::{FxHashMap, FxHashSet};
+use super::atoms::ByAtom;
+use crate::fx::FxHashSet;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::evidence::{Evidence, Fact, Invariant, Point, Split, Sum, goals};
 use crate::ir::graph::Graph;
 use crate::ir::interval::gcd;
-use crate::ir::linear::{Atom, Form, Forms};
+use crate::ir::linear::{Atom, DEFINITIONS_MAX, Form, Forms, is_defining};
 use crate::ir::settled::{Settled, implied, on_edge};
 use crate::ir::verify::passed;
 use crate::ir::{Block, CmpOp, FaultKind, Function, Mode, Op, Range, Terminator, Value};
@@ -34,6 +35,8 @@ pub fn find(f: &mut Function) {
     let graph = Graph::of(f);
     let defs = Defs::of(f);
     let mut wanted = Vec::new();
+    // What an obligation asks was shown once already.
+    let asked: FxHashSet<String> = f.obligations.iter().map(|o| super::discharge::unmet(&o.text)).collect();
     for b in &graph.order {
         for (i, inst) in f.block(*b).insts.iter().enumerate() {
             let tests = matches!(inst.op, Op::Check { .. } | Op::Binary { mode: Mode::Checked(_), .. });
@@ -43,9 +46,7 @@ pub fn find(f: &mut Function) {
                 && f.faults[fault.fault.index()].kind == FaultKind::Overflow
                 && let Some(Def::Inst(block, i)) = defs.get(cond)
             {
-                // What an obligation asks was shown once already.
-                let message = &f.faults[fault.fault.index()].message;
-                let asked = f.obligations.iter().any(|o| super::discharge::unmet(&o.text) == *message);
+                let asked = asked.contains(&*f.faults[fault.fault.index()].message);
                 wanted.push((block, i, cond, if asked { FUEL_OBLIGATION } else { FUEL }));
             }
         }
@@ -81,6 +82,15 @@ pub(super) struct Known {
     pub at: (Block, usize),
 }
 
+/// A fact as it stands with an atom that it speaks of.
+#[derive(Clone)]
+struct About {
+    /// Whether it bounds the atom from above, rather than from below.
+    above: bool,
+    at: (Block, usize),
+    known: Rc<Known>,
+}
+
 /// Finds proofs in one function.
 pub struct Search<'f> {
     pub(super) f: &'f Function,
@@ -88,9 +98,9 @@ pub struct Search<'f> {
     pub(super) defs: &'f Defs,
     pub(super) forms: Forms,
     /// By each atom that they speak of, in the order of their places.
-    facts: FxHashMap<Atom, Vec<Rc<Known>>>,
-    /// What is claimed of each atom.
-    names: FxHashMap<Atom, Names>,
+    facts: ByAtom<Vec<About>>,
+    /// The values that are just one atom, but for the atom's own.
+    names: ByAtom<Vec<Value>>,
     /// When each value is made, in the order of blocks.
     age: Vec<u32>,
     position: Vec<u32>,
@@ -107,13 +117,6 @@ pub struct Search<'f> {
     cuts: u32,
     /// Whether there may still be branches of which the claims say how they go. The evidence found then is not written down.
     before_folding: bool,
-}
-
-/// The values that are just one atom, with what they claim of it, the tightest first.
-#[derive(Default)]
-struct Names {
-    most: Vec<(Value, i128)>,
-    least: Vec<(Value, i128)>,
 }
 
 type Parts = Vec<(i128, Fact)>;
@@ -148,8 +151,8 @@ impl<'f> Search<'f> {
             graph,
             defs,
             forms,
-            facts: FxHashMap::default(),
-            names: FxHashMap::default(),
+            facts: ByAtom::new(f),
+            names: ByAtom::new(f),
             age,
             position,
             evidence: Evidence::default(),
@@ -167,35 +170,33 @@ impl<'f> Search<'f> {
 
     fn collect(&mut self) {
         let settled = Settled::of(self.f, self.graph, self.defs);
-        let mut all: Vec<Known> = Vec::new();
+        let mut all: Vec<Rc<Known>> = Vec::new();
         for (cond, sense, at) in settled.iter() {
-            all.extend(self.conditions(cond, sense, at));
+            all.extend(self.conditions(cond, sense, at).map(Rc::new));
         }
         for b in &self.graph.order {
             let data = self.f.block(*b);
             let read = self.forms.read(self.f, self.graph, *b);
-            all.extend(read.map(|(to, form)| Known { fact: Fact::Read(*b), form, at: (to, 0) }));
+            all.extend(read.map(|(to, form)| Rc::new(Known { fact: Fact::Read(*b), form, at: (to, 0) })));
             for v in &data.params {
                 self.name(*v);
             }
             for (i, inst) in data.insts.iter().enumerate() {
                 let Some(v) = inst.result else { continue };
                 self.name(v);
-                let made = (0..3).filter_map(|k| {
+                let made = (0..DEFINITIONS_MAX).filter_map(|k| {
                     let form = self.forms.definition(self.f, self.defs, v, k)?;
-                    Some(Known { fact: Fact::Definition { value: v, k }, form, at: (*b, i + 1) })
+                    Some(Rc::new(Known { fact: Fact::Definition { value: v, k }, form, at: (*b, i + 1) }))
                 });
-                all.extend(made);
+                if is_defining(&inst.op) {
+                    all.extend(made);
+                }
             }
         }
-        for names in self.names.values_mut() {
-            names.most.sort_by_key(|(_, bound)| *bound);
-            names.least.sort_by_key(|(_, bound)| std::cmp::Reverse(*bound));
-        }
         all.sort_by_key(|known| (self.position[known.at.0.index()], known.at.1));
-        for known in all.into_iter().map(Rc::new) {
-            for (atom, _) in known.form.terms() {
-                self.facts.entry(*atom).or_default().push(known.clone());
+        for known in all {
+            for (atom, factor) in known.form.terms() {
+                self.facts.at(*atom).push(About { above: *factor > 0, at: known.at, known: known.clone() });
             }
         }
     }
@@ -208,13 +209,12 @@ impl<'f> Search<'f> {
     }
 
     fn name(&mut self, v: Value) {
-        let Some(atom) = self.forms.get(v).as_atom() else { return };
+        let Some(atom) = self.forms.atom(v).filter(|atom| *atom != Atom::Value(v)) else { return };
         let data = self.f.value(v);
-        let names = self.names.entry(atom).or_default();
-        // The type is a claim as well, but no better one.
-        if data.range != Range::of(data.ty) || names.most.is_empty() {
-            names.most.push((v, data.range.hi));
-            names.least.push((v, data.range.lo));
+        // The type is a claim as well, but no better one than an atom's own value has.
+        let is_first = matches!(atom, Atom::Product(..)) && self.names.get(atom).is_none();
+        if data.range != Range::of(data.ty) || is_first {
+            self.names.at(atom).push(v);
         }
     }
 
@@ -243,7 +243,7 @@ impl<'f> Search<'f> {
         self.before_folding = true;
         let at = Point { block, position, edge: Vec::new() };
         let Some(Op::Compare { op, a, b }) = self.defs.op(self.f, cond) else { return false };
-        let (a, b) = (self.forms.get(*a).clone(), self.forms.get(*b).clone());
+        let (a, b) = (self.forms.get(*a), self.forms.get(*b));
         let mut below = |x: &Form, n: i128, y: &Form| {
             (self.fuel, self.is_obligation) = (FUEL_OBLIGATION, true);
             let form = x.plus(-1, y).and_then(|form| form.plus(1, &Form::number(n)));
@@ -383,11 +383,22 @@ impl<'f> Search<'f> {
         }
     }
 
-    /// The tightest claim on an atom: the value that makes it, and its bound.
+    /// The tightest claim on an atom: the value that makes it, and its bound. Of equal ones that which is made first.
     fn claim(&self, atom: Atom, above: bool, at: &Point) -> Option<(Value, i128)> {
-        let names = self.names.get(&atom)?;
-        let tightest = if above { &names.most } else { &names.least };
-        tightest.iter().find(|(v, _)| self.is_known(*v, at)).copied()
+        let own = match atom {
+            Atom::Value(v) => Some(v),
+            Atom::Product(..) => None,
+        };
+        let mut tightest: Option<(Value, i128)> = None;
+        for v in own.iter().chain(self.names.get(atom).into_iter().flatten()) {
+            let range = self.f.value(*v).range;
+            let bound = if above { range.hi } else { range.lo };
+            let is_tighter = tightest.is_none_or(|(_, known)| if above { bound < known } else { bound > known });
+            if is_tighter && self.is_known(*v, at) {
+                tightest = Some((*v, bound));
+            }
+        }
+        tightest
     }
 
     /// What the claims alone say of a goal.
@@ -421,9 +432,11 @@ impl<'f> Search<'f> {
         let fits = |known: &Known| known.form.factor(atom) != 0 && (known.form.factor(atom) > 0) == above;
         let here = (at.block, at.position);
         let on_edge = at.edge.iter().flat_map(|(cond, sense)| self.conditions(*cond, *sense, here));
-        let mut out: Vec<Rc<Known>> = on_edge.filter(fits).map(Rc::new).collect();
-        let near = self.facts.get(&atom).into_iter().flatten().rev();
-        out.extend(near.filter(|k| fits(k) && self.holds_at(k.at, at)).take(FACTS_MAX).cloned());
+        let mut out: Vec<Rc<Known>> = Vec::with_capacity(FACTS_MAX);
+        out.extend(on_edge.filter(fits).map(Rc::new));
+        let near = self.facts.get(atom).into_iter().flatten().rev();
+        let near = near.filter(|fact| fact.above == above && self.holds_at(fact.at, at));
+        out.extend(near.take(FACTS_MAX).map(|fact| fact.known.clone()));
         if let Atom::Product(x, y) = atom {
             out.extend(self.products((x, y), at).into_iter().filter(fits).map(Rc::new));
         }
@@ -444,8 +457,8 @@ impl<'f> Search<'f> {
                 continue;
             };
             let Some(below) = Form::number(bound).plus(-1, &Form::atom(Atom::Value(other))) else { continue };
-            let near = self.facts.get(&Atom::Value(one)).into_iter().flatten().rev();
-            for known in near.filter(|k| self.holds_at(k.at, at)).take(FACTS_MAX) {
+            let near = self.facts.get(Atom::Value(one)).into_iter().flatten().rev();
+            for About { known, .. } in near.filter(|fact| self.holds_at(fact.at, at)).take(FACTS_MAX) {
                 if let Some(form) = known.form.times(&below).and_then(|p| Form::number(0).plus(-1, &p)) {
                     let fact = Fact::Product(Box::new(known.fact.clone()), Box::new(Fact::Least(least)));
                     out.push(Known { fact, form, at: known.at });
@@ -469,7 +482,7 @@ impl<'f> Search<'f> {
         }
         self.splitting.push(value);
         let mut arm = |v: Value, sense: bool| {
-            let form = goal.replaced(|x| self.forms.get(if x == value { v } else { x }).clone())?;
+            let form = goal.replaced(|x| self.forms.get(if x == value { v } else { x }))?;
             let mut point = at.clone();
             point.edge.extend(implied(self.f, self.defs, *cond, sense));
             self.nested += 1;
@@ -529,7 +542,8 @@ impl<'f> Search<'f> {
     fn edges(&mut self, block: Block, form: &Form) -> Option<Vec<Sum>> {
         let f = self.f;
         let mut sums = Vec::new();
-        for (from, target) in self.graph.predecessors[block.index()].clone() {
+        let graph = self.graph;
+        for &(from, target) in &graph.predecessors[block.index()] {
             let data = f.block(from);
             let to = data.term.targets().nth(target)?;
             if self.before_folding && !is_taken(f, &data.term, target) {
@@ -538,7 +552,7 @@ impl<'f> Search<'f> {
             }
             let form = form.replaced(|v| {
                 let arg = passed(f, &data.term, to).find(|(_, param)| *param == v);
-                arg.map_or_else(|| self.forms.get(v).clone(), |(arg, _)| self.forms.get(arg).clone())
+                self.forms.get(arg.map_or(v, |(arg, _)| arg))
             })?;
             let edge = on_edge(&data.term, target).map_or(Vec::new(), |(c, s)| implied(f, self.defs, c, s));
             let point = Point { block: from, position: data.insts.len(), edge };

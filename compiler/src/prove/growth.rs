@@ -26,7 +26,7 @@ impl Search<'_> {
         for (from, arg) in self.arguments(block, v) {
             if self.graph.is_back(from, block) {
                 by = by.max(Some(self.growth(arg, v, sign, DEPTH_MAX)?));
-            } else if start.replace(self.forms.get(arg).clone()).is_some() {
+            } else if start.replace(self.forms.get(arg)).is_some() {
                 return None;
             }
         }
@@ -53,7 +53,7 @@ impl Search<'_> {
     /// The most by which `v` may exceed `p`, of which it is made, or with a `sign` of -1 the most by which it may fall short of it. It is a guess: of a
     /// loop on the way it takes all turns.
     fn growth(&self, v: Value, p: Value, sign: i128, depth: u32) -> Option<i128> {
-        let rest = self.forms.get(v).plus(-1, self.forms.get(p))?;
+        let rest = self.forms.get(v).plus(-1, &self.forms.get(p))?;
         if rest.values().all(|x| x != p) {
             return self.most(&rest, sign);
         }
@@ -61,7 +61,7 @@ impl Search<'_> {
         // One of the summands goes on to `p`; the claims bound the others.
         let made = rest.terms().iter().filter(|(atom, factor)| *factor == 1 && *atom != Atom::Value(p));
         let through = made.filter_map(|(atom, _)| match atom {
-            Atom::Value(x) => Some((*x, rest.plus(-1, &Form::atom(*atom))?.plus(1, self.forms.get(p))?)),
+            Atom::Value(x) => Some((*x, rest.plus(-1, &Form::atom(*atom))?.plus(1, &self.forms.get(p))?)),
             Atom::Product(..) => None,
         });
         let grown = |(x, others): (Value, Form)| self.most(&others, sign)?.checked_add(self.step(x, p, sign, depth)?);

@@ -9,6 +9,7 @@
 //! Why on the IR and not on the typed tree: a value has one definition, so a fact holds for good; everything called is inlined, so
 //! one analysis sees whole walks; and what is found is written down in the form that the verifier checks.
 
+mod atoms;
 pub mod cleanup;
 mod discharge;
 mod essa;

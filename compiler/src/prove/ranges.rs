@@ -67,9 +67,13 @@ pub fn find(f: &mut Function) {
     }
     // Narrowing: each value again from what it is made of, which is still above the least solution, unless it is that already.
     for _ in 0..if is_widened { 2 } else { 0 } {
+        let mut changed = false;
         for b in &graph.order {
-            params(f, &graph, &defs, *b, |f, v, new| if new.is_empty() { f.value(v).range } else { new });
-            insts(f, &defs, *b);
+            changed |= params(f, &graph, &defs, *b, |f, v, new| if new.is_empty() { f.value(v).range } else { new });
+            changed |= insts(f, &defs, *b);
+        }
+        if !changed {
+            break;
         }
     }
     for b in 0..f.blocks.len() {
@@ -97,20 +101,22 @@ fn widen(old: Range, new: Range, all: Range, thresholds: &[i128], changes: u8, p
     Range::in_steps(lo, hi, new.step(), new.lo)
 }
 
-/// For each block the blocks that use a value of it, as far as can be seen from their operations and from what enters them.
+/// For each block the blocks that use a value of it, as far as can be seen from their operations and from what enters them. Its own operations
+/// come behind what they use, and have seen it.
 fn users(f: &Function, defs: &Defs) -> Vec<Vec<Block>> {
     let mut users: Vec<Vec<Block>> = vec![Vec::new(); f.blocks.len()];
-    let mut add = |v: Value, user: Block| {
-        let Some(maker) = defs.get(v) else { return };
-        let of = &mut users[maker.block().index()];
+    let mut add = |maker: Block, user: Block| {
+        let of = &mut users[maker.index()];
         if of.last() != Some(&user) {
             of.push(user);
         }
     };
+    let maker = |v: Value| defs.get(v).map(|def| def.block());
     for (b, data) in f.blocks() {
-        data.insts.iter().for_each(|inst| inst.op.for_each_use(|v| add(v, b)));
+        let mut used = |v: Value| maker(v).filter(|maker| *maker != b).into_iter().for_each(|maker| add(maker, b));
+        data.insts.iter().for_each(|inst| inst.op.for_each_use(&mut used));
         for t in data.term.targets() {
-            data.term.for_each_use(|v| add(v, t.block));
+            data.term.for_each_use(|v| maker(v).into_iter().for_each(|maker| add(maker, t.block)));
         }
     }
     users

@@ -6,6 +6,7 @@ mod expr;
 
 use crate::source::{FileId, Span};
 pub use expr::*;
+use std::sync::Arc;
 
 /// A name with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Module {
     pub doc: String,
     /// `use` declarations.
     pub uses: Vec<Use>,
-    /// Everything else, in order.
+    /// Everything else, in order. What is long is shared with the program.
     pub items: Vec<Item>,
 }
 
@@ -44,7 +45,7 @@ pub struct Use {
 #[derive(Clone, Debug)]
 pub enum Item {
     /// `const FANOUT = 31;`
-    Const(Const),
+    Const(Arc<Const>),
     /// `enum Kind: u64 { … }`
     Enum(Enum),
     /// `flags Feature: u32 { … }`
@@ -54,9 +55,9 @@ pub enum Item {
     /// `record Extent { … }`
     Record(Record),
     /// `fn address(p: u64) -> u64 { … }`
-    Fn(Fn),
+    Fn(Arc<Fn>),
     /// `traversal get(key: u64) -> … { … }`
-    Traversal(Traversal),
+    Traversal(Arc<Traversal>),
     /// `source device[16];`
     Source(Source),
     /// `test "…" on "…" { … }`
@@ -161,7 +162,7 @@ pub enum Member {
     /// `where COND,` by itself: over all fields.
     Where(Expr),
     /// A method.
-    Fn(Fn),
+    Fn(Arc<Fn>),
 }
 
 /// A field on disk.
@@ -253,7 +254,7 @@ pub struct Record {
     /// Its fields ([`Field::at`] and [`Field::magic`] are none).
     pub fields: Vec<Field>,
     /// Its methods.
-    pub fns: Vec<Fn>,
+    pub fns: Vec<Arc<Fn>>,
     /// The whole declaration.
     pub span: Span,
 }

@@ -420,6 +420,17 @@ const BREAKS: &[Break] = &[
         &[("b3(v8, v4, v5)", "b3(v20, v4, v5)"), ("v9: u64 = const 16", "v20: u64 = const 7\n    v9: u64 = const 16")],
         &["rule 23: b4: jump b1(v19, v14, v16): expected v3 + 1 on the way back to b1, found v19"],
     ),
+    // Around the loop comes the number of the turn, or what the turn before handed over.
+    chase(
+        &[
+            ("jump b1(v19, v14, v16)", "v20: u64 = const 50\n    v21: bool = lt v12, v20\n    branch v21, b7, b8(v19)"),
+            (
+                "    return\n",
+                "    return\nb7:\n    v22: u64 0..=49 = refine v12 if v21\n    jump b8(v22)\nb8(v23: u64 0..=100):\n    jump b1(v23, v14, v16)\n",
+            ),
+        ],
+        &["rule 23: b8: jump b1(v23, v14, v16): expected v3 + 1 on the way back to b1, found v23"],
+    ),
     // 24: proofs.
     total(&[("4 true v21 0", "3 true v21 0")], &[NO_PROOF]),
     total(&[("4 true v21 0", "4 false v21 0")], &[NO_PROOF]),

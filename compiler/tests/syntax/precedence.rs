@@ -111,7 +111,7 @@ fn value(text: &str) -> String {
 fn body(text: &str) -> BlockExpr {
     let module = parsed(&format!("fn f() -> u64 {{ {text} }}"));
     let Some(Item::Fn(found)) = module.items.into_iter().next() else { panic!("not a fn") };
-    found.body
+    found.body.clone()
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::diagram::{Part, draw};
 use super::html::{comment, document, escape, inline};
 use std::fmt::Write;
+use std::sync::Arc;
 use trav_compiler::Declarations;
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::certificate::certificate;
@@ -133,7 +134,7 @@ impl Maker<'_> {
         comment(&f.doc) + &format!("<pre>{}</pre>\n", self.head(f.span, f.body.span))
     }
 
-    fn methods<'f>(&self, fns: impl Iterator<Item = &'f Fn>) -> String {
+    fn methods<'f>(&self, fns: impl Iterator<Item = &'f Arc<Fn>>) -> String {
         let mut out = String::new();
         for f in fns {
             let _ = write!(out, "<pre>{}</pre>\n{}", self.head(f.span, f.body.span), comment(&f.doc));

@@ -2,6 +2,7 @@
 
 mod answer;
 mod batch;
+mod early;
 
 pub(super) use batch::calls_of;
 
@@ -10,6 +11,7 @@ use crate::failure::{Failure, Status};
 use crate::load;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use early::Early;
 use std::io::Write;
 use std::path::PathBuf;
 use trav_compiler::Compilation;
@@ -71,11 +73,19 @@ fn engine() -> impl TypedValueParser<Value = Engine> {
 impl Run {
     pub fn run(self, out: &mut dyn Write) -> Result<Status, Failure> {
         let given = pairs(&self.call.args)?;
-        let compilation = load::compile_for(&self.call.file, &self.call.traversal, self.effort())?;
+        let early = Early::default();
+        let is_early = self.engine == Engine::Native && self.effort() == Effort::Once;
+        let each = |walk: &Verified| {
+            if is_early {
+                early.make(walk)
+            }
+        };
+        let compilation = load::compile_for(&self.call.file, &self.call.traversal, self.effort(), &each)?;
         let traversal = load::traversal(&compilation, &self.call.traversal)?;
         let images = open_images(&self.call.images, self.direct && self.hook.is_none())?;
         check_sources(&images, &compilation)?;
         let caller = match &self.hook {
+            None if is_early => Caller::by(Box::new(move |walk| early.take(walk)), &compilation.traversals, &images),
             None => Caller::new_for(self.engine, self.effort(), &compilation.traversals, &images),
             Some(hook) => self.by_hook(hook, &compilation, &images)?,
         };

@@ -32,7 +32,7 @@ impl Uses {
     /// Looks through a function.
     pub fn of(f: &Function, graph: &Graph, defs: &Defs, widening: &Widening, cuts: &Cuts, calls: bool) -> Uses {
         // The function's start enters its first block.
-        let entries = |(i, edges): (usize, &Vec<_>)| edges.len() as u32 + u32::from(i == 0);
+        let entries = |(i, edges): (usize, &[_])| edges.len() as u32 + u32::from(i == 0);
         let mut uses = Uses {
             needed: vec![false; f.values.len()],
             decoded: vec![false; f.values.len()],

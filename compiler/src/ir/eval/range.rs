@@ -80,6 +80,9 @@ pub fn passed(f: &Function, defs: &Defs, term: &Terminator, arg: Value) -> Range
     let range = claim(f, arg);
     let Terminator::Hop { offset, len, .. } = term else { return range };
     let end = IMAGE_MAX - claim(f, *len).lo.max(0);
+    if Range::new(0, end).contains(range) {
+        return range;
+    }
     let is_part = f.values.get(arg.index()).is_some_and(|v| v.ty == Ty::U64)
         && is_part(f, defs, *offset, defs.root(f, arg), PARTS_DEEP);
     if is_part { range.meet(Range::new(0, end)) } else { range }

@@ -81,7 +81,7 @@ impl Scope<'_> {
         let to = data.term.targets().nth(target)?;
         let form = form.replaced(|v| {
             let arg = passed(self.f.f, &data.term, to).find(|(_, param)| *param == v);
-            arg.map_or_else(|| self.forms.get(v).clone(), |(arg, _)| self.forms.get(arg).clone())
+            self.forms.get(arg.map_or(v, |(arg, _)| arg))
         })?;
         let edge = on_edge(&data.term, target).map_or(Vec::new(), |(c, s)| implied(self.f.f, &self.f.defs, c, s));
         Some((form, Point { block: from, position: data.insts.len(), edge }))
@@ -109,7 +109,7 @@ impl Scope<'_> {
                 let (range, form) = (f.values.get(v.index())?.range, self.forms.get(*v));
                 self.is_known(*v, at).then_some(())?;
                 match fact {
-                    Fact::Least(_) => Form::number(range.lo).plus(-1, form),
+                    Fact::Least(_) => Form::number(range.lo).plus(-1, &form),
                     _ => form.plus(-1, &Form::number(range.hi)),
                 }
             }
@@ -139,7 +139,7 @@ impl Scope<'_> {
                 split.form.values().all(|v| f.defs.get(v).is_some()).then_some(())?;
                 let arms = [(*a, true), (*b, false)].into_iter().zip(&split.arms);
                 let shown = |((v, sense), sum): ((Value, bool), &Sum)| {
-                    let form = split.form.replaced(|x| self.forms.get(if x == split.value { v } else { x }).clone())?;
+                    let form = split.form.replaced(|x| self.forms.get(if x == split.value { v } else { x }))?;
                     let mut point = at.clone();
                     point.edge.extend(implied(f.f, &f.defs, *cond, sense));
                     self.shows(sum, &form, &point, depth + 1).then_some(())

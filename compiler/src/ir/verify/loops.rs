@@ -3,6 +3,7 @@
 use super::types::passed;
 use super::{At, Errors, Facts};
 use crate::fx::{FxHashMap, FxHashSet};
+use crate::ir::defs::Def;
 use crate::ir::*;
 
 pub fn check(f: &Facts<'_>, errors: &mut Errors) {
@@ -26,11 +27,15 @@ fn counter(f: &Facts<'_>, errors: &mut Errors, block: Block, header: LoopInfo) {
     errors.want(Range::new(0, most.into()).contains(claim), 23, block, || {
         format!("expected a claim within 0..={most} of the counter {counter}, found up to {}", claim.hi)
     });
-    let distances = distances(f, block, counter);
-    for (from, target) in predecessors(f, block) {
-        let term = &f.block(from).term;
-        let Some((arg, _)) = passed(f.f, term, target).find(|(_, param)| *param == counter) else { continue };
-        let at = At::Term(from, term);
+    let edges = predecessors(f, block).filter_map(|(from, target)| {
+        let (arg, _) = passed(f.f, &f.block(from).term, target).find(|(_, param)| *param == counter)?;
+        Some((from, arg))
+    });
+    let edges: Vec<(Block, Value)> = edges.collect();
+    let back = edges.iter().filter(|(from, _)| f.graph.is_back(*from, block)).map(|(_, arg)| *arg);
+    let distances = Turn { f, header: block, counter }.distances(back);
+    for (from, arg) in edges {
+        let at = At::Term(from, &f.block(from).term);
         if f.graph.is_back(from, block) {
             let found = distances.get(&arg);
             errors.want(found == Some(&Distance::Known(1)), 23, at, || {
@@ -51,19 +56,6 @@ fn predecessors<'f>(f: &'f Facts<'_>, block: Block) -> impl Iterator<Item = (Blo
     edges.filter_map(|(from, i)| Some((*from, f.block(*from).term.targets().nth(*i)?)))
 }
 
-/// The blocks of the loop with this header: all from which an edge back to it can be reached without passing it.
-fn loop_blocks(f: &Facts<'_>, header: Block) -> Vec<Block> {
-    let mut inside = FxHashSet::from_iter([header]);
-    let back = predecessors(f, header).map(|(from, _)| from).filter(|from| f.graph.is_back(*from, header));
-    let mut open: Vec<Block> = back.collect();
-    while let Some(block) = open.pop() {
-        if inside.insert(block) {
-            open.extend(predecessors(f, block).map(|(from, _)| from));
-        }
-    }
-    f.graph.order.iter().copied().filter(|block| inside.contains(block)).collect()
-}
-
 /// A value of one turn, less the counter of the same turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Distance {
@@ -71,79 +63,103 @@ enum Distance {
     Unknown,
 }
 
-/// The distance of each value in the loop from its counter, through refinements, sums with constants and parameters of blocks
-/// (a hop in the loop carries the counter as an argument). Optimistic: a value of which nothing is known yet is not in the
-/// map. Each goes from there to `Known`, perhaps to `Unknown`, and no further.
-fn distances(f: &Facts<'_>, header: Block, counter: Value) -> FxHashMap<Value, Distance> {
-    let blocks = loop_blocks(f, header);
-    let inside: FxHashSet<Block> = blocks.iter().copied().collect();
-    let mut distances = FxHashMap::from_iter([(counter, Distance::Known(0))]);
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for block in &blocks {
-            for v in &f.block(*block).params {
-                if *block != header {
-                    let new = of_param(f, &distances, &inside, *block, *v);
-                    changed |= enter(&mut distances, *v, new);
+/// The turn of a loop: what is computed behind its header.
+///
+/// A value that reaches an edge back, through operations or parameters of blocks, is defined on a way from the header to there if the header
+/// dominates its definition, and else before the loop: the definition dominates its use (rule 8), and what dominates one block does so in a row.
+struct Turn<'a> {
+    f: &'a Facts<'a>,
+    header: Block,
+    counter: Value,
+}
+
+/// What a value of a turn is made of, as far as its distance goes.
+enum Made {
+    /// It has this one.
+    Of(Distance),
+    /// By adding a number to another value.
+    Sum(Value, i128),
+    /// A parameter of a block: what is passed to it.
+    Joined(Vec<Value>),
+}
+
+impl Turn<'_> {
+    /// The distances of some values from the counter, and of those that they are made of, through refinements, sums with constants and
+    /// parameters of blocks (a hop in the loop carries the counter as an argument). Optimistic: a value of which nothing is known yet is not
+    /// in the map. Each goes from there to `Known`, perhaps to `Unknown`, and no further.
+    fn distances(&self, values: impl Iterator<Item = Value>) -> FxHashMap<Value, Distance> {
+        let mut seen = FxHashSet::default();
+        let mut open: Vec<Value> = values.collect();
+        let mut made = Vec::new();
+        while let Some(v) = open.pop() {
+            if seen.insert(v) {
+                let how = self.made(v);
+                match &how {
+                    Made::Of(_) => {}
+                    Made::Sum(a, _) => open.push(*a),
+                    Made::Joined(args) => open.extend(args),
                 }
-            }
-            for inst in &f.block(*block).insts {
-                if let Some(v) = inst.result {
-                    let new = of_op(f, &distances, &inside, &inst.op);
-                    changed |= enter(&mut distances, v, new);
-                }
+                made.push((v, how));
             }
         }
+        let mut distances: FxHashMap<Value, Distance> = FxHashMap::default();
+        let mut changed = true;
+        while changed {
+            changed = false;
+            // What others are made of was found after them.
+            for (v, how) in made.iter().rev() {
+                let new = match how {
+                    Made::Of(distance) => Some(*distance),
+                    Made::Sum(a, n) => distances.get(a).map(|d| d.plus(*n)),
+                    Made::Joined(args) => {
+                        let known = args.iter().filter_map(|a| distances.get(a).copied());
+                        known.reduce(|a, b| if a == b { a } else { Distance::Unknown })
+                    }
+                };
+                changed |= new.is_some_and(|new| distances.insert(*v, new) != Some(new));
+            }
+        }
+        distances
     }
-    distances
-}
 
-type Distances = FxHashMap<Value, Distance>;
-type Blocks = FxHashSet<Block>;
-
-fn enter(distances: &mut Distances, v: Value, new: Option<Distance>) -> bool {
-    match new {
-        Some(new) => distances.insert(v, new) != Some(new),
-        None => false,
-    }
-}
-
-fn of_value(f: &Facts<'_>, distances: &Distances, inside: &Blocks, v: Value) -> Option<Distance> {
-    let is_inside = f.defs.get(v).is_some_and(|def| inside.contains(&def.block()));
-    if is_inside { distances.get(&v).copied() } else { Some(Distance::Unknown) }
-}
-
-fn of_param(f: &Facts<'_>, distances: &Distances, inside: &Blocks, block: Block, param: Value) -> Option<Distance> {
-    let mut all = None;
-    for (from, target) in predecessors(f, block) {
-        let Some((arg, _)) = passed(f.f, &f.block(from).term, target).find(|(_, to)| *to == param) else { continue };
-        let one = of_value(f, distances, inside, arg);
-        all = match (all, one) {
-            (None, one) => one,
-            (all, None) => all,
-            (Some(a), Some(b)) => Some(if a == b { a } else { Distance::Unknown }),
+    fn made(&self, v: Value) -> Made {
+        let f = self.f;
+        let unknown = Made::Of(Distance::Unknown);
+        let Some(def) = f.defs.get(v).filter(|def| f.graph.dominates(self.header, def.block())) else { return unknown };
+        if v == self.counter {
+            return Made::Of(Distance::Known(0));
+        }
+        let block = def.block();
+        if block == self.header && matches!(def, Def::Param(..)) {
+            // What another turn hands over.
+            return unknown;
+        }
+        let Some(op) = f.defs.op(f.f, v) else {
+            let passed = predecessors(f, block).filter_map(|(from, target)| {
+                passed(f.f, &f.block(from).term, target).find(|(_, to)| *to == v).map(|(arg, _)| arg)
+            });
+            return Made::Joined(passed.collect());
         };
+        let constant = |v: Value| f.value(v).range.as_const();
+        match *op {
+            Op::Refine { a, .. } | Op::Check { a, .. } => Made::Sum(a, 0),
+            Op::Binary { op: BinOp::Add, mode: Mode::Exact | Mode::Checked(_), a, b } => {
+                match (constant(a), constant(b)) {
+                    (_, Some(n)) => Made::Sum(a, n),
+                    (Some(n), _) => Made::Sum(b, n),
+                    (None, None) => unknown,
+                }
+            }
+            _ => unknown,
+        }
     }
-    all
 }
 
-fn of_op(f: &Facts<'_>, distances: &Distances, inside: &Blocks, op: &Op) -> Option<Distance> {
-    let of = |v: Value| of_value(f, distances, inside, v);
-    match *op {
-        Op::Refine { a, .. } | Op::Check { a, .. } => of(a),
-        Op::Binary { op: BinOp::Add, mode: Mode::Exact | Mode::Checked(_), a, b } => {
-            let constant = |v: Value| f.value(v).range.as_const();
-            let (from, n) = match (constant(a), constant(b)) {
-                (_, Some(n)) => (of(a)?, n),
-                (Some(n), _) => (of(b)?, n),
-                (None, None) => return Some(Distance::Unknown),
-            };
-            Some(match from {
-                Distance::Known(d) => Distance::Known(d.saturating_add(n)),
-                Distance::Unknown => Distance::Unknown,
-            })
+impl Distance {
+    fn plus(self, n: i128) -> Distance {
+        match self {
+            Distance::Known(d) => Distance::Known(d.saturating_add(n)),
+            Distance::Unknown => Distance::Unknown,
         }
-        _ => Some(Distance::Unknown),
     }
 }

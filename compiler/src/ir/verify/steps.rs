@@ -16,25 +16,36 @@ impl Steps {
     /// Looks through a function.
     ///
     /// Where different steps meet is where SSA form would place a join of a variable that the entry and every hop assign: on the
-    /// iterated dominance frontier of those blocks (Cytron et al., TOPLAS 1991, section 4).
+    /// iterated dominance frontier of those blocks (Cytron et al., TOPLAS 1991, section 4). A block that begins no step is of that of its
+    /// immediate dominator; if a predecessor is of another one, a beginning lies between and the block is on its frontier.
     pub fn of(f: &Function, graph: &Graph) -> Steps {
-        let frontiers = frontiers(f, graph);
         let mut begins = vec![false; f.blocks.len()];
-        let mut work = vec![Block(0)];
-        for b in &graph.order {
-            if f.block(*b).term.suspends() {
-                work.extend(f.block(*b).term.targets().map(|t| t.block));
-            }
-        }
-        while let Some(b) = work.pop() {
-            if !std::mem::replace(&mut begins[b.index()], true) {
-                work.extend(&frontiers[b.index()]);
-            }
+        begins[0] = true;
+        for b in graph.order.iter().filter(|b| f.block(**b).term.suspends()) {
+            f.block(*b).term.targets().for_each(|t| begins[t.block.index()] = true);
         }
         let mut steps: Vec<Block> = (0..f.blocks.len() as u32).map(Block).collect();
-        for b in &graph.order {
-            if let (false, Some(idom)) = (begins[b.index()], graph.idom(*b)) {
-                steps[b.index()] = steps[idom.index()];
+        let mut changed = true;
+        while changed {
+            // In this order dominators and predecessors come first, but for those behind edges that go back.
+            for b in graph.order.iter().skip(1) {
+                if begins[b.index()] {
+                    steps[b.index()] = *b;
+                    continue;
+                }
+                let above = graph.idom(*b).expect("all but the entry have a dominator");
+                steps[b.index()] = steps[above.index()];
+                if meets(graph, &steps, *b, false) {
+                    begins[b.index()] = true;
+                    steps[b.index()] = *b;
+                }
+            }
+            changed = false;
+            for b in &graph.order {
+                if !begins[b.index()] && meets(graph, &steps, *b, true) {
+                    begins[b.index()] = true;
+                    changed = true;
+                }
             }
         }
         Steps(steps)
@@ -53,22 +64,8 @@ impl Terminator {
     }
 }
 
-/// For each block where its dominance ends: blocks that it does not strictly dominate, with a predecessor that it dominates.
-fn frontiers(f: &Function, graph: &Graph) -> Vec<Vec<Block>> {
-    let mut frontiers = vec![Vec::new(); f.blocks.len()];
-    for b in &graph.order {
-        if graph.predecessors[b.index()].len() < 2 {
-            continue;
-        }
-        for (p, _) in &graph.predecessors[b.index()] {
-            let mut runner = Some(*p);
-            while let Some(r) = runner.filter(|r| Some(*r) != graph.idom(*b)) {
-                if !frontiers[r.index()].contains(b) {
-                    frontiers[r.index()].push(*b);
-                }
-                runner = graph.idom(r);
-            }
-        }
-    }
-    frontiers
+/// Whether a block has a predecessor of another step, on edges that go forward or on those that go back.
+fn meets(graph: &Graph, steps: &[Block], b: Block, back: bool) -> bool {
+    let mut edges = graph.predecessors[b.index()].iter().filter(|(p, _)| graph.is_back(*p, b) == back);
+    edges.any(|(p, _)| steps[p.index()] != steps[b.index()])
 }

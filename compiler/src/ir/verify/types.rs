@@ -3,6 +3,7 @@
 use super::{At, Errors, Facts};
 use crate::ir::schema::LeafKind;
 use crate::ir::*;
+use std::fmt::Display;
 
 pub fn check(f: &Facts<'_>, errors: &mut Errors) {
     for (block, data) in f.blocks() {
@@ -28,7 +29,7 @@ impl Types<'_> {
         self.f.value(v).ty
     }
 
-    fn is(&mut self, what: &str, found: Ty, allowed: &[Ty]) {
+    fn is(&mut self, what: impl Display, found: Ty, allowed: &[Ty]) {
         let names = || allowed.iter().map(|ty| ty.name()).collect::<Vec<_>>().join(" or ");
         self.errors.want(allowed.contains(&found), 9, self.at, || {
             format!("expected {what} of type {}, found {}", names(), found.name())
@@ -36,7 +37,7 @@ impl Types<'_> {
     }
 
     fn value(&mut self, v: Value, allowed: &[Ty]) {
-        self.is(&v.to_string(), self.ty(v), allowed);
+        self.is(v, self.ty(v), allowed);
     }
 
     fn size(&mut self, size: Size) {
@@ -146,7 +147,7 @@ impl Types<'_> {
         }
         for target in term.targets() {
             for (arg, param) in passed(self.f.f, term, target) {
-                self.is(&format!("{arg} for {param}"), self.ty(arg), &[self.ty(param)]);
+                self.is(format_args!("{arg} for {param}"), self.ty(arg), &[self.ty(param)]);
             }
         }
     }

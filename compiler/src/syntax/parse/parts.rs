@@ -102,19 +102,30 @@ impl Parts {
         is_any
     }
 
-    /// Parses what was taken, and what a module has whoever asks: `use` and `source`. None if there is an error in it.
-    pub fn parse(&self) -> Option<Module> {
-        let mut module = Module { file: self.file, doc: String::new(), uses: Vec::new(), items: Vec::new() };
-        let taken: Vec<&Part> = self.declarations.iter().filter(|part| part.is_taken).collect();
-        let tokens = taken.iter().flat_map(|part| &self.tokens[part.from..part.to]);
-        let bytes = tokens.map(|token| token.end - token.start).sum();
-        for declaration in parallel::map(&taken, bytes, |part| self.declaration(part)) {
+    /// Parses what was taken of some modules, and what a module has whoever asks: `use` and `source`. None if there is an error in it.
+    pub fn parse<'p>(all: impl IntoIterator<Item = &'p Parts>) -> Option<Vec<Module>> {
+        let all: Vec<&Parts> = all.into_iter().collect();
+        let of = |(i, parts): (usize, &'p Parts)| parts.taken().map(move |part| (i, part));
+        let taken: Vec<(usize, &Part)> = all.iter().copied().enumerate().flat_map(of).collect();
+        let bytes = |(i, part): &(usize, &Part)| -> usize {
+            all[*i].tokens[part.from..part.to].iter().map(|token| token.end - token.start).sum()
+        };
+        let bytes = taken.iter().map(bytes).sum();
+        let module =
+            |parts: &&Parts| Module { file: parts.file, doc: String::new(), uses: Vec::new(), items: Vec::new() };
+        let mut modules: Vec<Module> = all.iter().map(module).collect();
+        let declarations = parallel::map(&taken, bytes, |(i, part)| all[*i].declaration(part));
+        for ((i, _), declaration) in taken.iter().zip(declarations) {
             match declaration? {
-                Declaration::Use(found) => module.uses.push(found),
-                Declaration::Item(found) => module.items.push(found),
+                Declaration::Use(found) => modules[*i].uses.push(found),
+                Declaration::Item(found) => modules[*i].items.push(found),
             }
         }
-        Some(module)
+        Some(modules)
+    }
+
+    fn taken(&self) -> impl Iterator<Item = &Part> {
+        self.declarations.iter().filter(|part| part.is_taken)
     }
 
     fn declaration(&self, part: &Part) -> Option<Declaration> {

@@ -86,9 +86,11 @@ fn token(rest: &str, first: u8) -> (Kind, usize) {
         b'b' if rest.starts_with("b'") => quoted(rest, 1, b'\''),
         b'0'..=b'9' => (Kind::Number, word_length(rest)),
         b'a'..=b'z' | b'A'..=b'Z' | b'_' => (Kind::Word, word_length(rest)),
+        // Most signs are one of those that begin no longer one.
+        b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b';' | b':' | b'~' | b'?' | b'@' => (Kind::Sign, 1),
         _ => match SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
             Some(sign) => (Kind::Sign, sign.len()),
-            None if b"()[]{}.,;:=<>+-*/%&|^!~?@".contains(&first) => (Kind::Sign, 1),
+            None if b".=<>+-*/%&|^!".contains(&first) => (Kind::Sign, 1),
             None => (Kind::Bad, rest.chars().next().map_or(1, char::len_utf8)),
         },
     }

@@ -133,7 +133,7 @@ impl<'a> Builder<'a> {
         let doc = self.doc(&mut parts);
         let node = parts.need();
         Declaration::Item(match node.as_rule() {
-            Rule::const_decl => Item::Const(self.const_decl(doc, node)),
+            Rule::const_decl => Item::Const(self.const_decl(doc, node).into()),
             Rule::enum_decl => {
                 let (name, repr, items, span) = self.enum_parts(node);
                 Item::Enum(Enum { doc, name, repr, items, span })
@@ -144,8 +144,8 @@ impl<'a> Builder<'a> {
             }
             Rule::struct_decl => Item::Struct(self.struct_decl(doc, node)),
             Rule::record_decl => Item::Record(self.record_decl(doc, node)),
-            Rule::fn_decl => Item::Fn(self.fn_decl(doc, node)),
-            Rule::traversal_decl => Item::Traversal(self.traversal_decl(doc, node)),
+            Rule::fn_decl => Item::Fn(self.fn_decl(doc, node).into()),
+            Rule::traversal_decl => Item::Traversal(self.traversal_decl(doc, node).into()),
             Rule::source_decl => Item::Source(self.source_decl(node)),
             Rule::test_decl => Item::Test(self.test_decl(node)),
             other => unreachable!("the grammar has no declaration {other:?}"),
@@ -217,7 +217,7 @@ impl<'a> Builder<'a> {
             Rule::align_member => Member::Align(self.infix(only(node))),
             Rule::where_member => Member::Where(self.expr(only(node))),
             Rule::bits_member => Member::Bits(self.bits(at, node, span)),
-            Rule::fn_decl => Member::Fn(self.fn_decl(doc, node)),
+            Rule::fn_decl => Member::Fn(self.fn_decl(doc, node).into()),
             other => unreachable!("the grammar has no member {other:?}"),
         }
     }
@@ -264,7 +264,7 @@ impl<'a> Builder<'a> {
             let doc = self.doc(&mut parts);
             let node = parts.need();
             match node.as_rule() {
-                Rule::fn_decl => fns.push(self.fn_decl(doc, node)),
+                Rule::fn_decl => fns.push(self.fn_decl(doc, node).into()),
                 _ => {
                     let span = self.span(&node);
                     fields.push(self.field(doc, None, node, span));
