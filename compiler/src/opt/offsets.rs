@@ -7,6 +7,7 @@
 use super::{new_value, number};
 use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
+use crate::ir::eval::range;
 use crate::ir::{Addr, BinOp, Block, Function, Inst, Mode, Op, Range, Ty, Value};
 
 /// Folds what can be folded in all accesses through an index together: one that keeps the old index would need both.
@@ -118,8 +119,7 @@ impl Fold {
     /// For an offset from which nothing is left to add, and which is made in more than one operation.
     fn cancelled(f: &Function, defs: &Defs, offset: Value) -> Option<Fold> {
         let fold = Fold::of(f, defs, offset, 0).filter(|fold| fold.disp == 0 && fold.scale > 1)?;
-        let (old, new, scale) = (f.value(offset).range, f.value(fold.base).range, i128::from(fold.scale));
-        (Range::new(new.lo * scale, new.hi * scale) == old).then_some(fold)
+        (fold.range(f) == f.value(offset).range).then_some(fold)
     }
 
     fn apply(&self, f: &mut Function, index: Value) -> Value {
@@ -132,12 +132,16 @@ impl Fold {
         product
     }
 
+    /// What the base times the scale can be.
+    fn range(&self, f: &Function) -> Range {
+        range::mathematical(BinOp::Mul, f.value(self.base).range, Range::just(self.scale.into()))
+    }
+
     /// The base times the scale, in the place of a value, and the operations that make it.
     fn product(&self, f: &mut Function, index: Value) -> (Value, [Inst; 2]) {
         let span = f.value(index).span;
-        let (range, scale) = (f.value(self.base).range, i128::from(self.scale));
-        let factor = number(f, Ty::U64, scale, span);
-        let product = new_value(f, Ty::U64, Range::new(range.lo * scale, range.hi * scale), span);
+        let factor = number(f, Ty::U64, self.scale.into(), span);
+        let product = new_value(f, Ty::U64, self.range(f), span);
         let op = Op::Binary {
             op: BinOp::Mul,
             mode: Mode::Exact,
