@@ -58,6 +58,7 @@ pub fn compile(f: &Verified, profile: &Profile) -> Result<Program, BpfError> {
         relocations: done.relocations,
         lines: done.lines,
         constants,
+        layout,
         flow,
         block_size: target.block_size,
         entry,
