@@ -1,5 +1,6 @@
 //! The bound on executed instructions, on programs whose longest way can be counted by hand.
 
+use trav_compiler::bpf::abi::StateLayout;
 use trav_compiler::bpf::cost::{InsnBounds, bounds};
 use trav_compiler::bpf::insn::{AluOp, Cond, Insn, Rhs};
 use trav_compiler::bpf::program::{Flow, Program, Turns};
@@ -19,7 +20,8 @@ fn jump(off: i16) -> Insn {
 fn program(insns: Vec<Insn>, flow: Flow) -> Program {
     let (name, relocations, lines, constants) = (String::new(), Vec::new(), Vec::new(), Vec::new());
     let (calls, routines) = (Vec::new(), Vec::new());
-    Program { name, insns, relocations, calls, routines, lines, constants, flow, block_size: 0, entry: None }
+    let layout = StateLayout::default();
+    Program { name, insns, relocations, calls, routines, lines, constants, layout, flow, block_size: 0, entry: None }
 }
 
 fn turns(run: u64) -> Turns {

@@ -184,7 +184,7 @@ pub fn resume_point(term: &Terminator) -> Option<Resume> {
 }
 
 /// Byte offsets in the state area; all are multiples of 8.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StateLayout {
     /// The arguments: leaf `i` lies at `args + leaf.offset`.
     pub args: u32,

@@ -8,7 +8,7 @@
 //! Where a hook enters another program than the step, the steps are global functions in `.text`, and so are the routines that steps call. A hook that is registered as a
 //! structure of functions (struct_ops) has a variable of that structure for each program, which its loader attaches.
 
-use super::abi::{self, StateLayout};
+use super::abi;
 use super::btf::{self, Btf, CodeInfo, LineInfo, MemberUse, TypeId};
 use super::describe::{self, Scalars, Strings};
 use super::error::BpfError;
@@ -163,8 +163,8 @@ impl<'a> File<'a> {
 
     fn program(&mut self, f: &Verified, program: &Program, sources: &SourceMap) {
         let name = describe::identifier(&f.name);
-        let layout = StateLayout::of(f).expect("the layout of a compiled function exists");
-        let ty = describe::state(f, &layout).btf(&mut self.btf, &self.scalars);
+        let layout = &program.layout;
+        let ty = describe::state(f, layout).btf(&mut self.btf, &self.scalars);
         let state = self.areas.as_mut().map(|areas| {
             let offset = self.elf.append_section_bss(areas.state.section, layout.size.into(), 8);
             let symbol = abi::state_symbol(&name);

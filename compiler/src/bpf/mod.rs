@@ -62,6 +62,7 @@ pub fn compile(f: &Verified, profile: &Profile) -> Result<Program, BpfError> {
         routines: code.routines.iter().map(|key| Routine::of(*key)).collect::<Result<_, _>>()?,
         lines: done.lines,
         constants,
+        layout,
         flow,
         block_size: target.block_size,
         entry,

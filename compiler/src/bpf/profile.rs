@@ -260,11 +260,9 @@ impl Profile {
         if sources > self.read.sources {
             return Err(BpfError::TooManySources { needed: sources, limit: self.read.sources });
         }
-        let state = abi::StateLayout::of(f).ok_or(BpfError::StateTooLarge)?.size;
-        match self.scratch.bytes {
-            Some(limit) if state > limit => Err(BpfError::Scratch { needed: state, limit }),
-            _ => Ok(()),
-        }
+        let Some(limit) = self.scratch.bytes else { return Ok(()) };
+        let needed = abi::StateLayout::of(f).ok_or(BpfError::StateTooLarge)?.size;
+        if needed > limit { Err(BpfError::Scratch { needed, limit }) } else { Ok(()) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A finished program: instructions, the addresses that they still need, and where each belongs in the spec.
 
+use super::abi::StateLayout;
 use super::insn::Insn;
 use super::kernel::{Function, Member};
 use super::routine::Routine;
@@ -8,7 +9,7 @@ use crate::source::Span;
 /// A memory area that a program names by its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Symbol {
-    /// The state area of the program's traversal, see [`StateLayout`](super::abi::StateLayout).
+    /// The state area of the program's traversal, see [`StateLayout`].
     State,
     /// The block area.
     Block,
@@ -106,6 +107,8 @@ pub struct Program {
     pub lines: Vec<(u32, Span)>,
     /// The constant tables, each at a multiple of 8.
     pub constants: Vec<u8>,
+    /// What its state area holds.
+    pub layout: StateLayout,
     /// Its loops, and how its runs follow each other.
     pub flow: Flow,
     /// Bytes of the block area that the program may touch.

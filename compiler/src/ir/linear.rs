@@ -76,7 +76,8 @@ impl Form {
 
     /// The factor of an atom.
     pub fn factor(&self, atom: Atom) -> i128 {
-        self.terms.binary_search_by_key(&atom, |t| t.0).map_or(0, |i| self.terms[i].1)
+        // Forms are short.
+        self.terms.iter().find(|t| t.0 == atom).map_or(0, |t| t.1)
     }
 
     /// The atom, where it is nothing else.
@@ -100,19 +101,19 @@ impl Form {
             let (atom, factor) = match (x, y) {
                 ([(atom, p), next_x @ ..], [(other, q), next_y @ ..]) if atom == other => {
                     (x, y) = (next_x, next_y);
-                    (*atom, n.checked_mul(*p)?.checked_add(m.checked_mul(*q)?)?)
+                    (*atom, product(n, *p)?.checked_add(product(m, *q)?)?)
                 }
                 ([(atom, p), next @ ..], [(other, _), ..]) if atom < other => {
                     x = next;
-                    (*atom, n.checked_mul(*p)?)
+                    (*atom, product(n, *p)?)
                 }
                 (_, [(atom, q), next @ ..]) => {
                     y = next;
-                    (*atom, m.checked_mul(*q)?)
+                    (*atom, product(m, *q)?)
                 }
                 ([(atom, p), next @ ..], []) => {
                     x = next;
-                    (*atom, n.checked_mul(*p)?)
+                    (*atom, product(n, *p)?)
                 }
                 ([], []) => break,
             };
@@ -120,7 +121,7 @@ impl Form {
                 terms.push((atom, factor));
             }
         }
-        let constant = n.checked_mul(a.constant)?.checked_add(m.checked_mul(b.constant)?)?;
+        let constant = product(n, a.constant)?.checked_add(product(m, b.constant)?)?;
         Some(Form { terms, constant })
     }
 
@@ -157,6 +158,14 @@ impl Form {
             out = out.plus(*n, &form)?;
         }
         Some(out)
+    }
+}
+
+/// The product; none if it does not fit. Most numbers are short, and their products need no test.
+pub fn product(a: i128, b: i128) -> Option<i128> {
+    match (i64::try_from(a), i64::try_from(b)) {
+        (Ok(a), Ok(b)) => Some(i128::from(a) * i128::from(b)),
+        _ => a.checked_mul(b),
     }
 }
 

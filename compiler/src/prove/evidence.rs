@@ -11,7 +11,7 @@ use crate::ir::defs::{Def, Defs};
 use crate::ir::evidence::{Evidence, Fact, Invariant, Point, Split, Sum, goals};
 use crate::ir::graph::Graph;
 use crate::ir::interval::gcd;
-use crate::ir::linear::{Atom, DEFINITIONS_MAX, Form, Forms, is_defining};
+use crate::ir::linear::{Atom, DEFINITIONS_MAX, Form, Forms, is_defining, product};
 use crate::ir::settled::{Settled, implied, on_edge};
 use crate::ir::verify::passed;
 use crate::ir::{Block, CmpOp, FaultKind, Function, Mode, Op, Range, Terminator, Value};
@@ -406,7 +406,7 @@ impl<'f> Search<'f> {
         let sum = |sign: i128| {
             goal.terms().iter().try_fold(goal.constant, |sum, (atom, factor)| {
                 let (_, bound) = self.claim(*atom, sign * factor > 0, at)?;
-                sum.checked_add(factor.checked_mul(bound)?)
+                sum.checked_add(product(*factor, bound)?)
             })
         };
         if sum(1).is_some_and(|most| most < times) {
@@ -441,7 +441,7 @@ impl<'f> Search<'f> {
             out.extend(self.products((x, y), at).into_iter().filter(fits).map(Rc::new));
         }
         for (i, invariant) in self.evidence.invariants.iter().enumerate() {
-            if invariant.form.factor(atom) != 0 && self.graph.dominates(invariant.block, at.block) {
+            if self.graph.dominates(invariant.block, at.block) && invariant.form.factor(atom) != 0 {
                 let (fact, form) = (Fact::Invariant(i as u32), invariant.form.clone());
                 out.extend(Some(Known { fact, form, at: (invariant.block, 0) }).filter(fits).map(Rc::new));
             }
