@@ -264,7 +264,7 @@ fn one_walk(number: u64, hooks: &[Profile]) -> Option<(u64, u64)> {
     let compiled = trav_compiler::compile("walk.trav", &text, &NoModules);
     let Some(f) = compiled.traversals.first() else {
         let first = compiled.diagnostics.first().map(|d| format!("{}: {}", d.code, d.message));
-        println!("walk {number} is refused: {}", first.unwrap_or_default());
+        println!("walk {number} is refused: {}\n{text}", first.unwrap_or_default());
         return None;
     };
     // Shown where the test fails.
