@@ -242,7 +242,7 @@ pub fn name_obligations(f: &mut Function) {
             && seen.insert(key(f, kind, fault.fault))
         {
             let Fault { message, span, .. } = &f.faults[fault.fault.index()];
-            found.push(Obligation { kind, span: *span, text: message.clone(), operands: Vec::new() });
+            found.push(Obligation { kind, span: *span, text: message.clone(), operands: Vec::new(), tested: None });
         }
     }
     f.obligations.extend(found);

@@ -138,7 +138,8 @@ impl FunctionBuilder {
 
     /// Adds an obligation at the current span; its position, for [`FunctionBuilder::prove`].
     pub fn obligation(&mut self, kind: ObligationKind, text: impl Into<String>, operands: &[Value]) -> u32 {
-        let obligation = Obligation { kind, span: self.span, text: text.into(), operands: operands.into() };
+        let obligation =
+            Obligation { kind, span: self.span, text: text.into(), operands: operands.into(), tested: None };
         push(&mut self.function.obligations, obligation)
     }
 

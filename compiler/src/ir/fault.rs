@@ -76,6 +76,8 @@ pub struct Obligation {
     pub text: String,
     /// The values that it speaks of.
     pub operands: Vec<Value>,
+    /// The fault of the test that it became, because it holds by a relation of several values (see `prove/discharge`).
+    pub tested: Option<FaultId>,
 }
 
 /// The kinds of obligation (language reference, chapter "What is proved").

@@ -282,11 +282,6 @@ fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> 
     diagnostics
 }
 
-/// What the test of an obligation says if it fails.
-pub(super) fn unmet(text: &str) -> String {
-    format!("`{text}` does not hold")
-}
-
 /// The rest of a block, behind tests: what they compare goes by new names in it.
 struct Told<'f> {
     f: &'f mut Function,
@@ -298,10 +293,13 @@ struct Told<'f> {
 
 impl Told<'_> {
     fn test(&mut self, cond: Value, obligation: u32, span: Span) {
-        let message = unmet(&self.f.obligations[obligation as usize].text);
-        self.f.faults.push(Fault { kind: FaultKind::Overflow, message, found_as: FoundAs::Unsigned, span });
-        let fault = FaultRef::new(FaultId(self.f.faults.len() as u32 - 1));
-        self.out.push(Inst { op: Op::Guard { cond, fault }, result: None, span });
+        let asked = &mut self.f.obligations[obligation as usize];
+        let id = *asked.tested.get_or_insert(FaultId(self.f.faults.len() as u32));
+        if id.index() == self.f.faults.len() {
+            let message = format!("`{}` does not hold", asked.text);
+            self.f.faults.push(Fault { kind: FaultKind::Overflow, message, found_as: FoundAs::Unsigned, span });
+        }
+        self.out.push(Inst { op: Op::Guard { cond, fault: FaultRef::new(id) }, result: None, span });
         self.conditions.push(cond);
         self.names.clear();
     }

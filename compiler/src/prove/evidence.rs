@@ -14,7 +14,7 @@ use crate::ir::interval::gcd;
 use crate::ir::linear::{Atom, DEFINITIONS_MAX, Form, Forms, is_defining, product};
 use crate::ir::settled::{Settled, implied, on_edge};
 use crate::ir::verify::passed;
-use crate::ir::{Block, CmpOp, FaultKind, Function, Mode, Op, Range, Terminator, Value};
+use crate::ir::{Block, CmpOp, FaultId, FaultKind, Function, Mode, Op, Range, Terminator, Value};
 use std::rc::Rc;
 
 /// Forms looked at for one goal, invariants' included.
@@ -36,7 +36,7 @@ pub fn find(f: &mut Function) {
     let defs = Defs::of(f);
     let mut wanted = Vec::new();
     // What an obligation asks was shown once already.
-    let asked: FxHashSet<String> = f.obligations.iter().map(|o| super::discharge::unmet(&o.text)).collect();
+    let asked: FxHashSet<FaultId> = f.obligations.iter().filter_map(|o| o.tested).collect();
     for b in &graph.order {
         for (i, inst) in f.block(*b).insts.iter().enumerate() {
             let tests = matches!(inst.op, Op::Check { .. } | Op::Binary { mode: Mode::Checked(_), .. });
@@ -46,8 +46,8 @@ pub fn find(f: &mut Function) {
                 && f.faults[fault.fault.index()].kind == FaultKind::Overflow
                 && let Some(Def::Inst(block, i)) = defs.get(cond)
             {
-                let asked = asked.contains(&*f.faults[fault.fault.index()].message);
-                wanted.push((block, i, cond, if asked { FUEL_OBLIGATION } else { FUEL }));
+                let fuel = if asked.contains(&fault.fault) { FUEL_OBLIGATION } else { FUEL };
+                wanted.push((block, i, cond, fuel));
             }
         }
     }

@@ -122,7 +122,7 @@ impl Parser<'_> {
             operands.push(self.use_value()?);
         }
         let span = self.span()?.unwrap_or_default();
-        self.f.obligations.push(Obligation { kind, span, text, operands });
+        self.f.obligations.push(Obligation { kind, span, text, operands, tested: None });
         Ok(())
     }
 
