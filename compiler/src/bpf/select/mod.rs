@@ -35,7 +35,7 @@ pub fn select(f: &Function, layout: &StateLayout, constants: &[u32], target: &Ta
     let widening = Widening::of(f, &graph, &defs);
     // A routine knows areas by their addresses only.
     let calls = target.areas == Areas::Maps;
-    let uses = Uses::of(f, &graph, &defs, &widening, &layout.cuts, calls);
+    let uses = Uses::of(f, &graph, &defs, &widening, &layout.cuts);
     let mut selector = Selector {
         f,
         layout,

@@ -30,7 +30,7 @@ pub struct Uses {
 
 impl Uses {
     /// Looks through a function.
-    pub fn of(f: &Function, graph: &Graph, defs: &Defs, widening: &Widening, cuts: &Cuts, calls: bool) -> Uses {
+    pub fn of(f: &Function, graph: &Graph, defs: &Defs, widening: &Widening, cuts: &Cuts) -> Uses {
         // The function's start enters its first block.
         let entries = |(i, edges): (usize, &[_])| edges.len() as u32 + u32::from(i == 0);
         let mut uses = Uses {
@@ -41,11 +41,11 @@ impl Uses {
             held: held(f, graph, defs, widening, cuts),
             extents: FxHashMap::default(),
             // Where a run begins inside a loop that was cut, a pointer from before it is not there.
-            places: if cuts.any() { FxHashMap::default() } else { places(f, graph, widening, calls) },
+            places: if cuts.any() { FxHashMap::default() } else { places(f, graph, widening) },
         };
         uses.find_tested(f, defs);
         uses.find_needed(f, defs);
-        uses.find_extents(f, calls);
+        uses.find_extents(f);
         uses
     }
 
@@ -166,14 +166,12 @@ impl Uses {
         }
     }
 
-    fn find_extents(&mut self, f: &Function, calls: bool) {
+    fn find_extents(&mut self, f: &Function) {
         for inst in f.blocks.iter().flat_map(|b| &b.insts) {
             match &inst.op {
                 Op::Load { addr, width, .. } | Op::Store { addr, width, .. } => {
                     self.extend(AddrKey::of(f, addr), addr.disp + u32::from(*width));
                 }
-                // A routine makes the pointer itself.
-                Op::Varint { .. } if calls => {}
                 Op::Varint { addr, .. } => self.extend(AddrKey::of(f, addr), addr.disp + 1),
                 Op::Copy { .. }
                 | Op::Const(_)
@@ -213,12 +211,11 @@ fn region_order(f: &Function, region: Region) -> (u32, u32) {
 
 /// The addresses that several blocks use, with the nearest block that dominates them all. What is widened on the way out of a loop
 /// is another word behind it.
-fn places(f: &Function, graph: &Graph, widening: &Widening, calls: bool) -> FxHashMap<AddrKey, Block> {
+fn places(f: &Function, graph: &Graph, widening: &Widening) -> FxHashMap<AddrKey, Block> {
     let mut users: FxHashMap<AddrKey, Vec<Block>> = FxHashMap::default();
     for b in &graph.order {
         for inst in &f.block(*b).insts {
             let addr = match &inst.op {
-                Op::Varint { .. } if calls => continue,
                 Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. } => addr,
                 _ => continue,
             };

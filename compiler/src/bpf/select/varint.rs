@@ -5,8 +5,11 @@ use super::memory::Pointer;
 use crate::bpf::abi::word;
 use crate::bpf::insn::{AluOp, Cond, Rhs, Width};
 use crate::bpf::routine::{self, Key};
-use crate::bpf::vcode::{VBlock, VInsn, VReg};
+use crate::bpf::vcode::{Exit, VBlock, VInsn, VReg};
 use crate::ir::{Addr, FaultRef, Value, Varint, begins_before};
+
+/// Bytes that are read in place before a routine reads the rest: a call takes as long as ten of them.
+const BEFORE_CALL: u8 = 1;
 
 impl Selector<'_> {
     pub(super) fn varint(
@@ -17,9 +20,6 @@ impl Selector<'_> {
         limit: Value,
         (outside, wide): (&FaultRef, Option<&FaultRef>),
     ) {
-        if self.calls {
-            return self.call_for_varint(result, kind, addr, limit, (outside, wide));
-        }
         let first = self.pointer(addr, 1);
         let (var, known) = self.parts(addr);
         let (outside, wide) = (self.exit(outside), wide.map(|fault| self.exit(fault)));
@@ -31,7 +31,18 @@ impl Selector<'_> {
         let is_decoded = self.uses.is_decoded(result);
         self.code.blocks[ended.0 as usize].params.extend([size].into_iter().chain(is_decoded.then_some(number)));
         let mut so_far = None;
+        let in_place = if self.calls { BEFORE_CALL } else { kind.most_bytes() };
         for i in 0..kind.most_bytes() {
+            if i == in_place {
+                let (symbol, start, size) = self.region(addr.region);
+                let args = [self.offset(var, known), self.reg(limit)];
+                let (size, number) = self.call_for_varint(Key { kind, symbol, start, size }, args, outside, wide);
+                self.push(VInsn::Jump {
+                    to: ended,
+                    args: [size].into_iter().chain(is_decoded.then_some(number)).collect(),
+                });
+                break;
+            }
             let byte = match i {
                 0 => {
                     if !begins_before(self.f, &self.defs, addr, limit) {
@@ -71,40 +82,29 @@ impl Selector<'_> {
             self.end_of_varint(ended, i + 1, number);
             let Some(more) = more else { break };
             self.current = more;
-            if is_decoded || wide.is_some() && kind == Varint::Vlq {
+            if i + 1 < in_place && (is_decoded || wide.is_some() && kind == Varint::Vlq) {
                 let low = self.alu(AluOp::And, byte, 0x7f);
                 so_far = Some(self.joined(kind, so_far, low, i));
             }
         }
         self.here = here;
         self.current = ended;
-        let size = self.widen(size);
-        self.registers[result.index()] = Some(size);
-        self.decoded = is_decoded.then(|| self.widen(number));
+        // What a routine returns is known of no more than this.
+        let joined = |l: &mut Self, v: VReg| if l.calls { v } else { l.widen(v) };
+        self.registers[result.index()] = Some(joined(self, size));
+        self.decoded = is_decoded.then(|| joined(self, number));
     }
 
-    fn call_for_varint(
-        &mut self,
-        result: Value,
-        kind: Varint,
-        addr: &Addr,
-        limit: Value,
-        (outside, wide): (&FaultRef, Option<&FaultRef>),
-    ) {
-        let (symbol, start, size) = self.region(addr.region);
-        let routine = self.code.routine(Key { kind, symbol, start, size });
-        let (var, known) = self.parts(addr);
-        let args = [self.offset(var, known), self.reg(limit)];
+    /// Has a routine read it; the size and the number.
+    fn call_for_varint(&mut self, key: Key, args: [VReg; 2], outside: Exit, wide: Option<Exit>) -> (VReg, VReg) {
+        let routine = self.code.routine(key);
         let dst = self.code.vreg();
         self.push(VInsn::Call { dst, routine, args });
-        let outside = self.exit(outside);
-        self.push(VInsn::ExitIf { cond: Cond::Eq, a: dst, b: Rhs::Imm(routine::CUT), exit: outside });
-        if let Some(wide) = wide {
-            let wide = self.exit(wide);
-            self.push(VInsn::ExitIf { cond: Cond::Eq, a: dst, b: Rhs::Imm(routine::WIDE), exit: wide });
+        let exits = [(routine::CUT, Some(outside)), (routine::WIDE, wide)];
+        for (returned, exit) in exits.into_iter().filter_map(|(returned, exit)| Some((returned, exit?))) {
+            self.push(VInsn::ExitIf { cond: Cond::Eq, a: dst, b: Rhs::Imm(returned), exit });
         }
-        self.registers[result.index()] = Some(dst);
-        self.decoded = self.uses.is_decoded(result).then(|| self.load_state(8 * word::NUMBER as u32));
+        (dst, self.load_state(8 * word::NUMBER as u32))
     }
 
     /// An offset in a register.
