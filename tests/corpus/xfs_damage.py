@@ -202,7 +202,7 @@ def ask(c, i):
     for what, changes in {"size": [(short, p16(0xfff0))], "count": [(short + 2, b"\xff")], "name": [(short + 4, b"\xff")], "value": [(short + 5, b"\xff")]}.items():
         case("xa_short_" + what, changes, xattr("xa_short", "user.none"))
     leaf = i.block("xa_leaf", 0, "bmap -a")
-    for what, changes in {"magic": [(leaf + 8, b"\0\0", None)], "count_ones": [(leaf + 56, p16(-1))], "sum": [(leaf + 200, b"\x77\x77", None)], "owner": [(leaf + 48, p64(3))], "place": [(leaf + 16, p64(3))], "self": [(leaf, p32(0) if number(leaf, 4) else p32(7))], "names": [(leaf + 84 + 8 * n, p16(-1)) for n in range(number(leaf + 56, 2))]}.items():
+    for what, changes in {"magic": [(leaf + 8, b"\0\0", None)], "count_ones": [(leaf + 56, p16(-1))], "sum": [(leaf + 200, b"\x77\x77", None)], "owner": [(leaf + 48, p64(3))], "place": [(leaf + 16, p64(3))], "names": [(leaf + 84 + 8 * n, p16(-1)) for n in range(number(leaf + 56, 2))]}.items():
         case("xa_leaf_" + what, changes, *[xattr("xa_leaf", "user.n%02d" % n) for n in (0, 13)])
     far = i.block("xa_far", 1, "bmap -a")
     for what, changes in {"magic": [(far, b"XXXX", None)], "sum": [(far + 300, b"\0\1", None)], "owner": [(far + 32, p64(3))], "position": [(far + 4, p32(8))], "bytes": [(far + 8, p32(5000))], "place": [(far + 40, p64(5))]}.items():
