@@ -87,7 +87,10 @@ fn mutate(f: &mut Function, kind: Kind, r: &mut Random) -> Option<()> {
     };
     match kind {
         Kind::Claim => {
-            let given = insts(f, &|op, _| matches!(op, Op::Load { .. } | Op::Arg(_) | Op::ArgLen(_)));
+            let given = |op: &Op| {
+                matches!(op, Op::Load { .. } | Op::Varint { .. } | Op::Decoded(_) | Op::Arg(_) | Op::ArgLen(_))
+            };
+            let given = insts(f, &|op, _| given(op));
             let (_, _, v) = r.one(given)?;
             f.values[v.index()].range = narrowed(f.value(v).range, r.next())?;
         }

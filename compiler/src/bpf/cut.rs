@@ -160,7 +160,8 @@ fn cost_of(f: &Function, op: &Op) -> Cost {
             let most = f.value(*v).range.hi.clamp(0, 1 << 32) as u64;
             (64 + 2 * most, 8 + 3 * most / 8)
         }
-        Op::Varint { .. } => (12, 2),
+        // As much as in place byte by byte; a call of a routine is a tenth of it.
+        Op::Varint { .. } => (200, 30),
         Op::Load { .. } | Op::Store { .. } | Op::Check { .. } | Op::Guard { .. } => (4, 1),
         Op::Binary { mode: Mode::Checked(_), .. } => (4, 1),
         Op::Decoded(_) => (0, 0),

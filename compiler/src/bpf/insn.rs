@@ -2,7 +2,7 @@
 //!
 //! Owns the numbers of the instruction set (RFC 9669). What a step is made of is the common ground of Linux, with any `-mcpu`, and of the
 //! user-space machines: 64-bit arithmetic and jumps, loads and stores of 1, 2, 4 and 8 bytes, byte swaps by `le`/`be`. Calls are made by
-//! the entries of hooks only.
+//! the entries of hooks, and by steps of their routines.
 
 /// A register, 0 to 10.
 pub type Reg = u8;

@@ -8,7 +8,8 @@ use crate::bpf::routine::{self, Key};
 use crate::bpf::vcode::{Exit, VBlock, VInsn, VReg};
 use crate::ir::{Addr, FaultRef, Value, Varint, begins_before};
 
-/// Bytes that are read in place before a routine reads the rest: a call takes as long as ten of them.
+/// Bytes that are read in place before a routine reads them all. Most varints have no other, and a call takes long; but each is one more way
+/// that the kernel's verifier walks through.
 const BEFORE_CALL: u8 = 1;
 
 impl Selector<'_> {

@@ -65,7 +65,7 @@ impl Lower<'_> {
             let high = lower.b.ins().ishl_imm_u(high, 7);
             lower.b.ins().bor(high, low)
         });
-        self.from_word(&r, slow);
+        self.several_at_once(&r, slow);
         self.b.switch_to_block(slow);
         self.byte_by_byte(&r, first);
         self.b.switch_to_block(ended);
@@ -97,7 +97,7 @@ impl Lower<'_> {
     }
 
     /// Of eight bytes at once, the last of which may be another's; goes on at `slow` if it has more.
-    fn from_word(&mut self, r: &Reading<'_>, slow: ir::Block) {
+    fn several_at_once(&mut self, r: &Reading<'_>, slow: ir::Block) {
         let word = self.b.ins().load(I64, r.flags, r.address, 0);
         let last = self.b.ins().bnot(word);
         let ends = self.b.ins().band_imm_u(last, GOES_ON as i64);
