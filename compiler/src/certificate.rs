@@ -332,7 +332,7 @@ impl Costs<'_> {
             }
             let Some(here) = arrive.get(b).copied() else { continue };
             if let (Some(header), true) = (self.f.block(*b).header, *b != entry) {
-                let inner = self.members(*b);
+                let inner = self.graph.members(*b);
                 let within = self.longest(*b, &inner);
                 let turn = self.graph.predecessors[b.index()].iter().filter(|(p, _)| inner.contains(p));
                 let turn = turn.filter_map(|(p, _)| within.get(p)).fold(Cost::default(), |a, c| a.max(*c));
@@ -368,18 +368,5 @@ impl Costs<'_> {
             let known = arrive.entry(t.block).or_default();
             *known = known.max(cost);
         }
-    }
-
-    /// The blocks of a loop.
-    fn members(&self, header: Block) -> FxHashSet<Block> {
-        let mut inside = FxHashSet::from_iter([header]);
-        let back = self.graph.predecessors[header.index()].iter().map(|(p, _)| *p);
-        let mut work: Vec<Block> = back.filter(|p| self.graph.dominates(header, *p)).collect();
-        while let Some(b) = work.pop() {
-            if inside.insert(b) {
-                work.extend(self.graph.predecessors[b.index()].iter().map(|(p, _)| *p));
-            }
-        }
-        inside
     }
 }

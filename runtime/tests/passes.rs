@@ -1,6 +1,6 @@
 //! What the passes leave means what it meant.
 
-use super::differential::{check_all, memory};
+use super::differential::{check_all, memory, words};
 use trav_compiler::ir::parse::parse;
 use trav_compiler::ir::verify::verify;
 use trav_compiler::opt::optimise;
@@ -77,5 +77,37 @@ fn offsets_that_are_checked_stay_those_of_their_elements() {
         block[..3].copy_from_slice(&indices);
         let image = memory(&block);
         assert_eq!(check_all(&improved, &[], &image).outcome, check_all(&plain, &[], &image).outcome, "{indices:?}");
+    }
+}
+
+/// What the loops find is overwritten, but for the second walk's.
+const IDLE: &str = "\
+struct Node size 512 { n: u8 where n <= 20, items: [u64; 12], keys: [u16; 20] }
+traversal idle(key: u16) -> u64 {
+    let b = read Node at 0;
+    var t: u64 = 1;
+    for v in b.items { if any j in 0..b.n where b.keys[j] <= key { t = t *% 3 +% v; } }
+    t = b.items[0];
+    return t;
+}
+traversal busy(key: u16) -> u64 {
+    let b = read Node at 0;
+    var t: u64 = 1;
+    for v in b.items { if any j in 0..b.n where b.keys[j] <= key { t = t *% 3 +% v; } }
+    return t;
+}
+";
+
+#[test]
+fn loops_that_do_nothing_are_gone() {
+    let compiled = trav_compiler::compile("idle.trav", IDLE, &crate::hostile::NoModules);
+    assert!(compiled.diagnostics.is_empty(), "{:#?}", compiled.diagnostics);
+    let mut block = vec![0; 512];
+    (block[0], block[1], block[100]) = (3, 7, 9);
+    let sources = memory(&block);
+    for (walk, loops) in compiled.traversals.iter().zip([0, 2]) {
+        let found = walk.blocks.iter().filter(|b| b.header.is_some()).count();
+        assert_eq!(found, loops, "{}", walk.name);
+        check_all(walk, &words(&[5]), &sources);
     }
 }

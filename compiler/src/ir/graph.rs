@@ -1,6 +1,7 @@
 //! The control-flow graph as passes need it: order, predecessors, dominators.
 
 use super::{Block, Function};
+use crate::fx::FxHashSet;
 use std::ops::Index;
 
 /// Order, predecessors and dominators of the blocks that the entry reaches.
@@ -127,6 +128,19 @@ impl Graph {
     /// Whether an edge goes back: to a block that comes no later.
     pub fn is_back(&self, from: Block, to: Block) -> bool {
         self.position[to.index()] <= self.position[from.index()]
+    }
+
+    /// The blocks of a loop: what reaches an edge back to its header without passing it.
+    pub fn members(&self, header: Block) -> FxHashSet<Block> {
+        let mut inside = FxHashSet::from_iter([header]);
+        let from = |b: Block| self.predecessors[b.index()].iter().map(|(from, _)| *from);
+        let mut open: Vec<Block> = from(header).filter(|b| self.dominates(header, *b)).collect();
+        while let Some(b) = open.pop() {
+            if inside.insert(b) {
+                open.extend(from(b));
+            }
+        }
+        inside
     }
 
     /// One round of Cooper, Harvey, Kennedy: "A Simple, Fast Dominance Algorithm" (2001), figure 3; whether it has changed any.

@@ -4,6 +4,7 @@
 //! claim or an evidence that does not follow by the rules is refused there. What they change no caller can see, faults included.
 
 mod hoist;
+mod idle;
 mod offsets;
 mod powers;
 mod rounds;
@@ -28,6 +29,7 @@ pub enum Effort {
 
 /// Runs all passes. Evidence speaks of edges and values, so it is found afterwards.
 pub fn optimise(f: &mut Function) {
+    idle::remove(f);
     rounds::bound(f);
     powers::shift(f);
     unroll::unroll(f);
