@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the small images of the specs' test items in tests/small: databases, tables, read-only file systems and volumes (see small.py for the others).
 
-    small_stores.py DIR      needs sqlite3, Python's lmdb and plyvel, mksquashfs, mkfs.erofs, genromfs, cryptsetup, mkfs.xfs, mkfs.btrfs, ldb, lvm
+    small_stores.py DIR      needs sqlite3, Python's lmdb and plyvel, mksquashfs, mkfs.erofs, genromfs, cryptsetup, mkfs.xfs, mkfs.btrfs, ldb, lvm, wt
 
 Images of XFS, LUKS and LVM are cut behind the last byte that is not zero: walks do not ask how long a device is.
 
@@ -110,6 +110,20 @@ def rocksdb(path, source):
     shutil.rmtree(folder)
 
 
+def wiredtiger(path, source):
+    """Rows of which three fill a leaf: four leaves from block 1 on, and the root behind them (the kind of a page is its byte 24)."""
+    home = os.path.join(source, "tables")
+    os.mkdir(home)
+    config = "key_format=S,value_format=S,leaf_page_max=4KB,internal_page_max=4KB,leaf_value_max=64KB"
+    run("wt", "-h", home, "create", "-c", config, "table:t")
+    rows = [text for i in range(12) for text in ("key%02d" % (i * 5), chr(97 + i) * 1100)]
+    run("wt", "-h", home, "write", "table:t", *rows)
+    image = open(os.path.join(home, "t.wt"), "rb").read()
+    assert [image[4096 * i + 24] for i in range(1, 6)] == [7, 7, 7, 7, 6], "wt has laid the table out in another way"
+    open(path, "wb").write(image[: 6 * 4096])
+    shutil.rmtree(home)
+
+
 def lvm2(path, source):
     run("truncate", "-s", "16M", path)
     loop = run("losetup", "--find", "--show", path).strip()
@@ -126,4 +140,4 @@ def lvm2(path, source):
 
 if __name__ == "__main__":
     files = {"hello.txt": b"hello world\n", "longer.bin": pattern(5000, "n")}
-    make_small(sys.argv[1], (squashfs, erofs, romfs, sqlite, lmdb, leveldb, bpfkv, luks, xfs, btrfs, rocksdb, lvm2), files)
+    make_small(sys.argv[1], (squashfs, erofs, romfs, sqlite, lmdb, leveldb, bpfkv, luks, xfs, btrfs, rocksdb, wiredtiger, lvm2), files)
