@@ -357,5 +357,13 @@ fn load_by_aya(f: &Verified, number: u64) {
         .unwrap_or_else(|e| panic!("walk {number}: aya reads the object: {e}"));
     let program = loaded.program_mut(&f.name).unwrap_or_else(|| panic!("walk {number}: aya finds {}", f.name));
     let program: &mut aya::programs::SchedClassifier = program.try_into().expect("it is a classifier");
-    program.load().unwrap_or_else(|e| panic!("walk {number}: the kernel takes it from aya: {e}"));
+    // The verifier gives up with EAGAIN where something waits for the thread; libbpf tries five times.
+    let interrupted = |e: &aya::programs::ProgramError| matches!(e, aya::programs::ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(libc::EAGAIN));
+    let mut loaded = program.load();
+    for _ in 1..5 {
+        if loaded.as_ref().is_err_and(interrupted) {
+            loaded = program.load();
+        }
+    }
+    loaded.unwrap_or_else(|e| panic!("walk {number}: the kernel takes it from aya: {e:?}"));
 }
