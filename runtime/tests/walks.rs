@@ -6,6 +6,7 @@
 use crate::differential::{check_calls, memory, words};
 use crate::xorshift::Random;
 use aya::VerifierLogLevel;
+use aya::programs::ProgramError;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use trav_compiler::bpf;
@@ -350,20 +351,20 @@ fn load_by_aya(f: &Verified, number: u64) {
     }
     let profile = Profile::named("test").expect("the harness's profile is built in");
     let elf = bpf::object(&[f], &kernel::nameless(f), &profile).expect("small walks fit the harness");
-    let mut loader = aya::EbpfLoader::new();
-    let mut loaded = loader
-        .verifier_log_level(VerifierLogLevel::DISABLE)
-        .load(&elf)
-        .unwrap_or_else(|e| panic!("walk {number}: aya reads the object: {e}"));
-    let program = loaded.program_mut(&f.name).unwrap_or_else(|| panic!("walk {number}: aya finds {}", f.name));
-    let program: &mut aya::programs::SchedClassifier = program.try_into().expect("it is a classifier");
-    // The verifier gives up with EAGAIN where something waits for the thread; libbpf tries five times.
-    let interrupted = |e: &aya::programs::ProgramError| matches!(e, aya::programs::ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(libc::EAGAIN));
-    let mut loaded = program.load();
-    for _ in 1..5 {
-        if loaded.as_ref().is_err_and(interrupted) {
-            loaded = program.load();
+    // On a busy machine a load fails now and then, with EAGAIN where something waits for the thread, and with EINVAL for a reason that is not known. libbpf
+    // tries five times; a program that the kernel does not take fails each time.
+    for one in 1..=5 {
+        let mut loader = aya::EbpfLoader::new();
+        let mut loaded = loader
+            .verifier_log_level(VerifierLogLevel::DISABLE)
+            .load(&elf)
+            .unwrap_or_else(|e| panic!("walk {number}: aya reads the object: {e}"));
+        let program = loaded.program_mut(&f.name).unwrap_or_else(|| panic!("walk {number}: aya finds {}", f.name));
+        let program: &mut aya::programs::SchedClassifier = program.try_into().expect("it is a classifier");
+        match program.load() {
+            Ok(()) => return,
+            Err(ProgramError::LoadError { .. }) if one < 5 => {}
+            Err(e) => panic!("walk {number}: the kernel takes it from aya: {e:?}"),
         }
     }
-    loaded.unwrap_or_else(|e| panic!("walk {number}: the kernel takes it from aya: {e:?}"));
 }
