@@ -7,10 +7,9 @@
 
 use crate::fx::FxHashMap;
 use crate::ir::defs::Defs;
-use crate::ir::eval::range;
 use crate::ir::graph::Graph;
 use crate::ir::settled::Logic;
-use crate::ir::{Block, CmpOp, Function, Inst, Op, Terminator, Value, ValueData};
+use crate::ir::{Block, Function, Inst, Op, Terminator, Value, ValueData};
 
 /// Inserts the refinements and renames the uses.
 pub fn insert(f: &mut Function) {
@@ -54,8 +53,7 @@ const LOGIC_DEEP: u32 = 5;
 /// What a condition is made of: operands as first written.
 #[derive(Clone, Copy)]
 enum Condition {
-    /// Of two values; one may be a remainder of a third.
-    Compare([Option<Value>; 3]),
+    Compare(Value, Value),
     Logic(Logic),
 }
 
@@ -66,12 +64,7 @@ fn conditions(f: &Function) -> FxHashMap<Value, Condition> {
     let made = insts.filter_map(|i| {
         let v = i.result?;
         let condition = match &i.op {
-            Op::Compare { op, a, b } => {
-                let equal = matches!(op, CmpOp::Eq | CmpOp::Ne);
-                let of = |v: &Value| range::dividend(f, &defs, *v).map(|(whole, _)| whole);
-                let whole = [a, b].into_iter().find_map(of).filter(|_| equal);
-                Condition::Compare([Some(*a), Some(*b), whole])
-            }
+            Op::Compare { a, b, .. } => Condition::Compare(*a, *b),
             _ => Condition::Logic(Logic::of(f, &defs, v)?),
         };
         Some((v, condition))
@@ -233,10 +226,7 @@ impl Pass<'_> {
     fn refine(&mut self, cond: Value, sense: bool, b: Block, out: &mut Vec<Inst>) {
         let cond = self.original(cond);
         match self.conditions.get(&cond).copied() {
-            Some(Condition::Compare(values)) => {
-                let values: Vec<Value> = values.into_iter().flatten().collect();
-                self.name_refined(&values, (cond, sense), b, out);
-            }
+            Some(Condition::Compare(x, y)) => self.name_refined(&[x, y], (cond, sense), b, out),
             // A conjunction that holds says that both parts do; a disjunction that fails, that neither does.
             Some(Condition::Logic(Logic::And(x, y))) if sense => {
                 self.refine(x, true, b, out);
@@ -263,9 +253,9 @@ impl Pass<'_> {
     /// The values that a condition compares, as first written.
     fn compared(&self, cond: Value, depth: u32, found: &mut Vec<Value>) {
         match self.conditions.get(&self.original(cond)).copied().filter(|_| depth > 0) {
-            Some(Condition::Compare(values)) => {
+            Some(Condition::Compare(x, y)) => {
                 let new: Vec<Value> =
-                    values.into_iter().flatten().map(|v| self.original(v)).filter(|v| !found.contains(v)).collect();
+                    [x, y].into_iter().map(|v| self.original(v)).filter(|v| !found.contains(v)).collect();
                 found.extend(new);
             }
             Some(Condition::Logic(Logic::And(x, y) | Logic::Or(x, y))) => {

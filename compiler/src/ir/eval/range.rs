@@ -149,8 +149,6 @@ fn refined_within(f: &Function, defs: &Defs, a: Value, (cond, sense): (Value, bo
         Some(refine(*op, sense, true, range, claim(f, *right)))
     } else if defs.root(f, *right) == root {
         Some(refine(*op, sense, false, range, claim(f, *left)))
-    } else if matches!((op, sense), (CmpOp::Eq, true) | (CmpOp::Ne, false)) {
-        remaining(f, defs, a, [*left, *right])
     } else {
         None
     }
@@ -161,30 +159,6 @@ fn either(a: Option<Range>, b: Option<Range>) -> Option<Range> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.meet(b)),
         (a, b) => a.or(b),
-    }
-}
-
-/// What `a` is where a comparison for equality is `sense` and one side is `a % n` or `a & (2^n - 1)`: a multiple and the other side.
-fn remaining(f: &Function, defs: &Defs, a: Value, sides: [Value; 2]) -> Option<Range> {
-    let root = defs.root(f, a);
-    let [left, right] = sides;
-    [(left, right), (right, left)].into_iter().find_map(|(side, rest)| {
-        let (dividend, step) = dividend(f, defs, side)?;
-        let rest = claim(f, rest).as_const()?;
-        let (range, same) = (claim(f, a), defs.root(f, dividend) == root);
-        // Of a negative number the remainder is negative.
-        (same && range.lo >= 0 && (0..step.into()).contains(&rest)).then(|| range.stepped(step, rest))
-    })
-}
-
-/// What a remainder by a constant is of, and the constant.
-pub fn dividend(f: &Function, defs: &Defs, remainder: Value) -> Option<(Value, u64)> {
-    let Op::Binary { op, a, b, .. } = defs.op(f, defs.root(f, remainder))? else { return None };
-    let n = u64::try_from(claim(f, *b).as_const()?).ok()?;
-    match op {
-        BinOp::Rem if n > 0 => Some((*a, n)),
-        BinOp::And if n < u64::MAX && (n + 1).is_power_of_two() => Some((*a, n + 1)),
-        _ => None,
     }
 }
 
