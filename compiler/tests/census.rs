@@ -45,6 +45,70 @@ fn every_rule_is_executed() {
     assert!(missing.is_empty(), "rules without a golden file in tests/golden/run: {missing:?}");
 }
 
+/// Names that are no words of the grammar: types, methods, folds (language text, sections 2 and 3).
+const BUILT_IN: [&str; 45] = [
+    "u8",
+    "u16",
+    "u24",
+    "u32",
+    "u40",
+    "u48",
+    "u56",
+    "u64",
+    "i8",
+    "i16",
+    "i24",
+    "i32",
+    "i40",
+    "i48",
+    "i56",
+    "i64",
+    "bool",
+    "uuid",
+    "time32",
+    "time64",
+    "mode16",
+    "size32",
+    "size64",
+    "leb128",
+    "zigzag",
+    "sqlite",
+    "vlq",
+    "first",
+    "last",
+    "any",
+    "all",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "append",
+    "truncate",
+    "clear",
+    "starts_with",
+    "split",
+    "len",
+    "offset",
+    "self",
+    "end",
+    "sorted",
+];
+
+#[test]
+fn every_built_in_name_is_executed() {
+    let mut seen = BTreeSet::new();
+    for path in golden("run") {
+        let text = text_of(&path);
+        let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+        for word in code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')) {
+            // `u32be` is `u32` in another order.
+            seen.extend([word, word.trim_end_matches("be").trim_end_matches("le")].map(str::to_string));
+        }
+    }
+    let missing: Vec<_> = BUILT_IN.into_iter().filter(|name| !seen.contains(*name)).collect();
+    assert!(missing.is_empty(), "names without a golden file in tests/golden/run: {missing:?}");
+}
+
 /// The rules that make a node.
 fn all_rules() -> Vec<String> {
     // The rules that make no node are parts of others; behind the entry points of recovery there are only marks.

@@ -4,7 +4,9 @@
 //! turn of them, on every way: one of ten thousand random walks was refused for 240 turns that had no effect.
 
 use crate::fx::FxHashSet;
+use crate::ir::defs::Defs;
 use crate::ir::graph::Graph;
+use crate::ir::settled::{implied, on_edge};
 use crate::ir::{Block, Function, Mode, Op, Target, Terminator, Value};
 use crate::prove::cleanup::{prune, targets_mut};
 
@@ -44,6 +46,17 @@ fn exit(f: &Function, graph: &Graph, header: Block) -> Option<(FxHashSet<Block>,
         .iter()
         .any(|(from, _)| !matches!(f.block(*from).term, Terminator::Jump(_) | Terminator::Branch { .. }));
     if !is_one || entered_by_hop {
+        return None;
+    }
+    // What leaving the loop says of conditions that are not its own must stay said.
+    let defs = Defs::of(f);
+    let ends = members.iter().flat_map(|b| (0..2).map(move |target| (*b, target)));
+    let told = ends.filter_map(|(b, target)| {
+        let to = f.block(b).term.targets().nth(target).filter(|t| !members.contains(&t.block))?;
+        let (cond, sense) = on_edge(&f.block(b).term, target).filter(|_| to.block == first.block)?;
+        Some(implied(f, &defs, cond, sense))
+    });
+    if told.flatten().any(|(cond, _)| !made.contains(&cond)) {
         return None;
     }
     let is_used = |v: Value| made.contains(&v);
