@@ -69,9 +69,10 @@ impl Random {
 }
 
 fn narrowed(range: Range, random: u64) -> Option<Range> {
-    let narrow = match random % 3 {
+    let narrow = match random % 4 {
         0 => Range::new(range.lo, range.hi - 1),
         1 => Range::new(range.lo + 1, range.hi),
+        2 => Range::in_steps(range.lo, range.hi, range.step().saturating_mul(2), range.lo),
         _ => Range::new(range.lo, range.lo + (range.hi - range.lo) / 2),
     };
     (range.lo < range.hi && narrow != range).then_some(narrow)

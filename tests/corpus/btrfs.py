@@ -6,8 +6,8 @@
 Where the kernel does not mount Btrfs for this user, `mkfs.btrfs --rootdir` fills the image (no subvolumes and no compression then).
 Variants: every checksum, node size and profile, volumes of several devices (the first has the queries, `devices` names all), mixed groups, holes
 with and without items, the trees of block groups and of free space, every compression, subvolumes and snapshots, names with the same hash."""
-import fcntl, os, re, shutil, subprocess, sys, tempfile
-from corpus import CRC32C, Corpus, content, have, listed, pattern, run, sample, variants
+import os, re, shutil, subprocess, sys, tempfile
+from corpus import CRC32C, Corpus, cloned, content, have, listed, pattern, run, sample, variants
 import btrfs_damage
 
 UUID = "b7b7b7b7-0000-4000-8000-0000000000%02x"
@@ -106,15 +106,7 @@ def fill(top, many):
     os.symlink(b"a/b/c", at(b"link"))
     os.symlink(b"t/" * 900 + b"end", at(b"link_long"))
     os.link(at(b"hello"), at(b"a", b"again"))
-    with open(at(b"contig"), "rb") as f, open(at(b"cloned"), "wb") as g:
-        try:
-            # FICLONE: extents of both files, of which the copy gets some of its own.
-            fcntl.ioctl(g, 0x40049409, f.fileno())
-            for i in range(3):
-                g.seek(i * 200000)
-                g.write(pattern(1000, "z"))
-        except OSError:
-            g.write(b"no reflinks")
+    cloned(at(b"contig"), at(b"cloned"), 200000)
     os.mkdir(at(b"links"))
     for i in range(100):
         try:

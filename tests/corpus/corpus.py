@@ -2,7 +2,7 @@
 
 Each script is named after its family (`ext.py DIR [VARIANT…]`) and makes DIR/images/FAMILY_*.img and DIR/queries.FAMILY.jsonl. No answer comes from
 this project: they are what the formats' own tools say, or what was put in. `score.py` runs the queries."""
-import hashlib, json, os, re, shutil, subprocess, sys, tempfile
+import fcntl, hashlib, json, os, re, shutil, subprocess, sys, tempfile
 
 
 def run(*command, ok=(0,), text=None, **more):
@@ -42,6 +42,18 @@ def listed(name, items):
     """A list as answers give it."""
     items = list(items)
     return {"n_" + name: len(items), name: items} if len(items) <= 40 else {"n_" + name: len(items), "head": items[:4], "tail": items[-4:]}
+
+
+def cloned(original, path, apart):
+    """A file that shares extents with another (FICLONE), with three parts of its own, so far apart."""
+    with open(original, "rb") as f, open(path, "wb") as g:
+        try:
+            fcntl.ioctl(g, 0x40049409, f.fileno())
+            for i in range(3):
+                g.seek(i * apart)
+                g.write(pattern(1000, "z"))
+        except OSError:
+            g.write(b"no reflinks")
 
 
 def runs(numbers):

@@ -6,8 +6,8 @@
 Images are filled through the kernel where it mounts XFS for this user, otherwise by mkfs.xfs from a prototype file (no attributes, no holes then).
 Variants: versions 4 and 5, blocks of 512 bytes to 64 KiB, inodes of 256 to 2048 bytes, directory blocks larger than blocks, every feature of version 5,
 directories blind to case; and damage."""
-import fcntl, os, random, re, shutil, struct, subprocess, sys, tempfile
-from corpus import Corpus, content, have, listed, pattern, run, sample, variants
+import os, random, re, shutil, struct, subprocess, sys, tempfile
+from corpus import Corpus, cloned, content, have, listed, pattern, run, sample, variants
 import xfs_damage
 
 UUID = "5f5f5f5f-0000-4000-8000-000000000001"
@@ -95,15 +95,7 @@ def fill(top, block, small):
         os.posix_fallocate(f.fileno(), 5 * block, 20 * block)
         f.seek(9 * block)
         f.write(pattern(block, "v"))
-    with open(at(b"contig"), "rb") as f, open(at(b"cloned"), "wb") as g:
-        try:
-            # FICLONE: extents of both files, of which the copy gets some of its own.
-            fcntl.ioctl(g, 0x40049409, f.fileno())
-            for i in range(3):
-                g.seek(i * 60000)
-                g.write(pattern(1000, "z"))
-        except OSError:
-            g.write(b"no reflinks")
+    cloned(at(b"contig"), at(b"cloned"), 60000)
     with open(at(b"sparse_end"), "wb") as f:
         f.truncate(1 << 40)
         f.seek((1 << 40) - 10)

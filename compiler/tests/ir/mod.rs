@@ -1,5 +1,6 @@
 //! The IR: scalar semantics, claims, text form and verifier.
 
+mod changed;
 mod eval;
 mod shore;
 mod text;
