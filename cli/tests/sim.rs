@@ -50,5 +50,9 @@ fn a_hook_that_does_not_fit_says_why() {
     assert!(ran.out.contains("not by the hook `xrp`") && ran.out.contains("512"), "{}", ran.out);
     let faulty = trav(&["sim", &spec, "first", "at=4096", "--image", &image, "--device", "nand"]);
     assert_eq!(faulty.status, Some(3), "{faulty:?}");
-    assert!(faulty.err.contains("does not lie on the device"), "{}", faulty.err);
+    assert!(
+        faulty.err.starts_with("fault: out of device: ") && faulty.err.contains("does not lie on the device"),
+        "{}",
+        faulty.err
+    );
 }

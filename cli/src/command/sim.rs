@@ -50,7 +50,8 @@ impl Sim {
             Outcome::Done(_) => Ok(Status::Good),
             Outcome::Fault(fault) => {
                 out.flush()?;
-                report::tell(&format!("the walk ended in a fault: {}\n", fault.message(answer.traversal, hops)));
+                let kind = answer.traversal.faults[fault.fault.index()].kind.name();
+                report::tell(&format!("fault: {kind}: {}\n", fault.message(answer.traversal, hops)));
                 Ok(Status::Fault)
             }
         }
