@@ -200,6 +200,7 @@ impl Lowerer<'_> {
         if !pairs.iter().all(|(a, b)| a == b || shape_ok(a, b)) {
             return None;
         }
+        self.move_doubts(&[yes_start.block, no_start.block], block);
         self.b.fold_branch(block, yes_start.block, no_start.block);
         let mut flow = yes.0.clone();
         flow.block = block;

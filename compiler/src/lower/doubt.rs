@@ -14,6 +14,12 @@ impl Lowerer<'_> {
         let at = self.b.function().block(block).insts.len();
         self.doubts.push((block, at));
     }
+
+    /// When the operations of blocks are about to move to the end of another one.
+    pub(super) fn move_doubts(&mut self, from: &[ir::Block], to: ir::Block) {
+        let end = self.b.function().block(to).insts.len();
+        self.doubts.iter_mut().filter(|(block, _)| from.contains(block)).for_each(|doubt| *doubt = (to, end));
+    }
 }
 
 /// Takes out the obligations in code that one of `doubts`, each a block and a position in it, may come before.
