@@ -2,6 +2,7 @@
 
 use pest::error::{Error, ErrorVariant, InputLocation};
 
+use super::cut::Cut;
 use super::scan::{Kind, Token};
 use super::{Rule, is_reserved};
 use crate::diag::Diagnostic;
@@ -37,10 +38,9 @@ impl<'a> Piece<'a> {
         (start, self.tokens().last().map_or(start, |token| token.end))
     }
 
-    /// Its text.
-    pub(super) fn cut(&self) -> &'a str {
-        let (start, end) = self.ends();
-        &self.text[start..end]
+    /// What pest reads of it.
+    pub(super) fn cut(&self) -> Cut {
+        Cut::of(self.file, self.text, self.tokens().iter())
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
@@ -48,15 +48,15 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Where in the piece's file pest gave up.
-pub(super) fn place(piece: &Piece<'_>, error: &Error<Rule>) -> usize {
+/// Where in the file pest gave up.
+pub(super) fn place(cut: &Cut, error: &Error<Rule>) -> usize {
     let (InputLocation::Pos(at) | InputLocation::Span((at, _))) = error.location;
-    piece.ends().0 + at
+    cut.place(at) as usize
 }
 
 /// The diagnostic for an error in a piece.
-pub(super) fn explain(piece: &Piece<'_>, error: &Error<Rule>) -> Diagnostic {
-    let at = place(piece, error);
+pub(super) fn explain(piece: &Piece<'_>, cut: &Cut, error: &Error<Rule>) -> Diagnostic {
+    let at = place(cut, error);
     // Inside a token pest may get beyond its start; people see tokens. What follows the piece is found at its end.
     let index = piece.all.partition_point(|token| token.end <= at).min(piece.to);
     let found = piece.all.get(index);

@@ -5,6 +5,7 @@
 //! Guarantees: any text ends in a tree and diagnostics, in time linear in its length and within the stack that
 //! `limits.rs` allows.
 
+mod cut;
 mod exprs;
 mod limits;
 mod literals;
@@ -18,6 +19,7 @@ mod tree;
 mod types;
 
 use pest::Parser;
+use pest::iterators::Pair;
 use pest_derive::Parser;
 
 pub(super) use limits::goes_on;
@@ -27,6 +29,7 @@ pub use suspects::Suspects;
 use super::ast::Module;
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
+use cut::Cut;
 use scan::{Kind, Token};
 use std::ops::Range;
 use tree::Builder;
@@ -86,9 +89,14 @@ pub fn rules() -> Vec<String> {
 /// The nodes of the parse of a text, each with its rule's name and the bytes that it spans, outer before inner and in the
 /// text's order; none for a text with errors. Comments and blanks have none.
 pub fn nodes_in(text: &str) -> Option<Vec<(String, Range<usize>)>> {
-    let nodes = Grammar::parse(Rule::module, text).ok()?.flatten();
+    let cut = Cut::of(FileId(0), text, marks(text).iter());
+    let nodes = Grammar::parse(Rule::module, &cut.text).ok()?.flatten();
     let name = |rule: Rule| format!("{rule:?}").trim_start_matches("r#").to_owned();
-    Some(nodes.map(|node| (name(node.as_rule()), node.as_span().start()..node.as_span().end())).collect())
+    let place = |node: &Pair<'_, Rule>| {
+        let span = cut.span(node.as_span().start(), node.as_span().end());
+        span.start as usize..span.end as usize
+    };
+    Some(nodes.map(|node| (name(node.as_rule()), place(&node))).collect())
 }
 
 /// Parses a file. The module holds what could be parsed, which is everything if there is no diagnostic.
@@ -103,16 +111,17 @@ pub fn parse(file: FileId, text: &str) -> (Module, Vec<Diagnostic>) {
     if let Some(error) = limits::check(file, text, &marks) {
         return (empty, vec![error]);
     }
-    if marks.iter().any(|token| token.kind == Kind::Bad) {
+    if marks.iter().any(|token| token.is_faulty()) {
         return recover::recover(empty, text, &marks, None);
     }
-    match Grammar::parse(Rule::module, text) {
+    let cut = Cut::of(file, text, marks.iter());
+    match Grammar::parse(Rule::module, &cut.text) {
         Ok(mut nodes) => {
-            let builder = Builder::new(file, 0, &marks);
+            let builder = Builder::new(&cut);
             let module = builder.module(nodes.next().expect("a parse has one root"));
             (module, builder.finish())
         }
-        Err(error) => recover::recover(empty, text, &marks, Some(&error)),
+        Err(error) => recover::recover(empty, text, &marks, Some((&cut, &error))),
     }
 }
 

@@ -62,8 +62,10 @@ impl Parts {
     /// Cuts a text; none if it is too long, too deep or has a token that is none.
     pub fn cut(file: FileId, text: Arc<str>) -> Option<Parts> {
         let tokens = marks(&text);
-        let is_bad = |token: &Token| matches!(token.kind, Kind::Bad | Kind::Unterminated);
-        if text.len() > LENGTH_MAX || tokens.iter().any(is_bad) || limits::check(file, &text, &tokens).is_some() {
+        if text.len() > LENGTH_MAX
+            || tokens.iter().any(|token| token.is_faulty())
+            || limits::check(file, &text, &tokens).is_some()
+        {
             return None;
         }
         let docs = tokens.iter().take_while(|token| token.kind == Kind::ModuleDoc).count();
@@ -130,8 +132,9 @@ impl Parts {
 
     fn declaration(&self, part: &Part) -> Option<Declaration> {
         let piece = Piece { file: self.file, text: &self.text, all: &self.tokens, from: part.from, to: part.to };
-        let mut nodes = Grammar::parse(Rule::one_declaration, piece.cut()).ok()?;
-        let builder = Builder::new(self.file, piece.ends().0, &self.tokens);
+        let cut = piece.cut();
+        let mut nodes = Grammar::parse(Rule::one_declaration, &cut.text).ok()?;
+        let builder = Builder::new(&cut);
         let node = nodes.next().expect("a parse has one root").into_inner().next();
         let declaration = builder.declaration(node.expect("a piece holds one declaration"));
         builder.finish().is_empty().then_some(declaration)

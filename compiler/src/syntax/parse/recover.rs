@@ -6,6 +6,7 @@
 use pest::Parser;
 use pest::error::Error;
 
+use super::cut::Cut;
 use super::limits::goes_on;
 use super::message::{Piece, explain, place};
 use super::scan::{Kind, Token};
@@ -23,7 +24,7 @@ pub(super) fn recover(
     mut module: Module,
     text: &str,
     tokens: &[Token],
-    error: Option<&Error<Rule>>,
+    error: Option<(&Cut, &Error<Rule>)>,
 ) -> (Module, Vec<Diagnostic>) {
     let file = module.file;
     let docs = tokens.iter().take_while(|token| token.kind == Kind::ModuleDoc).count();
@@ -34,15 +35,15 @@ pub(super) fn recover(
         if recovery.errors.len() >= ERRORS_MAX {
             break;
         }
-        if piece.tokens().iter().any(|token| matches!(token.kind, Kind::Bad | Kind::Unterminated)) {
+        if piece.tokens().iter().any(|token| token.is_faulty()) {
             continue;
         }
         recovery.declaration(piece, &mut module);
     }
     let mut errors = recovery.errors;
-    if let (true, Some(error)) = (errors.is_empty(), error) {
+    if let (true, Some((cut, error))) = (errors.is_empty(), error) {
         // Each piece is well by itself, the whole is not.
-        errors.push(explain(&whole, error));
+        errors.push(explain(&whole, cut, error));
     }
     errors.sort_by_key(|error| error.label.span);
     errors.truncate(ERRORS_MAX);
@@ -128,18 +129,18 @@ struct Recovery {
 
 impl Recovery {
     fn declaration(&mut self, piece: Piece<'_>, module: &mut Module) {
-        let mut nodes = match Grammar::parse(Rule::one_declaration, piece.cut()) {
+        let cut = piece.cut();
+        let mut nodes = match Grammar::parse(Rule::one_declaration, &cut.text) {
             Ok(nodes) => nodes,
             Err(error) => {
-                let at = place(&piece, &error);
-                let smaller = self.smaller(piece, at);
+                let smaller = self.smaller(piece, place(&cut, &error));
                 return match smaller.is_empty() {
-                    true => self.errors.push(explain(&piece, &error)),
+                    true => self.errors.push(explain(&piece, &cut, &error)),
                     false => self.errors.extend(smaller),
                 };
             }
         };
-        let builder = Builder::new(piece.file, piece.ends().0, piece.all);
+        let builder = Builder::new(&cut);
         let root = nodes.next().expect("a parse has one root");
         let node = root.into_inner().next().expect("a piece holds one declaration");
         match builder.declaration(node) {
@@ -167,19 +168,21 @@ impl Recovery {
         }
         let mut errors = Vec::new();
         for part in blocks.into_iter().flat_map(|block| parts(block, rule)) {
-            let Some(budget) = self.budget.checked_sub(part.cut().len()) else {
+            let (start, end) = part.ends();
+            let Some(budget) = self.budget.checked_sub(end - start) else {
                 break;
             };
             self.budget = budget;
             if errors.len() >= ERRORS_MAX {
                 break;
             }
-            let Err(error) = Grammar::parse(rule, part.cut()) else {
+            let cut = part.cut();
+            let Err(error) = Grammar::parse(rule, &cut.text) else {
                 continue;
             };
-            let smaller = self.smaller(part, place(&part, &error));
+            let smaller = self.smaller(part, place(&cut, &error));
             match smaller.is_empty() {
-                true => errors.push(explain(&part, &error)),
+                true => errors.push(explain(&part, &cut, &error)),
                 false => errors.extend(smaller),
             }
         }

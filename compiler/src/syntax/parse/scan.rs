@@ -1,7 +1,7 @@
 //! Source text → tokens with their places, comments included.
 //!
-//! The parser proper works on characters (pest has no token stage). These tokens serve what lies around it: the limits on
-//! depth, the search for places at which to go on after an error, the words of error messages, and the formatter.
+//! The parser proper works on characters (pest has no token stage), of what `cut.rs` makes of these tokens. They serve what lies around
+//! it, too: the limits on depth, the search for places at which to go on after an error, the words of error messages, and the formatter.
 //! Total: any text gives tokens, and a text that cannot be a token is one of kind [`Kind::Bad`].
 
 /// What a token is.
@@ -42,6 +42,11 @@ impl Token {
     /// Its text, in the text that was scanned.
     pub fn text(self, source: &str) -> &str {
         &source[self.start..self.end]
+    }
+
+    /// Whether it is no token of the language.
+    pub fn is_faulty(self) -> bool {
+        matches!(self.kind, Kind::Bad | Kind::Unterminated)
     }
 }
 

@@ -10,20 +10,16 @@ use std::iter::Peekable;
 use pest::iterators::{Pair, Pairs};
 
 use super::Rule;
-use super::scan::Token;
+use super::cut::Cut;
 use crate::diag::Diagnostic;
-use crate::source::{FileId, Span};
+use crate::source::Span;
 use crate::syntax::ast::*;
 
 pub(super) type Node<'i> = Pair<'i, Rule>;
 
-/// Builds the syntax tree of one piece of a file.
+/// Builds the syntax tree of what pest read.
 pub(super) struct Builder<'a> {
-    file: FileId,
-    /// Where the piece begins in the file.
-    base: usize,
-    /// The tokens of the whole file without comments.
-    tokens: &'a [Token],
+    cut: &'a Cut,
     diagnostics: RefCell<Vec<Diagnostic>>,
 }
 
@@ -72,8 +68,8 @@ pub(super) enum Declaration {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(file: FileId, base: usize, tokens: &'a [Token]) -> Self {
-        Builder { file, base, tokens, diagnostics: RefCell::default() }
+    pub(super) fn new(cut: &'a Cut) -> Self {
+        Builder { cut, diagnostics: RefCell::default() }
     }
 
     pub(super) fn finish(self) -> Vec<Diagnostic> {
@@ -84,21 +80,14 @@ impl<'a> Builder<'a> {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
 
-    /// Where a node stands. pest lets a node that ends in an optional part reach over the blanks and comments behind
-    /// it; they are cut off.
+    /// Where a node stands.
     pub(super) fn span(&self, node: &Node<'_>) -> Span {
-        let span = node.as_span();
-        let (start, mut end) = (span.start(), span.end());
-        if span.as_str().ends_with([' ', '\n', '\t', '\r']) {
-            let behind = self.tokens.partition_point(|token| token.start < self.base + end);
-            end = self.tokens[behind - 1].end - self.base;
-        }
-        self.range(start, end)
+        self.range(node.as_span().start(), node.as_span().end())
     }
 
-    /// A span by its ends within the piece.
+    /// A span by its ends within what pest read.
     pub(super) fn range(&self, start: usize, end: usize) -> Span {
-        Span { file: self.file, start: (self.base + start) as u32, end: (self.base + end) as u32 }
+        self.cut.span(start, end)
     }
 
     pub(super) fn path(&self, node: Node<'_>) -> Vec<Ident> {
@@ -112,7 +101,7 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn module(&self, node: Node<'_>) -> Module {
-        let mut module = Module { file: self.file, doc: String::new(), uses: Vec::new(), items: Vec::new() };
+        let mut module = Module { file: self.cut.file, doc: String::new(), uses: Vec::new(), items: Vec::new() };
         let mut parts = Parts::of(node);
         let lines = std::iter::from_fn(|| parts.take_if(Rule::module_doc));
         module.doc = join_doc(lines.map(|line| line.as_str().to_owned()));
