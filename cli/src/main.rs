@@ -15,9 +15,6 @@ use failure::{Failure, Status};
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(failure::report_panic));
     // Recursion over nested syntax is bounded by the parser; the room makes that bound safe in debug builds too.
