@@ -11,7 +11,6 @@ use super::recover::declarations;
 use super::scan::{Kind, Token};
 use super::tree::{Builder, Declaration};
 use super::{Grammar, LENGTH_MAX, Rule, limits, marks};
-use crate::parallel;
 use crate::source::FileId;
 use crate::syntax::ast::Module;
 
@@ -106,28 +105,18 @@ impl Parts {
 
     /// Parses what was taken of some modules, and what a module has whoever asks: `use` and `source`. None if there is an error in it.
     pub fn parse<'p>(all: impl IntoIterator<Item = &'p Parts>) -> Option<Vec<Module>> {
-        let all: Vec<&Parts> = all.into_iter().collect();
-        let of = |(i, parts): (usize, &'p Parts)| parts.taken().map(move |part| (i, part));
-        let taken: Vec<(usize, &Part)> = all.iter().copied().enumerate().flat_map(of).collect();
-        let bytes = |(i, part): &(usize, &Part)| -> usize {
-            all[*i].tokens[part.from..part.to].iter().map(|token| token.end - token.start).sum()
-        };
-        let bytes = taken.iter().map(bytes).sum();
-        let module =
-            |parts: &&Parts| Module { file: parts.file, doc: String::new(), uses: Vec::new(), items: Vec::new() };
-        let mut modules: Vec<Module> = all.iter().map(module).collect();
-        let declarations = parallel::map(&taken, bytes, |(i, part)| all[*i].declaration(part));
-        for ((i, _), declaration) in taken.iter().zip(declarations) {
-            match declaration? {
-                Declaration::Use(found) => modules[*i].uses.push(found),
-                Declaration::Item(found) => modules[*i].items.push(found),
+        let mut modules = Vec::new();
+        for parts in all {
+            let mut module = Module { file: parts.file, doc: String::new(), uses: Vec::new(), items: Vec::new() };
+            for part in parts.declarations.iter().filter(|part| part.is_taken) {
+                match parts.declaration(part)? {
+                    Declaration::Use(found) => module.uses.push(found),
+                    Declaration::Item(found) => module.items.push(found),
+                }
             }
+            modules.push(module);
         }
         Some(modules)
-    }
-
-    fn taken(&self) -> impl Iterator<Item = &Part> {
-        self.declarations.iter().filter(|part| part.is_taken)
     }
 
     fn declaration(&self, part: &Part) -> Option<Declaration> {
