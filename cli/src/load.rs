@@ -5,6 +5,7 @@
 
 use crate::failure::{self, Failure};
 use crate::render;
+use crate::standard;
 use crate::suggest::did_you_mean;
 use std::fs::File;
 use std::io::{self, Read};
@@ -91,12 +92,11 @@ pub fn has_error(diagnostics: &[Diagnostic]) -> bool {
 
 /// Compiles `file` for use: prints what is wrong with it, and fails unless it is right.
 pub fn compile(file: &str, options: Options<'_>) -> Result<Compilation, Failure> {
-    compile_each(file, options, &|_| {})
+    compile_each(&Spec::read(file)?, options, &|_| {})
 }
 
-fn compile_each(file: &str, options: Options<'_>, each: &(dyn Fn(&Verified) + Sync)) -> Result<Compilation, Failure> {
-    let spec = Spec::read(file)?;
-    let compilation = trav_compiler::compile_each(&spec.name, &spec.text, &spec, options, each);
+fn compile_each(spec: &Spec, options: Options<'_>, each: &(dyn Fn(&Verified) + Sync)) -> Result<Compilation, Failure> {
+    let compilation = trav_compiler::compile_each(&spec.name, &spec.text, spec, options, each);
     render::tell(&compilation.sources, &compilation.diagnostics);
     if has_error(&compilation.diagnostics) { Err(Failure::Spec) } else { Ok(compilation) }
 }
@@ -126,7 +126,13 @@ pub fn compile_for(
     effort: Effort,
     each: &(dyn Fn(&Verified) + Sync),
 ) -> Result<Compilation, Failure> {
-    compile_each(file, Options { wanted: Some(traversal), effort, ..Options::default() }, each)
+    let spec = Spec::read(file)?;
+    if effort == Effort::Once
+        && let Some(made) = standard::compilation(&spec.name, &spec.text, traversal, each)
+    {
+        return Ok(made);
+    }
+    compile_each(&spec, Options { wanted: Some(traversal), effort, ..Options::default() }, each)
 }
 
 /// The traversal with this name.

@@ -8,6 +8,7 @@ mod command;
 mod failure;
 mod load;
 mod render;
+mod standard;
 mod suggest;
 
 use clap::Parser;

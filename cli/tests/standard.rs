@@ -1,6 +1,6 @@
 //! Standard formats through the command: their test items, and how much a walk reads.
 
-use super::{folder, trav};
+use super::{file, folder, trav};
 use serde_json::Value as Json;
 use std::process::Command;
 
@@ -10,6 +10,27 @@ fn test_items_hold_on_the_images_beside_them() {
         let ran = trav(&["test", &format!("stdlib/{name}.trav")]);
         assert_eq!(ran.status, Some(0), "{name}: {}{}", ran.out, ran.err);
         assert!(ran.out.contains("1 passed, 0 failed"), "{name}: {}", ran.out);
+    }
+}
+
+/// A walk of the standard library that was compiled when the program was built does as the same text that is compiled now. (std.gpt is taken
+/// ahead in debug builds too.)
+#[test]
+fn what_is_compiled_ahead_does_as_what_is_compiled_now() {
+    let small = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/small/gpt.img");
+    let mut damaged = std::fs::read(small).expect("a small image");
+    damaged[512..1024].fill(0);
+    let damaged = file("compiled-ahead", "damaged.img", damaged);
+    let calls =
+        [&["partition", "number=1"][..], &["partition", "number=1000000"], &["partitions"], &["open"], &["nothing"]];
+    for (image, call) in [small, &damaged].into_iter().flat_map(|image| calls.map(|call| (image, call))) {
+        for engine in ["native", "interp", "vm"] {
+            let rest = ["--image", image, "--engine", engine, "--json", "--trace"];
+            let [ahead, now] =
+                ["std.gpt", "stdlib/gpt.trav"].map(|spec| trav(&[&["run", spec], call, &rest[..]].concat()));
+            let out = now.out.replace("stdlib/", "std/");
+            assert_eq!((ahead.status, ahead.out, ahead.err), (now.status, out, now.err), "{call:?} on {image}");
+        }
     }
 }
 

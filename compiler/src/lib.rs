@@ -5,6 +5,7 @@
 // The parser that pest derives names it, as pest is built without `std`.
 extern crate alloc;
 
+pub mod ahead;
 pub mod bpf;
 pub mod certificate;
 pub mod check;

@@ -3,14 +3,15 @@
 //! Owns the text of every module that a compilation reads. A [`Span`] is four words and can be kept anywhere; only the
 //! [`SourceMap`] turns one into a file name, a line and a column.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A file of a [`SourceMap`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct FileId(pub u32);
 
 /// A range of bytes in a source file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Span {
     /// The file.
     pub file: FileId,

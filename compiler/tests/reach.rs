@@ -1,6 +1,6 @@
 //! A walk compiled alone is the walk compiled with its module.
 
-use trav_compiler::{Compilation, Effort, Loader, Options, compile, compile_some, compile_with, ir, texts};
+use trav_compiler::{Compilation, Effort, Loader, Options, ahead, compile, compile_some, compile_with, ir, texts};
 
 /// One module of the user's own beside the standard ones.
 struct Beside;
@@ -43,7 +43,29 @@ fn each_standard_walk_can_be_made_for_one_call() {
         let options = Options { effort: Effort::Once, ..Options::default() };
         let quick = compile_with(&file, text, &Beside, options);
         assert!(quick.diagnostics.is_empty(), "{file}: {:?}", quick.diagnostics);
+        for walk in &quick.traversals {
+            let kept = ahead::from_bytes(&ahead::to_bytes(walk));
+            assert!(kept.is_some_and(|kept| *kept == **walk), "{file}, {}", walk.name);
+        }
     }
+}
+
+/// Bytes that are no walk's make none, or one that keeps the rules; none makes the program stop.
+#[test]
+fn damaged_bytes_of_a_walk_are_refused() {
+    let (file, text) = texts::standard_module(&["std", "swap"]).expect("a standard module");
+    let compiled = compile_with(&file, text, &Beside, Options { effort: Effort::Once, ..Options::default() });
+    let whole = ahead::to_bytes(&compiled.traversals[0]);
+    let mut refused = 0;
+    for (i, byte) in whole.iter().enumerate() {
+        for bad in [0, 1, 0x7f, 0xff, byte ^ 1] {
+            let mut bytes = whole.clone();
+            bytes[i] = bad;
+            refused += usize::from(ahead::from_bytes(&bytes).is_none());
+        }
+        assert!(ahead::from_bytes(&whole[..i]).is_none(), "cut at {i}");
+    }
+    assert!(refused > whole.len(), "{refused} of {} refused", 5 * whole.len());
 }
 
 #[test]

@@ -7,10 +7,11 @@
 
 use super::linear::{Form, Forms};
 use super::{Block, CmpOp, Function, Mode, Op, Range, Value, eval::range};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A known inequality: a form that is at most 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// A value is at least what it claims.
     Least(Value),
@@ -43,7 +44,7 @@ pub enum Fact {
 }
 
 /// See [`Fact::Split`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     /// The select's result.
     pub value: Value,
@@ -55,7 +56,7 @@ pub struct Split {
 
 /// A proof that a form is at most 0: `scale` times it is the sum of facts with factors, and a number that is below `scale`. So the form is below 1, and
 /// it is an integer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sum {
     /// Above 0.
     pub scale: i128,
@@ -64,7 +65,7 @@ pub struct Sum {
 }
 
 /// An inequality that holds whenever a block is entered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invariant {
     /// The block.
     pub block: Block,
@@ -75,7 +76,7 @@ pub struct Invariant {
 }
 
 /// What has been shown of a function.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// For the result of a `Check`: that it cannot fail, so that it is no test any more. For `Exact` arithmetic: that its result fits. For a
     /// comparison: that it is true, so that a guard on it is gone.

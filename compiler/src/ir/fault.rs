@@ -3,7 +3,7 @@
 use super::*;
 
 /// A place in the function's fault table together with what is reported at run time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FaultRef {
     /// The entry.
     pub fault: FaultId,
@@ -14,7 +14,7 @@ pub struct FaultRef {
 }
 
 /// The kinds of fault that a walk can end in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FaultKind {
     /// The bytes contradict the spec.
     Corrupt,
@@ -42,7 +42,7 @@ impl FaultKind {
 }
 
 /// How the `{}` of a fault's message is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FoundAs {
     /// Unsigned decimal.
     Unsigned,
@@ -53,7 +53,7 @@ pub enum FoundAs {
 }
 
 /// An entry of the fault table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// Its kind.
     pub kind: FaultKind,
@@ -66,7 +66,7 @@ pub struct Fault {
 }
 
 /// What must be proved, for messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obligation {
     /// What kind.
     pub kind: ObligationKind,
@@ -81,7 +81,7 @@ pub struct Obligation {
 }
 
 /// The kinds of obligation (language reference, chapter "What is proved").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ObligationKind {
     /// An index is below its array's length.
     Index,

@@ -1,12 +1,14 @@
 //! What a value can be: an interval of integers, and the steps in which they lie in it.
 
 use super::Ty;
+use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 
 /// An inclusive range of integers, of which each differs from the least by a multiple of a step. `lo > hi` is the empty range: the value is never made.
 ///
 /// Strided intervals: Reps, Balakrishnan and Lim, "Intermediate-representation recovery from low-level code" (PEPM 2006).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "(i128, i128, u64)", into = "(i128, i128, u64)")]
 pub struct Range {
     /// Least.
     pub lo: i128,
@@ -14,6 +16,18 @@ pub struct Range {
     pub hi: i128,
     /// 1 where all numbers in between belong to it, and where there is only one number or none.
     step: u64,
+}
+
+impl From<Range> for (i128, i128, u64) {
+    fn from(range: Range) -> Self {
+        (range.lo, range.hi, range.step)
+    }
+}
+
+impl From<(i128, i128, u64)> for Range {
+    fn from((lo, hi, step): (i128, i128, u64)) -> Self {
+        Range::in_steps(lo, hi, step, lo)
+    }
 }
 
 /// What is farther from 0 is not reckoned with in steps, so that nothing overflows.

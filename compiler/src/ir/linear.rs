@@ -11,12 +11,13 @@ use crate::ir::graph::Graph;
 use crate::ir::terms::Terms;
 use crate::ir::verify::passed;
 use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Range, Size, Terminator, Ty, Value};
+use serde::{Deserialize, Serialize};
 
 /// A form of more terms is not expanded: it is an atom.
 const TERMS_MAX: usize = 10;
 
 /// What sums are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Atom {
     /// A value that is no sum itself.
     Value(Value),
@@ -43,7 +44,7 @@ impl Atom {
 }
 
 /// A sum of atoms times numbers, and a number.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Form {
     /// In order of their atoms, none with 0.
     terms: Terms,

@@ -45,12 +45,13 @@ use crate::source::Span;
 pub use fault::*;
 pub use interval::Range;
 use schema::{Leaf, Schema};
+use serde::{Deserialize, Serialize};
 pub use varint::{NoVarint, Varint, begins_before};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident($prefix:literal);)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub struct $name(pub u32);
         impl $name {
             /// Position in its table.
@@ -80,7 +81,7 @@ ids! {
 }
 
 /// The type of a value. All are 64-bit words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Ty {
     /// Unsigned.
     U64,
@@ -91,7 +92,7 @@ pub enum Ty {
 }
 
 /// What is known of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValueData {
     /// Its type.
     pub ty: Ty,
@@ -104,7 +105,7 @@ pub struct ValueData {
 }
 
 /// The memories that a function can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Region {
     /// The current disk block, read only; shared with user space under some hooks.
     Disk,
@@ -125,7 +126,7 @@ pub enum Region {
 /// Evidence: without `base`, `index` (0 if absent) + `disp` + the width accessed is at most the region's sure size
 /// (`disk.min` for the disk block, the capacity of an argument, slot, table or the result). With `base`, which must be the result of a
 /// [`Op::Check`] on the same region, it is at most the least `size` of that check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Addr {
     /// The memory.
     pub region: Region,
@@ -138,7 +139,7 @@ pub struct Addr {
 }
 
 /// Byte order of a load or store of more than one byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Endian {
     /// Least byte first.
     Little,
@@ -147,7 +148,7 @@ pub enum Endian {
 }
 
 /// Two-operand arithmetic. Both operands and the result have one type, but for `Shl` and `Shr`, whose count is `U64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BinOp {
     /// Sum.
     Add,
@@ -172,7 +173,7 @@ pub enum BinOp {
 }
 
 /// What happens when the mathematical result of `Add`, `Sub`, `Mul` or `Shl` is not in the type. Always `Exact` for the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Mode {
     /// It cannot happen: the operands' claims show it.
     Exact,
@@ -183,7 +184,7 @@ pub enum Mode {
 }
 
 /// Comparison of two values of one type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CmpOp {
     /// Equal.
     Eq,
@@ -196,7 +197,7 @@ pub enum CmpOp {
 }
 
 /// A number of bytes: known, or a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Size {
     /// Known.
     Const(u32),
@@ -205,7 +206,7 @@ pub enum Size {
 }
 
 /// An operation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Op {
     /// A number; the word's bits.
     Const(u64),
@@ -341,7 +342,7 @@ pub enum Op {
 }
 
 /// An operation with its result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inst {
     /// What is done.
     pub op: Op,
@@ -352,7 +353,7 @@ pub struct Inst {
 }
 
 /// A jump's target and the arguments for its parameters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The block.
     pub block: Block,
@@ -361,7 +362,7 @@ pub struct Target {
 }
 
 /// What ends a basic block.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Terminator {
     /// To one block.
     Jump(Target),
@@ -404,7 +405,7 @@ pub enum Terminator {
 }
 
 /// The current disk block in a basic block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
     /// Its length: a value that is the same at the end of every predecessor (or its argument).
     pub len: Value,
@@ -413,7 +414,7 @@ pub struct Disk {
 }
 
 /// The bound of a loop, kept by its header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoopInfo {
     /// A parameter of the header: 0 on entry, one more on each back edge, and claimed to lie in 0..=`most`. The claim is what bounds
     /// the loop; as claims follow locally, a comparison with the counter dominates each back edge.
@@ -423,7 +424,7 @@ pub struct LoopInfo {
 }
 
 /// A basic block.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockData {
     /// Its parameters.
     pub params: Vec<Value>,
@@ -440,7 +441,7 @@ pub struct BlockData {
 }
 
 /// A local byte area.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotData {
     /// What the user calls it.
     pub name: String,
@@ -449,7 +450,7 @@ pub struct SlotData {
 }
 
 /// A constant byte area.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Data {
     /// What the user calls it.
     pub name: String,
@@ -458,7 +459,7 @@ pub struct Data {
 }
 
 /// A parameter of the traversal as its caller sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Param {
     /// Its name.
     pub name: String,
@@ -469,7 +470,7 @@ pub struct Param {
 }
 
 /// A traversal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
     /// Its name.
     pub name: String,

@@ -5,9 +5,10 @@
 //! host's order (little endian on every target that is supported).
 
 use super::Ty;
+use serde::{Deserialize, Serialize};
 
 /// How a number is shown to people; `--json` stays raw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Display {
     /// As a number.
     Plain,
@@ -22,7 +23,7 @@ pub enum Display {
 }
 
 /// The type of a parameter, a result or a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Schema {
     /// Nothing (a traversal without a result).
     Unit,
@@ -76,7 +77,7 @@ pub enum Schema {
 }
 
 /// One flat piece of a [`Schema`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaf {
     /// The path from the root, joined by dots; an option's presence ends in `?`.
     pub name: String,
@@ -87,7 +88,7 @@ pub struct Leaf {
 }
 
 /// The two kinds of leaf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum LeafKind {
     /// A word.
     Scalar {

@@ -5,6 +5,7 @@
 
 use super::Value;
 use super::linear::Atom;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt::{self, Debug, Formatter};
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -72,5 +73,25 @@ impl Eq for Terms {}
 impl Hash for Terms {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (**self).hash(state);
+    }
+}
+
+impl FromIterator<Term> for Terms {
+    fn from_iter<I: IntoIterator<Item = Term>>(terms: I) -> Self {
+        let mut all = Terms::default();
+        terms.into_iter().for_each(|term| all.push(term));
+        all
+    }
+}
+
+impl Serialize for Terms {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        (**self).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Terms {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Vec::<Term>::deserialize(from)?.into_iter().collect())
     }
 }

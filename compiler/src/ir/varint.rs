@@ -2,9 +2,10 @@
 
 use super::defs::Defs;
 use super::{Addr, Function, Op, Value, eval::range};
+use serde::{Deserialize, Serialize};
 
 /// How they are written: seven bits a byte, the top bit set on all bytes but the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Varint {
     /// Least first (LEB128: DWARF 5, section 7.6; protobuf).
     Leb128,
@@ -15,7 +16,7 @@ pub enum Varint {
 }
 
 /// Why bytes are no varint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NoVarint {
     /// They end before it does.
     Cut,
