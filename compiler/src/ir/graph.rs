@@ -116,6 +116,13 @@ impl Graph {
         a == b || (first > 0 && first <= b_first && b_first <= last)
     }
 
+    /// The blocks that are reached, in preorder of the tree of dominators: all that a block dominates comes right behind it.
+    pub fn preorder(&self) -> Vec<Block> {
+        let mut blocks = vec![Block(0); self.order.len()];
+        self.order.iter().for_each(|b| blocks[self.below[b.index()].0 as usize - 1] = *b);
+        blocks
+    }
+
     /// The nearest block that dominates both.
     pub fn common(&self, a: Block, b: Block) -> Option<Block> {
         let mut at = Some(a);
@@ -198,7 +205,8 @@ impl Graph {
     }
 }
 
-fn reverse_postorder(f: &Function) -> Vec<Block> {
+/// The blocks that the entry reaches, each before all that it dominates.
+pub fn reverse_postorder(f: &Function) -> Vec<Block> {
     let mut seen = vec![false; f.blocks.len()];
     let mut out = Vec::with_capacity(f.blocks.len());
     let mut stack = vec![(Block(0), 0usize)];

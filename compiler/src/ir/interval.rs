@@ -101,6 +101,7 @@ impl Range {
         let (lo, hi) = (self.lo.max(other.lo), self.hi.min(other.hi));
         match (self.step, other.step) {
             (1, 1) => Range::new(lo, hi),
+            (_, 1) if (lo, hi) == (self.lo, self.hi) => self,
             (_, 1) => Range::in_steps(lo, hi, self.step, self.lo),
             (1, _) => Range::in_steps(lo, hi, other.step, other.lo),
             _ => match common(self, other) {
@@ -112,10 +113,12 @@ impl Range {
     }
     /// Whether no number is in both, as far as interval and steps tell.
     pub fn is_apart(self, other: Range) -> bool {
+        if self.lo.max(other.lo) > self.hi.min(other.hi) {
+            return true;
+        }
         let step = gcd(self.spacing(), other.spacing());
         let by = self.lo.abs_diff(other.lo);
-        let beside = self.lo.max(other.lo) > self.hi.min(other.hi);
-        beside || step > 1 && by <= STEPPED_MAX && !by.is_multiple_of(step.into())
+        step > 1 && by <= STEPPED_MAX && !by.is_multiple_of(step.into())
     }
     /// The one number, when there is only one.
     pub fn as_const(self) -> Option<i128> {

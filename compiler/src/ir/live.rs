@@ -2,6 +2,7 @@
 
 use super::graph::Graph;
 use super::{Addr, Block, Function, Op, Region, Size, Slot, Terminator};
+use std::ops::Range;
 
 /// For each block the slots whose content at its start may still be read.
 #[derive(Clone, Debug)]
@@ -11,37 +12,38 @@ pub struct LiveSlots {
     words: usize,
 }
 
-/// What a block does to the slots: those that it reads before it writes them as a whole, and the others that it writes so.
-struct Effect {
-    block: Block,
-    reads: Vec<u64>,
-    writes: Vec<u64>,
-}
-
 impl LiveSlots {
     /// Looks through a function. A slot is alive until it is read for the last time, or written as a whole.
     pub fn of(f: &Function, graph: &Graph) -> LiveSlots {
         let words = f.slots.len().div_ceil(64);
-        let mut live = LiveSlots { live: vec![0; words * f.blocks.len()], words };
+        let none = vec![0; words * f.blocks.len()];
+        let mut live = LiveSlots { live: none.clone(), words };
         if words == 0 {
             return live;
         }
-        let effects: Vec<Effect> = graph.order.iter().rev().map(|b| effect(f, *b, words)).collect();
+        // For each block those that it reads before it writes them as a whole, and the others that it writes so.
+        let (mut reads, mut writes) = (none.clone(), none);
+        for (block, _) in f.blocks() {
+            let row = live.row(block);
+            add_effect(f, block, &mut reads[row.clone()], &mut writes[row]);
+        }
         let mut at_start = vec![0; words];
         let mut changed = true;
         while changed {
             changed = false;
-            for Effect { block, reads, writes } in &effects {
+            for block in graph.order.iter().rev() {
                 at_start.fill(0);
                 for target in f.block(*block).term.targets() {
                     at_start.iter_mut().zip(live.of_block(target.block)).for_each(|(live, next)| *live |= next);
                 }
-                for (live, (reads, writes)) in at_start.iter_mut().zip(reads.iter().zip(writes)) {
+                let row = live.row(*block);
+                for (live, (reads, writes)) in
+                    at_start.iter_mut().zip(reads[row.clone()].iter().zip(&writes[row.clone()]))
+                {
                     *live = *live & !writes | reads;
                 }
-                let known = &mut live.live[block.index() * words..][..words];
-                if known != at_start {
-                    known.copy_from_slice(&at_start);
+                if live.live[row.clone()] != at_start {
+                    live.live[row].copy_from_slice(&at_start);
                     changed = true;
                 }
             }
@@ -49,31 +51,35 @@ impl LiveSlots {
         live
     }
 
+    /// Where a block's words are.
+    fn row(&self, block: Block) -> Range<usize> {
+        block.index() * self.words..(block.index() + 1) * self.words
+    }
+
     fn of_block(&self, block: Block) -> &[u64] {
-        &self.live[block.index() * self.words..][..self.words]
+        &self.live[self.row(block)]
     }
 
     /// The slots that are alive where a block starts.
     pub fn at_start(&self, block: Block) -> impl Iterator<Item = Slot> {
-        let slots = (0..64 * self.words as u32).map(Slot);
-        slots.filter(move |slot| is_in(self.of_block(block), *slot))
+        let words = self.of_block(block).iter().zip(0..);
+        words.flat_map(|(word, i)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| Slot(64 * i + bit)))
     }
 }
 
-fn effect(f: &Function, block: Block, words: usize) -> Effect {
-    let mut effect = Effect { block, reads: vec![0; words], writes: vec![0; words] };
+/// Adds to what a block reads and writes.
+fn add_effect(f: &Function, block: Block, reads: &mut [u64], writes: &mut [u64]) {
     for inst in &f.block(block).insts {
         if let Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Copy { from: addr, .. } = &inst.op
             && let Region::Slot(slot) = addr.region
-            && !is_in(&effect.writes, slot)
+            && !is_in(writes, slot)
         {
-            effect.reads[slot.index() / 64] |= 1 << (slot.index() % 64);
+            reads[slot.index() / 64] |= 1 << (slot.index() % 64);
         }
-        if let Some(slot) = written_whole(f, &inst.op).filter(|slot| !is_in(&effect.reads, *slot)) {
-            effect.writes[slot.index() / 64] |= 1 << (slot.index() % 64);
+        if let Some(slot) = written_whole(f, &inst.op).filter(|slot| !is_in(reads, *slot)) {
+            writes[slot.index() / 64] |= 1 << (slot.index() % 64);
         }
     }
-    effect
 }
 
 fn is_in(set: &[u64], slot: Slot) -> bool {
@@ -96,8 +102,8 @@ fn written_whole(f: &Function, op: &Op) -> Option<Slot> {
 }
 
 /// Makes each hop and emit keep exactly the slots that are read later.
-pub fn keep_live_slots(f: &mut Function) {
-    let live = LiveSlots::of(f, &Graph::of(f));
+pub fn keep_live_slots(f: &mut Function, graph: &Graph) {
+    let live = LiveSlots::of(f, graph);
     for block in &mut f.blocks {
         if let Terminator::Hop { next, keep, .. } | Terminator::Emit { next, keep } = &mut block.term {
             *keep = live.at_start(next.block).collect();

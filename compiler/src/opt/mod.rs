@@ -36,8 +36,8 @@ pub fn optimise(f: &mut Function) {
     offsets::fold(f);
     tails::merge(f);
     hoist::share(f);
-    cleanup::drop_unused(f);
-    cleanup::prune(f);
+    let graph = cleanup::prune(f);
+    cleanup::drop_unused(f, &graph);
 }
 
 /// The same walk in the shape that native code wants, where it is another: what BPF keeps short, for the sake of the kernel's verifier and
@@ -47,8 +47,8 @@ pub fn for_native(f: &Verified) -> Option<Verified> {
     let mut f = straight::write_out(f)?;
     // What was added to a turn's numbers is added to numbers now.
     offsets::fold(&mut f);
-    cleanup::drop_unused(&mut f);
-    cleanup::prune(&mut f);
+    let graph = cleanup::prune(&mut f);
+    cleanup::drop_unused(&mut f, &graph);
     f.evidence = Default::default();
     crate::prove::find_evidence(&mut f);
     verify(f).ok()

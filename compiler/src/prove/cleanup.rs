@@ -1,19 +1,19 @@
 //! Taking away what nothing needs: unreachable blocks, chains of jumps, unused values and parameters, slots that are only written.
 
-use crate::fx::FxHashSet;
+use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::defs::{Def, Defs};
-use crate::ir::graph::Graph;
+use crate::ir::graph::{Graph, reverse_postorder};
 use crate::ir::verify::Steps;
 use crate::ir::{Addr, Block, Function, Op, Region, Slot, Target, Terminator, Value};
 
-/// Drops blocks that the entry does not reach, and glues a block to its only predecessor where that only jumps to it.
-pub fn prune(f: &mut Function) {
-    glue(f);
-    let graph = Graph::of(f);
+/// Drops blocks that the entry does not reach, and glues a block to its only predecessor where that only jumps to it. What is left, in reverse
+/// postorder.
+pub fn prune(f: &mut Function) -> Graph {
+    let order = glue(f);
     let mut new_ids = vec![None; f.blocks.len()];
     let mut old: Vec<_> = std::mem::take(&mut f.blocks).into_iter().map(Some).collect();
-    let mut blocks = Vec::with_capacity(graph.order.len());
-    for b in &graph.order {
+    let mut blocks = Vec::with_capacity(order.len());
+    for b in &order {
         new_ids[b.index()] = Some(Block(blocks.len() as u32));
         blocks.extend(old[b.index()].take());
     }
@@ -23,6 +23,7 @@ pub fn prune(f: &mut Function) {
         }
     }
     f.blocks = blocks;
+    Graph::of(f)
 }
 
 /// The targets, to be changed.
@@ -35,17 +36,23 @@ pub fn targets_mut(term: &mut Terminator) -> impl Iterator<Item = &mut Target> {
     both.into_iter().flatten()
 }
 
-/// Joins `a: … jump b(args)` and `b(params)` where `a` is the only way to `b`.
-fn glue(f: &mut Function) {
-    let graph = Graph::of(f);
+/// Joins `a: … jump b(args)` and `b(params)` where `a` is the only way to `b`. What the entry still reaches, in reverse postorder.
+fn glue(f: &mut Function) -> Vec<Block> {
+    let mut order = reverse_postorder(f);
+    let mut ways = vec![0u32; f.blocks.len()];
+    for t in order.iter().flat_map(|b| f.block(*b).term.targets()) {
+        ways[t.block.index()] += 1;
+    }
+    let mut is_glued = vec![false; f.blocks.len()];
     let mut renamed = Renamed::none(f);
-    for b in graph.order.iter().rev() {
+    for b in order.iter().rev() {
         while let Terminator::Jump(t) = &f.block(*b).term {
             let to = t.block;
-            let alone = graph.predecessors[to.index()].len() == 1 && to != *b && f.block(to).header.is_none();
+            let alone = ways[to.index()] == 1 && to != *b && f.block(to).header.is_none();
             if !alone {
                 break;
             }
+            is_glued[to.index()] = true;
             // Its own jumps now start here; it is left empty and unreached.
             let gone = &mut f.blocks[to.index()];
             let (insts, params, span) = (std::mem::take(&mut gone.insts), std::mem::take(&mut gone.params), gone.span);
@@ -59,32 +66,34 @@ fn glue(f: &mut Function) {
         }
     }
     renamed.apply(f);
+    order.retain(|b| !is_glued[b.index()]);
+    order
 }
 
 /// Values in whose place others stand.
-struct Renamed {
+pub(super) struct Renamed {
     to: Vec<Value>,
     is_any: bool,
 }
 
 impl Renamed {
-    fn none(f: &Function) -> Renamed {
+    pub fn none(f: &Function) -> Renamed {
         Renamed { to: (0..f.values.len() as u32).map(Value).collect(), is_any: false }
     }
 
-    fn set(&mut self, v: Value, to: Value) {
+    pub fn set(&mut self, v: Value, to: Value) {
         self.to[v.index()] = to;
         self.is_any = true;
     }
 
-    fn resolve(&self, mut v: Value) -> Value {
+    pub fn resolve(&self, mut v: Value) -> Value {
         while self.to[v.index()] != v {
             v = self.to[v.index()];
         }
         v
     }
 
-    fn apply(&self, f: &mut Function) {
+    pub fn apply(&self, f: &mut Function) {
         if !self.is_any {
             return;
         }
@@ -103,11 +112,10 @@ impl Renamed {
 }
 
 /// Drops operations without effect whose result nothing uses, parameters that nothing uses, and parameters that always receive the same.
-pub fn drop_unused(f: &mut Function) {
-    let graph = Graph::of(f);
-    let steps = Steps::of(f, &graph);
-    while drop_same_params(f, &graph, &steps) {}
-    let live = live_values(f);
+pub fn drop_unused(f: &mut Function, graph: &Graph) {
+    let steps = Steps::of(f, graph);
+    while drop_same_params(f, graph, &steps) {}
+    let live = live_values(f, graph);
     // What a hop enters a block with first, the block's length, is not an argument.
     let mut given = vec![0; f.blocks.len()];
     for data in &f.blocks {
@@ -146,12 +154,11 @@ fn has_effect(op: &Op) -> bool {
 }
 
 /// Values that reach an effect, a branch or a hop; parameters only through what uses them.
-fn live_values(f: &Function) -> Vec<bool> {
+fn live_values(f: &Function, graph: &Graph) -> Vec<bool> {
     let mut live = vec![false; f.values.len()];
     let mut work: Vec<Value> = Vec::new();
     let defs = Defs::of(f);
-    let mut preds: Vec<Vec<(usize, usize)>> = vec![Vec::new(); f.blocks.len()];
-    for (b, data) in f.blocks() {
+    for data in &f.blocks {
         for inst in data.insts.iter().filter(|inst| has_effect(&inst.op)) {
             inst.op.for_each_use(|v| work.push(v));
             // An error speaks of them.
@@ -167,9 +174,6 @@ fn live_values(f: &Function) -> Vec<bool> {
         }
         work.extend(data.header.map(|h| h.counter));
         work.extend(data.disk.map(|d| d.len));
-        for (i, t) in data.term.targets().enumerate() {
-            preds[t.block.index()].push((b.index(), i));
-        }
     }
     while let Some(v) = work.pop() {
         if std::mem::replace(&mut live[v.index()], true) {
@@ -178,8 +182,8 @@ fn live_values(f: &Function) -> Vec<bool> {
         if let Some(op) = defs.op(f, v) {
             op.for_each_use(|u| work.push(u));
         } else if let Some(Def::Param(b, i)) = defs.get(v) {
-            for (p, t) in &preds[b.index()] {
-                let term = &f.blocks[*p].term;
+            for (p, t) in &graph.predecessors[b.index()] {
+                let term = &f.block(*p).term;
                 let hop = usize::from(matches!(term, Terminator::Hop { .. }));
                 let target = term.targets().nth(*t).expect("the edge was found there");
                 if let Some(a) = i.checked_sub(hop).and_then(|i| target.args.get(i)) {
@@ -213,6 +217,11 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
             }
         }
         let of = |i: usize| &received[i * edges.len()..][..edges.len()];
+        // Where a step begins, the first parameter that receives the same; what receives the same has the same type.
+        let mut firsts: FxHashMap<&[Value], usize> = FxHashMap::default();
+        for i in (0..count).rev().filter(|_| begins) {
+            firsts.insert(of(i), i);
+        }
         let read = |(p, _): &(Block, usize)| matches!(f.block(*p).term, Terminator::Hop { .. });
         let hop = usize::from(edges.iter().any(read));
         for i in (hop..count).rev() {
@@ -222,12 +231,11 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
             }
             let mut one = None;
             let same = !begins && of(i).iter().all(|a| *a == v || *one.get_or_insert(*a) == *a);
-            let twin = || (0..i).find(|j| f.value(v).ty == f.value(f.block(*b).params[*j]).ty && of(i) == of(*j));
             let is = match one.filter(|_| same) {
                 Some(a) => a,
-                None => match begins.then(twin).flatten() {
-                    Some(j) => f.block(*b).params[j],
-                    None => continue,
+                None => match begins.then(|| firsts[of(i)]) {
+                    Some(j) if j < i => f.block(*b).params[j],
+                    _ => continue,
                 },
             };
             renamed.set(v, is);
@@ -254,7 +262,7 @@ fn incoming(f: &Function, from: Block, target: usize) -> impl Iterator<Item = Va
 }
 
 /// Drops writes to slots that nothing reads, and says at each hop which slots are read later.
-pub fn keep_slots(f: &mut Function) {
+pub fn keep_slots(f: &mut Function, graph: &Graph) {
     let mut read: FxHashSet<Slot> = FxHashSet::default();
     let from_slot = |a: &Addr| if let Region::Slot(s) = a.region { Some(s) } else { None };
     for inst in f.blocks.iter().flat_map(|b| &b.insts) {
@@ -271,5 +279,5 @@ pub fn keep_slots(f: &mut Function) {
             _ => true,
         });
     }
-    crate::ir::live::keep_live_slots(f);
+    crate::ir::live::keep_live_slots(f, graph);
 }

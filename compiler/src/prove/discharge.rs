@@ -1,5 +1,6 @@
 //! What the claims decide: checks that cannot fail are removed, constants folded, obligations answered.
 
+use super::cleanup::Renamed;
 use super::evidence::Search;
 use crate::diag::{Diagnostic, Fix, Label};
 use crate::fx::{FxHashMap, FxHashSet};
@@ -13,64 +14,56 @@ use crate::ir::{
 use crate::source::{SourceMap, Span};
 
 /// Removes what is needless; the obligations that do not hold.
-pub fn discharge(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
-    let diagnostics = answer_obligations(f, sources);
-    let mut replaced: FxHashMap<Value, Value> = FxHashMap::default();
+pub fn discharge(f: &mut Function, graph: &Graph, sources: &SourceMap) -> Vec<Diagnostic> {
+    let diagnostics = answer_obligations(f, graph, sources);
+    let mut replaced = Renamed::none(f);
     let counters = counters(f);
     for b in 0..f.blocks.len() {
         let disk = f.blocks[b].disk;
-        let old = std::mem::take(&mut f.blocks[b].insts);
-        let mut new = Vec::with_capacity(old.len());
+        let mut insts = std::mem::take(&mut f.blocks[b].insts);
         let mut ends_in = None;
-        for mut inst in old {
+        insts.retain_mut(|inst| {
+            if ends_in.is_some() {
+                return false;
+            }
             if inst.result.is_some_and(|v| f.value(v).range.is_empty()) {
                 // The claims say that nothing gets here, the branches do not.
                 ends_in = Some(FaultRef::new(never(f, inst.span)));
-                break;
+                return false;
             }
-            inst.op.map_uses(|v| resolve(&replaced, v));
+            inst.op.map_uses(|v| replaced.resolve(v));
             if let Op::Guard { cond, fault } = inst.op
                 && f.value(cond).range == Range::just(0)
             {
                 // What stands behind never runs, and what is known there contradicts itself.
                 ends_in = Some(fault);
-                break;
+                return false;
             }
-            if inst.result.is_some_and(|v| counters.contains(&v)) {
-                new.push(inst);
-                continue;
-            }
-            simplify(f, disk, inst, &mut new, &mut replaced);
-        }
-        f.blocks[b].insts = new;
+            inst.result.is_some_and(|v| counters[v.index()]) || simplify(f, disk, inst, &mut replaced)
+        });
+        f.blocks[b].insts = insts;
         let mut term = std::mem::replace(&mut f.blocks[b].term, Terminator::Return);
-        term.map_uses(|v| resolve(&replaced, v));
+        term.map_uses(|v| replaced.resolve(v));
         f.blocks[b].term = ends_in.map_or_else(|| simplify_end(f, term), Terminator::Fault);
     }
     // Blocks before, in the table's order, may use what later ones replaced.
-    for b in &mut f.blocks {
-        b.insts.iter_mut().for_each(|i| i.op.map_uses(|v| resolve(&replaced, v)));
-        b.term.map_uses(|v| resolve(&replaced, v));
-        if let Some(d) = &mut b.disk {
-            d.len = resolve(&replaced, d.len);
-        }
-    }
+    replaced.apply(f);
     unbase(f);
     diagnostics
 }
 
 /// The values that loops hand to their counters: they stay sums, even where only one number is possible.
-fn counters(f: &Function) -> FxHashSet<Value> {
-    let mut out = FxHashSet::default();
+fn counters(f: &Function) -> Vec<bool> {
+    let mut is_handed = vec![false; f.values.len()];
     for b in &f.blocks {
         for t in b.term.targets() {
             let to = f.block(t.block);
             if let Some(i) = to.header.and_then(|h| to.params.iter().position(|p| *p == h.counter)) {
-                out.extend(t.args.get(i));
+                t.args.get(i).into_iter().for_each(|v| is_handed[v.index()] = true);
             }
         }
     }
-    out
+    is_handed
 }
 
 /// The fault that ends what never runs.
@@ -80,26 +73,14 @@ fn never(f: &mut Function, span: Span) -> FaultId {
     FaultId(f.faults.len() as u32 - 1)
 }
 
-fn resolve(replaced: &FxHashMap<Value, Value>, mut v: Value) -> Value {
-    while let Some(to) = replaced.get(&v) {
-        v = *to;
-    }
-    v
-}
-
 fn fits(f: &Function, op: BinOp, a: Value, b: Value) -> bool {
     let ty = f.value(a).ty;
     let exact = range::mathematical(op, f.value(a).range, f.value(b).range);
     !exact.is_empty() && Range::of(ty).contains(exact)
 }
 
-fn simplify(
-    f: &mut Function,
-    disk: Option<Disk>,
-    mut inst: Inst,
-    out: &mut Vec<Inst>,
-    replaced: &mut FxHashMap<Value, Value>,
-) {
+/// Makes an operation simpler; whether it is still needed.
+fn simplify(f: &Function, disk: Option<Disk>, inst: &mut Inst, replaced: &mut Renamed) -> bool {
     if let Some(v) = inst.result {
         let known = f.value(v).range.as_const();
         match (&inst.op, known) {
@@ -112,15 +93,15 @@ fn simplify(
         }
     }
     match &mut inst.op {
-        Op::Guard { cond, .. } if f.value(*cond).range == Range::just(1) => return,
+        Op::Guard { cond, .. } if f.value(*cond).range == Range::just(1) => return false,
         Op::Binary { op, mode, a, b } if matches!(mode, Mode::Checked(_)) && fits(f, *op, *a, *b) => {
             *mode = Mode::Exact
         }
         Op::Refine { a, .. } => {
             let v = inst.result.expect("a refinement makes a value");
             if f.value(v).range == f.value(*a).range && f.value(v).ty == f.value(*a).ty {
-                replaced.insert(v, *a);
-                return;
+                replaced.set(v, *a);
+                return false;
             }
         }
         Op::Select { cond, a, b } => {
@@ -131,17 +112,17 @@ fn simplify(
                 None => None,
             };
             if let (Some(c), Some(v)) = (choice, inst.result) {
-                replaced.insert(v, c);
-                return;
+                replaced.set(v, c);
+                return false;
             }
         }
         Op::Check { region, a, size, limit, .. } if is_needless(f, disk, *region, *a, *size, *limit) => {
-            replaced.insert(inst.result.expect("a check makes a value"), *a);
-            return;
+            replaced.set(inst.result.expect("a check makes a value"), *a);
+            return false;
         }
         _ => {}
     }
-    out.push(inst);
+    true
 }
 
 /// Whether a check cannot fail, and what it was evidence for is sure without it.
@@ -183,13 +164,22 @@ fn unbase(f: &mut Function) {
     let mut sums = Vec::new();
     for b in 0..f.blocks.len() {
         for i in 0..f.blocks[b].insts.len() {
-            let mut op = f.blocks[b].insts[i].op.clone();
-            let addrs: Vec<&mut Addr> = match &mut op {
-                Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. } => vec![addr],
-                Op::Copy { to, from, .. } => vec![to, from],
-                _ => continue,
+            let is_gone = |addr: &Addr| addr.base.is_some_and(|base| !is_check(f, base));
+            let any = match &f.blocks[b].insts[i].op {
+                Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. } => is_gone(addr),
+                Op::Copy { to, from, .. } => is_gone(to) || is_gone(from),
+                _ => false,
             };
-            for addr in addrs {
+            if !any {
+                continue;
+            }
+            let mut op = f.blocks[b].insts[i].op.clone();
+            let addrs = match &mut op {
+                Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. } => [Some(addr), None],
+                Op::Copy { to, from, .. } => [Some(to), Some(from)],
+                _ => unreachable!("no other operation has an address"),
+            };
+            for addr in addrs.into_iter().flatten() {
                 let Some(base) = addr.base.filter(|base| !is_check(f, *base)) else { continue };
                 addr.base = None;
                 match (f.value(base).range.as_const(), addr.index) {
@@ -221,12 +211,12 @@ fn sum_of(f: &mut Function, a: Value, b: Value) -> Value {
 
 /// Answers the obligations and takes them out. One that holds by a relation of several values, which no claim says, becomes a test, so that
 /// the claims behind it say it; the search for evidence takes the test away again.
-fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
-    let graph = Graph::of(f);
+fn answer_obligations(f: &mut Function, graph: &Graph, sources: &SourceMap) -> Vec<Diagnostic> {
     let mut failed: Vec<(u32, Value)> = Vec::new();
-    let mut related: FxHashSet<(Block, usize)> = FxHashSet::default();
+    // In the order of the blocks, and in each of its operations.
+    let mut related: Vec<(Block, usize)> = Vec::new();
+    let defs = Defs::of(f);
     {
-        let defs = Defs::of(f);
         // Most functions need no more than the claims.
         let mut search = None;
         for b in &graph.order {
@@ -236,9 +226,9 @@ fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> 
                     if known == Range::just(1) || known.is_empty() {
                         continue;
                     }
-                    let search = search.get_or_insert_with(|| Search::new(f, &graph, &defs));
+                    let search = search.get_or_insert_with(|| Search::new(f, graph, &defs));
                     if search.holds((*b, i), cond) {
-                        related.insert((*b, i));
+                        related.push((*b, i));
                     } else {
                         failed.push((obligation, cond));
                     }
@@ -246,20 +236,24 @@ fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> 
             }
         }
     }
+    if failed.is_empty() && related.is_empty() {
+        f.blocks.iter_mut().for_each(|b| b.insts.retain(|i| !matches!(i.op, Op::Prove { .. })));
+        return Vec::new();
+    }
     let mut seen = FxHashSet::default();
     let diagnostics = failed
         .into_iter()
         .filter(|(o, _)| seen.insert(f.obligations[*o as usize].span))
         .map(|(o, cond)| explain(f, sources, o, cond))
         .collect();
-    let defs = Defs::of(f);
     let mut tested = Vec::new();
-    for b in graph.order.iter().filter(|b| related.iter().any(|(at, _)| at == *b)) {
-        let (old, mut term) = (f.block(*b).insts.clone(), f.block(*b).term.clone());
+    for places in related.chunk_by(|x, y| x.0 == y.0) {
+        let b = places[0].0;
+        let (old, mut term) = (f.block(b).insts.clone(), f.block(b).term.clone());
         let mut told = Told { f, defs: &defs, conditions: Vec::new(), names: FxHashMap::default(), out: Vec::new() };
         for (i, mut inst) in old.into_iter().enumerate() {
             match inst.op {
-                Op::Prove { cond, obligation } if related.contains(&(*b, i)) => told.test(cond, obligation, inst.span),
+                Op::Prove { cond, obligation } if places.contains(&(b, i)) => told.test(cond, obligation, inst.span),
                 _ => {
                     inst.op.map_uses(|v| told.name(v));
                     told.out.push(inst);
@@ -270,7 +264,7 @@ fn answer_obligations(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> 
         if let Terminator::Hop { offset, len, .. } = &mut term {
             (*offset, *len) = (told.name(*offset), told.name(*len));
         }
-        tested.push((*b, told.out, term));
+        tested.push((b, told.out, term));
     }
     // Only now, since the definitions are found by their places.
     for (b, insts, term) in tested {

@@ -9,41 +9,27 @@ use crate::fx::FxHashMap;
 use crate::ir::defs::Defs;
 use crate::ir::graph::Graph;
 use crate::ir::settled::Logic;
-use crate::ir::{Block, Function, Inst, Op, Terminator, Value, ValueData};
+use crate::ir::{Block, Function, Inst, Op, Terminator, Value};
 
 /// Inserts the refinements and renames the uses.
-pub fn insert(f: &mut Function) {
-    let graph = Graph::of(f);
-    let mut children = vec![Vec::new(); f.blocks.len()];
-    for b in &graph.order {
-        if let Some(d) = graph.idom(*b) {
-            children[d.index()].push(*b);
-        }
-    }
+pub fn insert(f: &mut Function, graph: &Graph) {
     let conditions = conditions(f);
     let mut pass = Pass {
         learnt: vec![None; f.blocks.len()],
         named: vec![0; f.blocks.len()],
+        names: (0..f.values.len() as u32).map(Value).collect(),
+        originals: (0..f.values.len() as u32).map(Value).collect(),
         f,
         graph,
         conditions,
-        names: FxHashMap::default(),
-        originals: FxHashMap::default(),
         refined: FxHashMap::default(),
         undo: Vec::new(),
     };
-    // Depth first over the dominator tree, by hand: a tree can be deep.
-    let mut stack = vec![(Block(0), false, 0usize)];
-    while let Some((b, left, mark)) = stack.pop() {
-        if left {
-            pass.undo_to(mark);
-            continue;
-        }
-        let mark = pass.undo.len();
+    // One where ways join comes after all of them, since what a block dominates comes in the order of the blocks.
+    for b in graph.preorder() {
+        // Back to the names at the end of the block above.
+        pass.undo_to(graph.idom(b).map_or(0, |above| pass.named[above.index()]));
         pass.block(b);
-        stack.push((b, true, mark));
-        // In the order of the blocks, so that one where ways join comes after all of them.
-        stack.extend(children[b.index()].iter().rev().map(|c| (*c, false, 0)));
     }
 }
 
@@ -74,15 +60,16 @@ fn conditions(f: &Function) -> FxHashMap<Value, Condition> {
 
 struct Pass<'f> {
     f: &'f mut Function,
-    graph: Graph,
+    graph: &'f Graph,
     conditions: FxHashMap<Value, Condition>,
-    /// The present name of a value.
-    names: FxHashMap<Value, Value>,
-    /// The value that a name was given for.
-    originals: FxHashMap<Value, Value>,
+    /// The present name of each value, at first its own.
+    names: Vec<Value>,
+    /// The value that each name was given for, of a value its own.
+    originals: Vec<Value>,
     /// The names that a condition gave: what was refined, and by which.
     refined: FxHashMap<Value, (Value, Outcome)>,
-    undo: Vec<(Value, Option<Value>)>,
+    /// The names before, the last one last.
+    undo: Vec<(Value, Value)>,
     /// For each block the length of `undo` at its end.
     named: Vec<usize>,
     /// For each block that has been passed, the values that have got names since the block that dominates where it leads, and these.
@@ -96,17 +83,23 @@ impl Pass<'_> {
     fn undo_to(&mut self, mark: usize) {
         while self.undo.len() > mark {
             let (v, old) = self.undo.pop().expect("longer than the mark");
-            match old {
-                Some(old) => self.names.insert(v, old),
-                None => self.names.remove(&v),
-            };
+            self.names[v.index()] = old;
         }
     }
 
     fn rename(&mut self, v: Value, new: Value) {
-        let old = self.names.insert(v, new);
-        self.originals.insert(new, v);
+        let old = std::mem::replace(&mut self.names[v.index()], new);
+        self.originals[new.index()] = v;
         self.undo.push((v, old));
+    }
+
+    /// Makes a value that is like another one.
+    fn like(&mut self, v: Value) -> Value {
+        let new = Value(self.f.values.len() as u32);
+        self.f.values.push(self.f.value(v).clone());
+        self.names.push(new);
+        self.originals.push(new);
+        new
     }
 
     fn block(&mut self, b: Block) {
@@ -117,7 +110,7 @@ impl Pass<'_> {
             self.refine(cond, sense, b, &mut new);
         }
         for mut inst in old {
-            inst.op.map_uses(|v| self.names.get(&v).copied().unwrap_or(v));
+            inst.op.map_uses(|v| self.names[v.index()]);
             let shown = match (&inst.op, inst.result) {
                 (Op::Guard { cond, .. }, _) => Some(*cond),
                 (Op::Check { a, .. }, Some(result)) => {
@@ -133,7 +126,7 @@ impl Pass<'_> {
             }
         }
         let names = &self.names;
-        self.f.blocks[b.index()].term.map_uses(|v| names.get(&v).copied().unwrap_or(v));
+        self.f.blocks[b.index()].term.map_uses(|v| names[v.index()]);
         self.pass_lengths(b);
         self.f.blocks[b.index()].insts = new;
         self.named[b.index()] = self.undo.len();
@@ -145,9 +138,9 @@ impl Pass<'_> {
         let Terminator::Jump(to) = &self.f.block(b).term else { return None };
         let from = self.named[self.graph.idom(to.block)?.index()];
         let mut values: Vec<Value> = self.undo.get(from..)?.iter().map(|(v, _)| *v).collect();
-        values.sort();
+        values.sort_unstable();
         values.dedup();
-        Some(values.into_iter().filter_map(|v| Some((v, *self.names.get(&v)?))).collect())
+        Some(values.into_iter().map(|v| (v, self.names[v.index()])).collect())
     }
 
     /// Makes parameters of what all ways to a block have learnt something of, unless together they have learnt nothing.
@@ -161,16 +154,14 @@ impl Pass<'_> {
             let of_others: Option<Vec<Value>> = others.iter().map(|way| name(way, v)).collect();
             let Some(of_others) = of_others else { continue };
             let names: Vec<Value> = std::iter::once(of_first).chain(of_others).collect();
-            let before = self.names.get(&v).copied().unwrap_or(v);
+            let before = self.names[v.index()];
             let outcomes: Option<Vec<Vec<Outcome>>> = names.iter().map(|name| self.outcomes(before, *name)).collect();
             if outcomes.is_some_and(|outcomes| !is_all(outcomes)) {
                 joins.push((v, names));
             }
         }
         for (v, names) in joins {
-            let data = self.f.value(v).clone();
-            self.f.values.push(data);
-            let param = Value(self.f.values.len() as u32 - 1);
+            let param = self.like(v);
             self.f.blocks[b.index()].params.push(param);
             for (way, name) in ways.iter().zip(names) {
                 let Terminator::Jump(to) = &mut self.f.blocks[way.index()].term else {
@@ -211,7 +202,7 @@ impl Pass<'_> {
     }
 
     fn original(&self, v: Value) -> Value {
-        self.originals.get(&v).copied().unwrap_or(v)
+        self.originals[v.index()]
     }
 
     /// The condition under which alone a block is entered.
@@ -270,13 +261,11 @@ impl Pass<'_> {
     /// Gives values new names that carry what a condition says of them.
     fn name_refined(&mut self, values: &[Value], (cond, sense): (Value, bool), b: Block, out: &mut Vec<Inst>) {
         for a in values {
-            let now = self.names.get(a).copied().unwrap_or(*a);
+            let now = self.names[a.index()];
             if self.is_constant(*a) {
                 continue;
             }
-            let data = self.f.value(now).clone();
-            self.f.values.push(ValueData { ..data });
-            let v = Value(self.f.values.len() as u32 - 1);
+            let v = self.like(now);
             let span = self.f.block(b).span;
             out.push(Inst { op: Op::Refine { a: now, cond, sense }, result: Some(v), span });
             self.refined.insert(v, (now, (cond, sense)));

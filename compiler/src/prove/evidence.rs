@@ -6,6 +6,7 @@
 //! noted as they are found, and the verifier adds them up.
 
 use super::atoms::ByAtom;
+use super::ranges::is_taken;
 use crate::fx::FxHashSet;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::evidence::{Evidence, Fact, Invariant, Point, Split, Sum, goals};
@@ -14,7 +15,7 @@ use crate::ir::interval::gcd;
 use crate::ir::linear::{Atom, DEFINITIONS_MAX, Form, Forms, is_defining, product};
 use crate::ir::settled::{Settled, implied, on_edge};
 use crate::ir::verify::passed;
-use crate::ir::{Block, CmpOp, FaultId, FaultKind, Function, Mode, Op, Range, Terminator, Value};
+use crate::ir::{Block, CmpOp, FaultId, FaultKind, Function, Mode, Op, Range, Value};
 use std::rc::Rc;
 
 /// Forms looked at for one goal, invariants' included.
@@ -83,12 +84,32 @@ pub(super) struct Known {
 }
 
 /// A fact as it stands with an atom that it speaks of.
-#[derive(Clone)]
 struct About {
     /// Whether it bounds the atom from above, rather than from below.
     above: bool,
     at: (Block, usize),
-    known: Rc<Known>,
+    /// Its position among those that were collected.
+    known: u32,
+    /// The one before of the same atom.
+    before: Last,
+}
+
+/// The last of a row, by its position among all [`About`]s.
+type Last = Option<u32>;
+
+/// A fact that was collected, by its position, or one that was made for the occasion.
+enum Found {
+    Collected(u32),
+    Made(Known),
+}
+
+impl Found {
+    fn known<'a>(&'a self, collected: &'a [Known]) -> &'a Known {
+        match self {
+            Found::Collected(i) => &collected[*i as usize],
+            Found::Made(known) => known,
+        }
+    }
 }
 
 /// Finds proofs in one function.
@@ -97,8 +118,12 @@ pub struct Search<'f> {
     pub(super) graph: &'f Graph,
     pub(super) defs: &'f Defs,
     pub(super) forms: Forms,
-    /// By each atom that they speak of, in the order of their places.
-    facts: ByAtom<Vec<About>>,
+    /// The facts that follow from conditions, operations and reads.
+    collected: Rc<[Known]>,
+    /// These by the atoms that they speak of.
+    about: Vec<About>,
+    /// For each atom the last of them, in the order of their places.
+    last_about: ByAtom<Last>,
     /// The values that are just one atom, but for the atom's own.
     names: ByAtom<Vec<Value>>,
     /// When each value is made, in the order of blocks.
@@ -151,7 +176,9 @@ impl<'f> Search<'f> {
             graph,
             defs,
             forms,
-            facts: ByAtom::new(f),
+            collected: Rc::new([]),
+            about: Vec::new(),
+            last_about: ByAtom::new(f),
             names: ByAtom::new(f),
             age,
             position,
@@ -170,14 +197,14 @@ impl<'f> Search<'f> {
 
     fn collect(&mut self) {
         let settled = Settled::of(self.f, self.graph, self.defs);
-        let mut all: Vec<Rc<Known>> = Vec::new();
+        let mut all: Vec<Known> = Vec::new();
         for (cond, sense, at) in settled.iter() {
-            all.extend(self.conditions(cond, sense, at).map(Rc::new));
+            all.extend(self.conditions(cond, sense, at));
         }
         for b in &self.graph.order {
             let data = self.f.block(*b);
             let read = self.forms.read(self.f, self.graph, *b);
-            all.extend(read.map(|(to, form)| Rc::new(Known { fact: Fact::Read(*b), form, at: (to, 0) })));
+            all.extend(read.map(|(to, form)| Known { fact: Fact::Read(*b), form, at: (to, 0) }));
             for v in &data.params {
                 self.name(*v);
             }
@@ -186,19 +213,33 @@ impl<'f> Search<'f> {
                 self.name(v);
                 let made = (0..DEFINITIONS_MAX).filter_map(|k| {
                     let form = self.forms.definition(self.f, self.defs, v, k)?;
-                    Some(Rc::new(Known { fact: Fact::Definition { value: v, k }, form, at: (*b, i + 1) }))
+                    Some(Known { fact: Fact::Definition { value: v, k }, form, at: (*b, i + 1) })
                 });
                 if is_defining(&inst.op) {
                     all.extend(made);
                 }
             }
         }
-        all.sort_by_key(|known| (self.position[known.at.0.index()], known.at.1));
-        for known in all {
+        let mut order: Vec<u32> = (0..all.len() as u32).collect();
+        order.sort_by_key(|i| {
+            let (block, position) = all[*i as usize].at;
+            (self.position[block.index()], position)
+        });
+        for i in order {
+            let known = &all[i as usize];
             for (atom, factor) in known.form.terms() {
-                self.facts.at(*atom).push(About { above: *factor > 0, at: known.at, known: known.clone() });
+                let before = self.last_about.at(*atom).replace(self.about.len() as u32);
+                self.about.push(About { above: *factor > 0, at: known.at, known: i, before });
             }
         }
+        self.collected = all.into();
+    }
+
+    /// The facts about an atom, the last one first.
+    fn about(&self, atom: Atom) -> impl Iterator<Item = &About> {
+        let at = |last: Last| last.map(|i| &self.about[i as usize]);
+        let last = self.last_about.get(atom).copied().flatten();
+        std::iter::successors(at(last), move |about| at(about.before))
     }
 
     fn conditions(&self, cond: Value, sense: bool, at: (Block, usize)) -> impl Iterator<Item = Known> {
@@ -289,11 +330,13 @@ impl<'f> Search<'f> {
         at: &Point,
         gone: &mut Vec<Atom>,
     ) -> Option<(i128, Parts)> {
-        for known in self.bounding(atom, factor > 0, at) {
+        let collected = self.collected.clone();
+        for found in self.bounding(atom, factor > 0, at) {
+            let known = found.known(&collected);
             if known.form.terms().iter().any(|t| t.0 != atom && gone.contains(&t.0)) {
                 continue;
             }
-            if let Some(found) = self.with_fact((goal, times), (atom, factor), &known, at, gone) {
+            if let Some(found) = self.with_fact((goal, times), (atom, factor), known, at, gone) {
                 return Some(found);
             }
         }
@@ -331,14 +374,16 @@ impl<'f> Search<'f> {
         at: &Point,
         gone: &mut Vec<Atom>,
     ) -> Option<(i128, Parts)> {
+        let collected = self.collected.clone();
         for (atom, factor) in goal.terms().iter().filter(|t| t.0 != last) {
-            for known in self.bounding(*atom, *factor > 0, at) {
+            for found in self.bounding(*atom, *factor > 0, at) {
+                let known = found.known(&collected);
                 let terms = known.form.terms();
                 if known.form.factor(last) == 0 || terms.iter().any(|t| t.0 != *atom && gone.contains(&t.0)) {
                     continue;
                 }
                 gone.push(*atom);
-                let found = self.with_fact((goal, times), (*atom, *factor), &known, at, gone);
+                let found = self.with_fact((goal, times), (*atom, *factor), known, at, gone);
                 gone.pop();
                 if found.is_some() {
                     return found;
@@ -428,22 +473,20 @@ impl<'f> Search<'f> {
     }
 
     /// Facts that bound an atom from above, or from below: those that are known at a place, the nearest first.
-    fn bounding(&self, atom: Atom, above: bool, at: &Point) -> Vec<Rc<Known>> {
+    fn bounding(&self, atom: Atom, above: bool, at: &Point) -> Vec<Found> {
         let fits = |known: &Known| known.form.factor(atom) != 0 && (known.form.factor(atom) > 0) == above;
         let here = (at.block, at.position);
         let on_edge = at.edge.iter().flat_map(|(cond, sense)| self.conditions(*cond, *sense, here));
-        let mut out: Vec<Rc<Known>> = Vec::with_capacity(FACTS_MAX);
-        out.extend(on_edge.filter(fits).map(Rc::new));
-        let near = self.facts.get(atom).into_iter().flatten().rev();
-        let near = near.filter(|fact| fact.above == above && self.holds_at(fact.at, at));
-        out.extend(near.take(FACTS_MAX).map(|fact| fact.known.clone()));
+        let mut out: Vec<Found> = on_edge.filter(fits).map(Found::Made).collect();
+        let near = self.about(atom).filter(|fact| fact.above == above && self.holds_at(fact.at, at));
+        out.extend(near.take(FACTS_MAX).map(|fact| Found::Collected(fact.known)));
         if let Atom::Product(x, y) = atom {
-            out.extend(self.products((x, y), at).into_iter().filter(fits).map(Rc::new));
+            out.extend(self.products((x, y), at).into_iter().filter(fits).map(Found::Made));
         }
         for (i, invariant) in self.evidence.invariants.iter().enumerate() {
             if self.graph.dominates(invariant.block, at.block) && invariant.form.factor(atom) != 0 {
                 let (fact, form) = (Fact::Invariant(i as u32), invariant.form.clone());
-                out.extend(Some(Known { fact, form, at: (invariant.block, 0) }).filter(fits).map(Rc::new));
+                out.extend(Some(Known { fact, form, at: (invariant.block, 0) }).filter(fits).map(Found::Made));
             }
         }
         out
@@ -457,8 +500,9 @@ impl<'f> Search<'f> {
                 continue;
             };
             let Some(below) = Form::number(bound).plus(-1, &Form::atom(Atom::Value(other))) else { continue };
-            let near = self.facts.get(Atom::Value(one)).into_iter().flatten().rev();
-            for About { known, .. } in near.filter(|fact| self.holds_at(fact.at, at)).take(FACTS_MAX) {
+            let near = self.about(Atom::Value(one)).filter(|fact| self.holds_at(fact.at, at));
+            for About { known, .. } in near.take(FACTS_MAX) {
+                let known = &self.collected[*known as usize];
                 if let Some(form) = known.form.times(&below).and_then(|p| Form::number(0).plus(-1, &p)) {
                     let fact = Fact::Product(Box::new(known.fact.clone()), Box::new(Fact::Least(least)));
                     out.push(Known { fact, form, at: known.at });
@@ -559,17 +603,6 @@ impl<'f> Search<'f> {
             sums.push(self.show(&form, &point)?);
         }
         Some(sums)
-    }
-}
-
-/// Whether an edge can be taken, as far as the claims tell.
-fn is_taken(f: &Function, term: &Terminator, target: usize) -> bool {
-    match term {
-        Terminator::Branch { cond, .. } => {
-            let known = f.value(*cond).range;
-            known.contains(Range::just(i128::from(target == 0))) && !known.is_empty()
-        }
-        _ => true,
     }
 }
 

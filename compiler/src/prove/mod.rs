@@ -51,31 +51,31 @@ pub fn prove(mut f: Function, sources: &SourceMap, effort: Effort) -> Proved {
     if !diagnostics.is_empty() {
         return Proved { function: None, diagnostics };
     }
-    cleanup::prune(&mut f);
-    cleanup::drop_unused(&mut f);
+    let mut graph = cleanup::prune(&mut f);
+    cleanup::drop_unused(&mut f, &graph);
     // What was removed may have been all that kept a range wide.
-    ranges::find(&mut f);
+    ranges::find(&mut f, &graph);
     if effort == Effort::Many {
         let before = f.blocks.clone();
-        discharge::discharge(&mut f, sources);
-        cleanup::prune(&mut f);
-        cleanup::drop_unused(&mut f);
+        discharge::discharge(&mut f, &graph, sources);
+        graph = cleanup::prune(&mut f);
+        cleanup::drop_unused(&mut f, &graph);
         if f.blocks != before {
-            ranges::find(&mut f);
+            ranges::find(&mut f, &graph);
         }
     }
     shore::shore_up(&mut f);
-    cleanup::keep_slots(&mut f);
+    cleanup::keep_slots(&mut f, &graph);
     Proved { function: Some(f), diagnostics: Vec::new() }
 }
 
 /// The first round: names for facts, ranges, and the obligations answered.
 fn answer(f: &mut Function, sources: &SourceMap) -> Vec<Diagnostic> {
-    cleanup::prune(f);
-    cleanup::drop_unused(f);
+    let graph = cleanup::prune(f);
+    cleanup::drop_unused(f, &graph);
     name_obligations(f);
-    number::number(f);
-    essa::insert(f);
-    ranges::find(f);
-    discharge::discharge(f, sources)
+    number::number(f, &graph);
+    essa::insert(f, &graph);
+    ranges::find(f, &graph);
+    discharge::discharge(f, &graph, sources)
 }

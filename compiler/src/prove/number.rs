@@ -12,32 +12,20 @@ use crate::ir::{Addr, Block, FaultId, FaultRef, Function, Mode, Op, Region, Ty, 
 /// What does not tell operations apart: the fault that they would end in.
 const NO_FAULT: FaultRef = FaultRef { fault: FaultId(u32::MAX), found: None, at: None };
 
+/// An operation in a step, and the type of its result.
 type Key = (Block, Ty, Op);
 
+/// Where each was last seen: the value that it makes there. Where that block does not dominate, it is not known.
+type Known = FxHashMap<Key, (Block, Value)>;
+
 /// Renames what is computed again, and drops guards on what has passed one.
-pub fn number(f: &mut Function) {
-    let graph = Graph::of(f);
-    let steps = Steps::of(f, &graph);
-    let mut children = vec![Vec::new(); f.blocks.len()];
-    for b in &graph.order {
-        if let Some(d) = graph.idom(*b) {
-            children[d.index()].push(*b);
-        }
-    }
-    let mut known: FxHashMap<Key, Value> = FxHashMap::default();
+pub fn number(f: &mut Function, graph: &Graph) {
+    let steps = Steps::of(f, graph);
+    let mut known = Known::default();
     let mut renamed: Vec<Option<Value>> = vec![None; f.values.len()];
-    // Depth first over the dominator tree, by hand: a tree can be deep. What a block adds is forgotten when it is left.
-    let mut stack: Vec<(Block, Option<Vec<Key>>)> = vec![(Block(0), None)];
-    while let Some((b, added)) = stack.pop() {
-        if let Some(added) = added {
-            for key in &added {
-                known.remove(key);
-            }
-            continue;
-        }
-        let added = block(f, steps.step(b), b, &mut known, &mut renamed);
-        stack.push((b, Some(added)));
-        stack.extend(children[b.index()].iter().map(|c| (*c, None)));
+    // In this order what one block has seen is not forgotten before all that it dominates has come.
+    for b in graph.preorder() {
+        block(f, graph, (steps.step(b), b), &mut known, &mut renamed);
     }
     // A block's own length, and what loops hand back, may have been named after the block was seen.
     let resolve = |v: Value| renamed[v.index()].unwrap_or(v);
@@ -50,35 +38,27 @@ pub fn number(f: &mut Function) {
     }
 }
 
-/// Numbers one block; the keys that it has added.
-fn block(
-    f: &mut Function,
-    step: Block,
-    b: Block,
-    known: &mut FxHashMap<Key, Value>,
-    renamed: &mut [Option<Value>],
-) -> Vec<Key> {
-    let mut added = Vec::new();
+/// Numbers one block of a step.
+fn block(f: &mut Function, graph: &Graph, (step, b): (Block, Block), known: &mut Known, renamed: &mut [Option<Value>]) {
     let mut insts = std::mem::take(&mut f.blocks[b.index()].insts);
     insts.retain_mut(|inst| {
         inst.op.map_uses(|v| renamed[v.index()].unwrap_or(v));
         let Some((v, op)) = inst.result.zip(pure(&inst.op)) else { return true };
         let key = (step, f.value(v).ty, op);
+        let find = |key: &Key| known.get(key).filter(|(at, _)| graph.dominates(*at, b)).map(|(_, first)| *first);
         // A number is told beside its varint only.
-        let told = |first: Value| {
-            !matches!(key.2, Op::Varint { .. }) || known.contains_key(&(step, Ty::U64, Op::Decoded(first)))
+        let told = |first: &Value| {
+            !matches!(key.2, Op::Varint { .. }) || find(&(step, Ty::U64, Op::Decoded(*first))).is_some()
         };
-        if let Some(first) = known.get(&key).filter(|first| told(**first)) {
-            renamed[v.index()] = Some(*first);
-            name_alike(f, *first, v);
+        if let Some(first) = find(&key).filter(told) {
+            renamed[v.index()] = Some(first);
+            name_alike(f, first, v);
             return false;
         }
-        known.insert(key.clone(), v);
-        added.push(key);
+        known.insert(key, (b, v));
         true
     });
     f.blocks[b.index()].insts = insts;
-    added
 }
 
 /// Keeps the name and the tighter claim of the two.

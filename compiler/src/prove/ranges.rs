@@ -6,7 +6,8 @@
 use crate::ir::defs::Defs;
 use crate::ir::eval::range;
 use crate::ir::graph::Graph;
-use crate::ir::{Block, Disk, Function, Op, Range, Terminator, Value};
+use crate::ir::verify::passed;
+use crate::ir::{BinOp, Block, Disk, Function, Op, Range, Terminator, Value};
 
 const EMPTY: Range = Range::new(1, 0);
 /// After so many changes a parameter is widened to the next constant; after more to what was claimed before, or in the end to its type.
@@ -15,8 +16,7 @@ const PATIENCE_GUESS: u8 = 8;
 const PATIENCE_END: u8 = 24;
 
 /// Finds all claims, and the sure bytes of each disk block.
-pub fn find(f: &mut Function) {
-    let graph = Graph::of(f);
+pub fn find(f: &mut Function, graph: &Graph) {
     let defs = Defs::of(f);
     let thresholds = thresholds(f);
     // What was claimed before (by lowering: what the variable's type says) is the first guess.
@@ -26,18 +26,26 @@ pub fn find(f: &mut Function) {
     }
     let mut changes = vec![0u8; f.values.len()];
     // Blocks are looked at again where something changed that they use. The last round, which changes nothing, is of all of them.
-    let users = users(f, &defs);
+    let users = Users::of(f, &defs);
     let mut is_due = vec![true; f.blocks.len()];
     let mut is_whole = true;
     let mut is_widened = false;
+    let mut pass = Pass {
+        graph,
+        defs: &defs,
+        now: 0,
+        changed: vec![0; f.values.len()],
+        seen: vec![0; f.blocks.len()],
+        received: Vec::new(),
+        f,
+    };
     loop {
         let mut any = false;
         for b in &graph.order {
             if !std::mem::take(&mut is_due[b.index()]) {
                 continue;
             }
-            let mut changed = false;
-            changed |= params(f, &graph, &defs, *b, |f, v, new| {
+            let changed = pass.block(*b, |f, v, new| {
                 let old = f.value(v).range;
                 let joined = old.join(new);
                 if joined == old {
@@ -51,10 +59,9 @@ pub fn find(f: &mut Function) {
                 is_widened |= chosen != joined;
                 chosen
             });
-            changed |= insts(f, &defs, *b);
             if changed {
                 any = true;
-                users[b.index()].iter().for_each(|user| is_due[user.index()] = true);
+                users.get(*b).iter().for_each(|user| is_due[user.index()] = true);
             }
         }
         if !any && is_whole {
@@ -69,8 +76,7 @@ pub fn find(f: &mut Function) {
     for _ in 0..if is_widened { 2 } else { 0 } {
         let mut changed = false;
         for b in &graph.order {
-            changed |= params(f, &graph, &defs, *b, |f, v, new| if new.is_empty() { f.value(v).range } else { new });
-            changed |= insts(f, &defs, *b);
+            changed |= pass.block(*b, |f, v, new| if new.is_empty() { f.value(v).range } else { new });
         }
         if !changed {
             break;
@@ -103,23 +109,48 @@ fn widen(old: Range, new: Range, all: Range, thresholds: &[i128], changes: u8, p
 
 /// For each block the blocks that use a value of it, as far as can be seen from their operations and from what enters them. Its own operations
 /// come behind what they use, and have seen it.
-fn users(f: &Function, defs: &Defs) -> Vec<Vec<Block>> {
-    let mut users: Vec<Vec<Block>> = vec![Vec::new(); f.blocks.len()];
-    let mut add = |maker: Block, user: Block| {
-        let of = &mut users[maker.index()];
-        if of.last() != Some(&user) {
-            of.push(user);
+struct Users {
+    /// Where each block's users end; they begin where those of the block before end.
+    ends: Vec<u32>,
+    row: Vec<Block>,
+}
+
+impl Users {
+    fn of(f: &Function, defs: &Defs) -> Users {
+        let mut pairs: Vec<(Block, Block)> = Vec::new();
+        let mut last = vec![None; f.blocks.len()];
+        let mut ends = vec![0; f.blocks.len()];
+        let mut add = |v: Value, own: Option<Block>, user: Block| {
+            let Some(maker) = defs.get(v).map(|def| def.block()).filter(|maker| Some(*maker) != own) else { return };
+            if last[maker.index()].replace(user) != Some(user) {
+                pairs.push((maker, user));
+                ends[maker.index()] += 1;
+            }
+        };
+        for (b, data) in f.blocks() {
+            data.insts.iter().for_each(|inst| inst.op.for_each_use(|v| add(v, Some(b), b)));
+            for t in data.term.targets() {
+                data.term.for_each_use(|v| add(v, None, t.block));
+            }
         }
-    };
-    let maker = |v: Value| defs.get(v).map(|def| def.block());
-    for (b, data) in f.blocks() {
-        let mut used = |v: Value| maker(v).filter(|maker| *maker != b).into_iter().for_each(|maker| add(maker, b));
-        data.insts.iter().for_each(|inst| inst.op.for_each_use(&mut used));
-        for t in data.term.targets() {
-            data.term.for_each_use(|v| maker(v).into_iter().for_each(|maker| add(maker, t.block)));
+        let mut sum = 0;
+        for end in &mut ends {
+            // Where the block's users begin; it moves on to their end as they are entered.
+            sum += std::mem::replace(end, sum);
         }
+        let mut row = vec![Block(0); pairs.len()];
+        for (maker, user) in pairs {
+            let end = &mut ends[maker.index()];
+            row[*end as usize] = user;
+            *end += 1;
+        }
+        Users { ends, row }
     }
-    users
+
+    fn get(&self, b: Block) -> &[Block] {
+        let start = b.index().checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.row[start as usize..self.ends[b.index()] as usize]
+    }
 }
 
 /// Constants of the program and their neighbours: where loops are likely to end.
@@ -139,61 +170,115 @@ fn thresholds(f: &Function) -> Vec<i128> {
     out
 }
 
-/// Sets the parameters of a block by what `choose` makes of the join over its edges.
-fn params(
-    f: &mut Function,
-    graph: &Graph,
-    defs: &Defs,
-    b: Block,
-    mut choose: impl FnMut(&Function, Value, Range) -> Range,
-) -> bool {
-    let mut changed = false;
-    for i in 0..f.block(b).params.len() {
-        let v = f.block(b).params[i];
-        let incoming = graph.predecessors[b.index()].iter().filter_map(|(p, t)| {
-            let arg = edge_value(f, *p, *t, i)?;
-            Some(range::passed(f, defs, &f.block(*p).term, arg))
-        });
-        let new = incoming.fold(EMPTY, Range::join);
-        // A loop's counter needs no search: it begins at 0, and the test against the bound keeps each next one within it.
-        let counted = f.block(b).header.filter(|h| h.counter == v && !new.is_empty());
-        let chosen = match counted {
-            Some(h) => Range::new(0, h.most.into()),
-            None => choose(f, v, new),
-        };
-        changed |= chosen != f.value(v).range;
-        f.values[v.index()].range = chosen;
-    }
-    changed
+/// The ranges on the way to where they stay, and when each has changed: what is made of the same as before is not made again.
+struct Pass<'a> {
+    f: &'a mut Function,
+    graph: &'a Graph,
+    defs: &'a Defs,
+    /// The number of the visit to a block that is going on.
+    now: u32,
+    /// For each value in which visit it was last changed.
+    changed: Vec<u32>,
+    /// For each block its last visit; 0 before the first.
+    seen: Vec<u32>,
+    /// What comes in for each parameter of the block.
+    received: Vec<Range>,
 }
 
-/// The value that parameter `i` receives over an edge; none if the edge cannot be taken.
-fn edge_value(f: &Function, from: Block, target: usize, i: usize) -> Option<Value> {
-    match &f.block(from).term {
-        Terminator::Hop { len, next, .. } => {
-            if i == 0 {
-                Some(*len)
-            } else {
-                next.args.get(i - 1).copied()
+impl Pass<'_> {
+    /// Finds the values of a block again, its parameters by what `choose` makes of the join over its edges; whether any has changed.
+    fn block(&mut self, b: Block, choose: impl FnMut(&Function, Value, Range) -> Range) -> bool {
+        self.now += 1;
+        let changed = self.params(b, choose) | self.insts(b);
+        self.seen[b.index()] = self.now;
+        changed
+    }
+
+    fn set(&mut self, v: Value, range: Range) -> bool {
+        let known = &mut self.f.values[v.index()].range;
+        if *known == range {
+            return false;
+        }
+        *known = range;
+        self.changed[v.index()] = self.now;
+        true
+    }
+
+    fn params(&mut self, b: Block, mut choose: impl FnMut(&Function, Value, Range) -> Range) -> bool {
+        let count = self.f.block(b).params.len();
+        if count == 0 {
+            return false;
+        }
+        self.receive(b);
+        let mut changed = false;
+        for i in 0..count {
+            let (v, new) = (self.f.block(b).params[i], self.received[i]);
+            // A loop's counter needs no search: it begins at 0, and the test against the bound keeps each next one within it.
+            let counted = self.f.block(b).header.filter(|h| h.counter == v && !new.is_empty());
+            let chosen = match counted {
+                Some(h) => Range::new(0, h.most.into()),
+                None => choose(self.f, v, new),
+            };
+            changed |= self.set(v, chosen);
+        }
+        changed
+    }
+
+    /// Joins what comes in over the edges that can be taken.
+    fn receive(&mut self, b: Block) {
+        let f = &*self.f;
+        self.received.clear();
+        self.received.resize(f.block(b).params.len(), EMPTY);
+        for (from, target) in &self.graph.predecessors[b.index()] {
+            let term = &f.block(*from).term;
+            let Some(to) = term.targets().nth(*target).filter(|_| is_taken(f, term, *target)) else { continue };
+            for (received, (arg, _)) in self.received.iter_mut().zip(passed(f, term, to)) {
+                *received = received.join(range::passed(f, self.defs, term, arg));
             }
         }
-        Terminator::Branch { cond, then, other } => {
-            let known = f.value(*cond).range;
-            let (t, wanted) = if target == 0 { (then, 1) } else { (other, 0) };
-            if known.contains(Range::just(wanted)) && !known.is_empty() { t.args.get(i).copied() } else { None }
+    }
+
+    fn insts(&mut self, b: Block) -> bool {
+        let mut changed = false;
+        for i in 0..self.f.block(b).insts.len() {
+            let inst = &self.f.block(b).insts[i];
+            let Some(v) = inst.result else { continue };
+            if self.is_stale(b, &inst.op) {
+                let new = range::of(self.f, self.defs, &inst.op, self.f.value(v).ty);
+                changed |= self.set(v, new);
+            }
         }
-        term => term.targets().nth(target)?.args.get(i).copied(),
+        changed
+    }
+
+    /// Whether anything that an operation of a block is made of may have changed since the last visit.
+    fn is_stale(&self, b: Block, op: &Op) -> bool {
+        let seen = self.seen[b.index()];
+        let has_changed = |v: Value| self.changed[v.index()] > seen;
+        match op {
+            _ if seen == 0 => true,
+            Op::Refine { a, cond, .. } => match self.defs.op(self.f, *cond) {
+                Some(Op::Compare { a: x, b: y, .. }) => [*a, *x, *y].into_iter().any(has_changed),
+                _ => true,
+            },
+            // These look farther than at their operands.
+            Op::Binary { op: BinOp::Mul | BinOp::Shl, .. } => true,
+            _ => {
+                let mut any = false;
+                op.for_each_use(|v| any |= has_changed(v));
+                any
+            }
+        }
     }
 }
 
-fn insts(f: &mut Function, defs: &Defs, b: Block) -> bool {
-    let mut changed = false;
-    for i in 0..f.block(b).insts.len() {
-        let inst = &f.block(b).insts[i];
-        let Some(v) = inst.result else { continue };
-        let new = range::of(f, defs, &inst.op, f.value(v).ty);
-        changed |= new != f.value(v).range;
-        f.values[v.index()].range = new;
+/// Whether an edge can be taken, as far as the claims tell.
+pub fn is_taken(f: &Function, term: &Terminator, target: usize) -> bool {
+    match term {
+        Terminator::Branch { cond, .. } => {
+            let known = f.value(*cond).range;
+            known.contains(Range::just(i128::from(target == 0))) && !known.is_empty()
+        }
+        _ => true,
     }
-    changed
 }

@@ -6,6 +6,7 @@
 
 use crate::ir::defs::Defs;
 use crate::ir::interval::gcd;
+use crate::ir::linear::product;
 use crate::ir::schema::LeafKind;
 use crate::ir::settled::Logic;
 use crate::ir::{BinOp, CmpOp, Function, Mode, Op, Range, Size, Terminator, Ty, Value};
@@ -188,8 +189,11 @@ pub fn mathematical(op: BinOp, a: Range, b: Range) -> Range {
 fn in_steps(op: BinOp, a: Range, b: Range) -> Option<(u64, i128)> {
     let (by_a, by_b) = (a.spacing(), b.spacing());
     match op {
+        // Nothing to be found, and most often so.
+        BinOp::Add | BinOp::Sub if by_a == 1 || by_b == 1 => None,
         BinOp::Add => Some((gcd(by_a, by_b), a.lo.checked_add(b.lo)?)),
         BinOp::Sub => Some((gcd(by_a, by_b), a.lo.checked_sub(b.lo)?)),
+        BinOp::Mul if by_a == 1 && by_b == 1 => None,
         BinOp::Mul => {
             // (x + i s) (y + j t) = x y + x j t + y i s + i j s t
             let product = |n: i128, by: u64| u64::try_from(n.unsigned_abs()).ok()?.checked_mul(by);
@@ -245,7 +249,7 @@ fn hull(op: BinOp, a: Range, b: Range) -> Range {
     match op {
         BinOp::Add => Range::new(a.lo.saturating_add(b.lo), a.hi.saturating_add(b.hi)),
         BinOp::Sub => Range::new(a.lo.saturating_sub(b.hi), a.hi.saturating_sub(b.lo)),
-        BinOp::Mul => corners(a, b, i128::saturating_mul),
+        BinOp::Mul => corners(a, b, times),
         BinOp::Div => {
             let below = Range::new(b.lo, b.hi.min(-1));
             let above = Range::new(b.lo.max(1), b.hi);
@@ -261,7 +265,7 @@ fn hull(op: BinOp, a: Range, b: Range) -> Range {
             if a.lo < 0 || b.lo < 0 { bits } else { Range::new(a.lo.max(b.lo), bits.hi) }
         }
         BinOp::Xor => bitwise(a, b),
-        BinOp::Shl => shift(b, |count| corners(a, count, |a, n| a.saturating_mul(1 << n))),
+        BinOp::Shl => shift(b, |count| corners(a, count, |a, n| times(a, 1 << n))),
         BinOp::Shr => shift(b, |count| corners(a, count, |a, n| a >> n)),
     }
 }
@@ -272,13 +276,23 @@ fn shift(count: Range, rule: impl Fn(Range) -> Range) -> Range {
     if count.is_empty() { EMPTY } else { rule(count) }
 }
 
+/// The product, or what is nearest to it.
+fn times(a: i128, b: i128) -> i128 {
+    product(a, b).unwrap_or_else(|| a.saturating_mul(b))
+}
+
 /// The hull of an operation that is monotone (either way) in each operand: its extremes are among the four corners.
 fn corners(a: Range, b: Range, op: impl Fn(i128, i128) -> i128) -> Range {
-    let ends = [op(a.lo, b.lo), op(a.lo, b.hi), op(a.hi, b.lo), op(a.hi, b.hi)];
-    ends.into_iter().fold(EMPTY, |hull, end| match hull.is_empty() {
-        true => Range::just(end),
-        false => Range::new(hull.lo.min(end), hull.hi.max(end)),
-    })
+    let side = |b: i128| {
+        let (one, other) = (op(a.lo, b), op(a.hi, b));
+        Range::new(one.min(other), one.max(other))
+    };
+    let least = side(b.lo);
+    if b.lo == b.hi {
+        return least;
+    }
+    let most = side(b.hi);
+    Range::new(least.lo.min(most.lo), least.hi.max(most.hi))
 }
 
 /// The remainder has the dividend's sign, is no greater than it and smaller than the divisor.
@@ -323,11 +337,10 @@ pub fn compare(op: CmpOp, a: Range, b: Range) -> Range {
         return EMPTY;
     }
     let known = |yes: bool, no: bool| Range::new(yes.into(), (!no).into());
-    let apart = a.is_apart(b);
-    let same = a.as_const().is_some() && a == b;
+    let same = || a.as_const().is_some() && a == b;
     match op {
-        CmpOp::Eq => known(same, apart),
-        CmpOp::Ne => known(apart, same),
+        CmpOp::Eq => known(same(), a.is_apart(b)),
+        CmpOp::Ne => known(a.is_apart(b), same()),
         CmpOp::Lt => known(a.hi < b.lo, a.lo >= b.hi),
         CmpOp::Le => known(a.hi <= b.lo, a.lo > b.hi),
     }
