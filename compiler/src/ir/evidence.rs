@@ -106,12 +106,12 @@ pub fn goals(f: &Function, forms: &Forms, op: &Op) -> Option<Vec<Form>> {
                 goals.push(Form::number(all.lo).plus(-1, &form)?);
             }
             if exact.hi > all.hi {
-                goals.push(form.plus(1, &Form::number(-all.hi))?);
+                goals.push(form.plus_number(-all.hi)?);
             }
             Some(goals)
         }
         Op::Compare { op, a, b } => {
-            let below = |a: Value, n: i128, b: Value| forms.get(a).plus(-1, &forms.get(b))?.plus(1, &Form::number(n));
+            let below = |a: Value, n: i128, b: Value| forms.get(a).plus(-1, &forms.get(b))?.plus_number(n);
             match op {
                 CmpOp::Lt => Some(vec![below(*a, 1, *b)?]),
                 CmpOp::Le => Some(vec![below(*a, 0, *b)?]),

@@ -94,6 +94,12 @@ impl Form {
         Form::combined(1, self, k, other)
     }
 
+    /// `self + n`; none if the number does not fit.
+    pub fn plus_number(mut self, n: i128) -> Option<Form> {
+        self.constant = self.constant.checked_add(n)?;
+        Some(self)
+    }
+
     /// `n * a + m * b`, where neither factor is 0; none if a number does not fit.
     pub fn combined(n: i128, a: &Form, m: i128, b: &Form) -> Option<Form> {
         let mut terms = Terms::default();
@@ -138,6 +144,9 @@ impl Form {
 
     /// The product; none if it is of the third degree, or a number does not fit.
     pub fn times(&self, other: &Form) -> Option<Form> {
+        if other.terms.is_empty() {
+            return Form::number(0).plus(other.constant, self);
+        }
         let mut out = Form::number(0).plus(self.constant, other)?;
         for (atom, n) in self.terms() {
             out = out.plus(n.checked_mul(other.constant)?, &Form::atom(*atom))?;
@@ -353,19 +362,24 @@ impl Forms {
 
     /// The mathematical result of arithmetic, where it is a form.
     pub fn exact(&self, f: &Function, op: BinOp, a: Value, b: Value) -> Option<Form> {
-        let (x, y) = (self.get(a), self.get(b));
         match op {
-            BinOp::Add => x.plus(1, &y),
-            BinOp::Sub => x.plus(-1, &y),
-            BinOp::Mul => x.times(&y),
-            BinOp::Shl => Form::number(0).plus(1 << f.value(b).range.as_const().filter(|n| (0..64).contains(n))?, &x),
+            BinOp::Add => self.get(a).plus(1, &self.get(b)),
+            BinOp::Sub => self.get(a).plus(-1, &self.get(b)),
+            BinOp::Mul => self.get(a).times(&self.get(b)),
+            BinOp::Shl => {
+                let by = f.value(b).range.as_const().filter(|n| (0..64).contains(n))?;
+                Form::number(0).plus(1 << by, &self.get(a))
+            }
             // Bits that do not meet: the high part is a multiple of what the low part is below.
             BinOp::Or => [(a, b), (b, a)].into_iter().find_map(|(high, low)| {
-                let (high, range) = (self.get(high), f.value(low).range);
+                let range = f.value(low).range;
+                if range.lo < 0 || f.value(high).range.lo < 0 {
+                    return None;
+                }
                 let room = u64::try_from(range.hi).ok()?.checked_add(1)?.checked_next_power_of_two()?;
+                let high = self.get(high);
                 let multiple = high.terms.iter().map(|t| t.1).chain([high.constant]).all(|n| n % i128::from(room) == 0);
-                let fit = range.lo >= 0 && f.value(a).range.lo >= 0 && f.value(b).range.lo >= 0 && multiple;
-                fit.then(|| high.plus(1, &self.get(low)))?
+                multiple.then(|| high.plus(1, &self.get(low)))?
             }),
             _ => None,
         }
@@ -374,7 +388,7 @@ impl Forms {
     /// The inequality that holds once the read which ends a block has succeeded, since it lies in an image, and the block where that is known.
     pub fn read(&self, f: &Function, graph: &Graph, block: Block) -> Option<(Block, Form)> {
         let Terminator::Hop { offset, len, next, .. } = &f.blocks.get(block.index())?.term else { return None };
-        let form = self.get(*offset).plus(1, &self.get(*len))?.plus(1, &Form::number(-IMAGE_MAX))?;
+        let form = self.get(*offset).plus(1, &self.get(*len))?.plus_number(-IMAGE_MAX)?;
         (graph.predecessors.get(next.block.index())?.len() == 1).then_some((next.block, form))
     }
 
@@ -382,9 +396,8 @@ impl Forms {
     pub fn definition(&self, f: &Function, defs: &Defs, v: Value, k: u8) -> Option<Form> {
         let form = |v: Value| self.get(v);
         let range = |v: Value| f.value(v).range;
-        let r = &form(v);
         // `x + n - y`
-        let less = |x: &Form, n: i128, y: &Form| x.plus(-1, y)?.plus(1, &Form::number(n));
+        let less = |x: &Form, n: i128, y: &Form| x.plus(-1, y)?.plus_number(n);
         match (defs.op(f, v)?, k) {
             (Op::Binary { op: op @ (BinOp::Div | BinOp::Shr), a, b, .. }, k)
                 if range(*a).lo >= 0 && range(*b).lo >= 0 =>
@@ -394,37 +407,36 @@ impl Forms {
                     _ => range(*b).as_const().filter(|n| *n < 64).map(|n| 1 << n),
                 };
                 match (by, k) {
-                    (Some(n), 0) => Form::number(0).plus(n, r)?.plus(-1, &form(*a)),
-                    (Some(n), 1) => less(&form(*a), 1 - n, &Form::number(0).plus(n, r)?),
-                    (None, 0) if *op == BinOp::Div && range(*b).lo > 0 => r.times(&form(*b))?.plus(-1, &form(*a)),
-                    (None, 0) => less(r, 0, &form(*a)),
+                    (Some(n), 0) => Form::combined(n, &form(v), -1, &form(*a)),
+                    (Some(n), 1) => Form::combined(1, &form(*a), -n, &form(v))?.plus_number(1 - n),
+                    (None, 0) if *op == BinOp::Div && range(*b).lo > 0 => form(v).times(&form(*b))?.plus(-1, &form(*a)),
+                    (None, 0) => less(&form(v), 0, &form(*a)),
                     _ => None,
                 }
             }
             (Op::Binary { op: BinOp::Rem, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo > 0 => match k {
-                0 => less(r, 0, &form(*a)),
-                1 => less(r, 1, &form(*b)),
+                0 => less(&form(v), 0, &form(*a)),
+                1 => less(&form(v), 1, &form(*b)),
                 _ => None,
             },
             (Op::Binary { op: BinOp::And, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo >= 0 => match k {
-                0 => less(r, 0, &form(*a)),
-                1 => less(r, 0, &form(*b)),
+                0 => less(&form(v), 0, &form(*a)),
+                1 => less(&form(v), 0, &form(*b)),
                 _ => None,
             },
             (Op::Binary { op: BinOp::Or, a, b, .. }, k) if range(*a).lo >= 0 && range(*b).lo >= 0 => match k {
-                0 => less(&form(*a), 0, r),
-                1 => less(&form(*b), 0, r),
-                2 => less(r, 0, &form(*a).plus(1, &form(*b))?),
+                0 => less(&form(*a), 0, &form(v)),
+                1 => less(&form(*b), 0, &form(v)),
+                2 => less(&form(v), 0, &form(*a).plus(1, &form(*b))?),
                 _ => None,
             },
             (Op::Binary { op: BinOp::Shl, mode: Mode::Exact | Mode::Checked(_), a, .. }, 0) if range(*a).lo >= 0 => {
-                less(&form(*a), 0, r)
+                less(&form(*a), 0, &form(v))
             }
             (Op::Varint { addr, limit, .. }, 0) => {
                 let parts = addr.base.into_iter().chain(addr.index).map(form);
-                let start = parts
-                    .chain([r.clone()])
-                    .try_fold(Form::number(addr.disp.into()), |sum, part| sum.plus(1, &part))?;
+                let start =
+                    parts.chain([form(v)]).try_fold(Form::number(addr.disp.into()), |sum, part| sum.plus(1, &part))?;
                 start.plus(-1, &form(*limit))
             }
             (Op::Check { a, size, limit, .. }, 0) => form(*a).plus(1, &self.size(*size))?.plus(-1, &form(*limit)),
@@ -448,8 +460,7 @@ impl Forms {
     /// The inequality number `k` that holds where a comparison is `sense`; two where it says that both are equal.
     pub fn condition(&self, f: &Function, defs: &Defs, cond: Value, sense: bool, k: u8) -> Option<Form> {
         let Op::Compare { op, a, b } = defs.op(f, cond)? else { return None };
-        let (a, b) = (&self.get(*a), &self.get(*b));
-        let below = |x: &Form, n: i128, y: &Form| x.plus(-1, y)?.plus(1, &Form::number(n));
+        let below = |x: &Value, n: i128, y: &Value| self.get(*x).plus(-1, &self.get(*y))?.plus_number(n);
         match (op, sense, k) {
             (CmpOp::Lt, true, 0) => below(a, 1, b),
             (CmpOp::Lt, false, 0) => below(b, 0, a),

@@ -8,7 +8,7 @@ use crate::fx::{FxHashMap, FxHashSet};
 use crate::ir::defs::Defs;
 use crate::ir::graph::Graph;
 use crate::ir::verify::Steps;
-use crate::ir::{BinOp, Block, Function, Inst, Mode, Op, Ty, Value};
+use crate::ir::{BinOp, Block, Function, Mode, Op, Ty, Value};
 use std::collections::hash_map::Entry;
 
 /// Shares, until nothing is left to share: what uses the same operands now may be the same.
@@ -18,8 +18,22 @@ pub fn share(f: &mut Function) {
     while share_once(f, &graph, &steps) {}
 }
 
-/// An operation, with its operands that are numbers replaced by what they are.
-type Key = (Op, Ty, [Option<i128>; 2]);
+/// An operation, its result's type, and its operands.
+type Key = (How, Ty, Operand, Option<Operand>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum How {
+    Exact(BinOp),
+    Wrap(BinOp),
+    Extend(u8),
+}
+
+/// A number is the same whatever makes it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Operand {
+    Value(Value),
+    Number(i128),
+}
 
 /// Where the same is computed: first, and again.
 struct Group {
@@ -33,12 +47,12 @@ fn share_once(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
     let counted = counted(f);
     for b in &graph.order {
         for inst in &f.block(*b).insts {
-            let (Some(v), true) = (inst.result, is_cheap(&inst.op)) else { continue };
+            let Some((v, key)) = inst.result.and_then(|v| Some((v, key(f, &inst.op, v)?))) else { continue };
             // A number is made where it is used; a counter of one turn is one, and each loop has its own.
             if f.value(v).range.as_const().is_some() || counted.contains(&v) {
                 continue;
             }
-            match places.entry(key(f, inst, v)) {
+            match places.entry(key) {
                 Entry::Occupied(place) => groups[*place.get()].again.push((*b, v)),
                 Entry::Vacant(place) => {
                     place.insert(groups.len());
@@ -69,25 +83,17 @@ fn counted(f: &Function) -> FxHashSet<Value> {
     passed.collect()
 }
 
-/// Whether doing it where it is not needed costs next to nothing.
-fn is_cheap(op: &Op) -> bool {
-    match op {
-        Op::Binary { op, mode: Mode::Exact | Mode::Wrap, .. } => !matches!(op, BinOp::Div | BinOp::Rem),
-        Op::Extend { .. } => true,
-        _ => false,
+/// What an operation is, where doing it where it is not needed costs next to nothing.
+fn key(f: &Function, op: &Op, result: Value) -> Option<Key> {
+    let operand = |v: Value| f.value(v).range.as_const().map_or(Operand::Value(v), Operand::Number);
+    let ty = f.value(result).ty;
+    match *op {
+        Op::Binary { op: BinOp::Div | BinOp::Rem, .. } => None,
+        Op::Binary { op, mode: Mode::Exact, a, b } => Some((How::Exact(op), ty, operand(a), Some(operand(b)))),
+        Op::Binary { op, mode: Mode::Wrap, a, b } => Some((How::Wrap(op), ty, operand(a), Some(operand(b)))),
+        Op::Extend { bits, a } => Some((How::Extend(bits), ty, operand(a), None)),
+        _ => None,
     }
-}
-
-fn key(f: &Function, inst: &Inst, result: Value) -> Key {
-    let mut numbers = [None; 2];
-    let mut places = numbers.iter_mut();
-    let mut op = inst.op.clone();
-    op.map_uses(|v| {
-        let number = f.value(v).range.as_const();
-        *places.next().expect("what is cheap has two operands at most") = number;
-        if number.is_some() { Value(u32::MAX) } else { v }
-    });
-    (op, f.value(result).ty, numbers)
 }
 
 /// Moves the first of a group to where all of its ways part, and lets it stand for the others.

@@ -28,15 +28,24 @@ pub fn remove(f: &mut Function) {
 
 /// The blocks of a loop that does nothing, its header, and where all ways out of it lead.
 fn exit(f: &Function, graph: &Graph, header: Block) -> Option<(FxHashSet<Block>, Block, Target)> {
+    let is_idle = |b: Block| {
+        let data = f.block(b);
+        let is_quiet_end = matches!(data.term, Terminator::Jump(_) | Terminator::Branch { .. });
+        is_quiet_end && data.insts.iter().all(|inst| is_quiet(&inst.op))
+    };
+    // Most loops are seen to do something before all that is in them has been found.
+    let mut back = graph.predecessors[header.index()].iter().filter(|(from, _)| graph.is_back(*from, header));
+    if !is_idle(header) || !back.all(|(from, _)| is_idle(*from)) {
+        return None;
+    }
     let members = graph.members(header);
     let mut made: FxHashSet<Value> = FxHashSet::default();
     let mut exits: Vec<&Target> = Vec::new();
     for b in &members {
-        let data = f.block(*b);
-        let quiet = matches!(data.term, Terminator::Jump(_) | Terminator::Branch { .. });
-        if !quiet || !data.insts.iter().all(|inst| is_quiet(&inst.op)) {
+        if !is_idle(*b) {
             return None;
         }
+        let data = f.block(*b);
         made.extend(data.params.iter().copied().chain(data.insts.iter().filter_map(|inst| inst.result)));
         exits.extend(data.term.targets().filter(|t| !members.contains(&t.block)));
     }

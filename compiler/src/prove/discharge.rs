@@ -13,9 +13,16 @@ use crate::ir::{
 };
 use crate::source::{SourceMap, Span};
 
-/// Removes what is needless; the obligations that do not hold.
+/// Answers the obligations, and removes what is needless; the obligations that do not hold.
 pub fn discharge(f: &mut Function, graph: &Graph, sources: &SourceMap) -> Vec<Diagnostic> {
     let diagnostics = answer_obligations(f, graph, sources);
+    simplify(f);
+    diagnostics
+}
+
+/// Removes what the claims show to be needless; whether there was anything.
+pub fn simplify(f: &mut Function) -> bool {
+    let mut has_changed = false;
     let mut replaced = Renamed::none(f);
     let counters = counters(f);
     for b in 0..f.blocks.len() {
@@ -39,17 +46,27 @@ pub fn discharge(f: &mut Function, graph: &Graph, sources: &SourceMap) -> Vec<Di
                 ends_in = Some(fault);
                 return false;
             }
-            inst.result.is_some_and(|v| counters[v.index()]) || simplify(f, disk, inst, &mut replaced)
+            if inst.result.is_some_and(|v| counters[v.index()]) {
+                return true;
+            }
+            let fate = fate(f, disk, inst, &mut replaced);
+            has_changed |= fate != Fate::Same;
+            fate != Fate::Needless
         });
         f.blocks[b].insts = insts;
         let mut term = std::mem::replace(&mut f.blocks[b].term, Terminator::Return);
         term.map_uses(|v| replaced.resolve(v));
-        f.blocks[b].term = ends_in.map_or_else(|| simplify_end(f, term), Terminator::Fault);
+        let is_branch = matches!(term, Terminator::Branch { .. });
+        let term = ends_in.map_or_else(|| simplify_end(f, term), Terminator::Fault);
+        has_changed |= ends_in.is_some() || is_branch && !matches!(term, Terminator::Branch { .. });
+        f.blocks[b].term = term;
     }
-    // Blocks before, in the table's order, may use what later ones replaced.
-    replaced.apply(f);
-    unbase(f);
-    diagnostics
+    if has_changed {
+        // Blocks before, in the table's order, may use what later ones replaced.
+        replaced.apply(f);
+        unbase(f);
+    }
+    has_changed
 }
 
 /// The values that loops hand to their counters: they stay sums, even where only one number is possible.
@@ -79,8 +96,17 @@ fn fits(f: &Function, op: BinOp, a: Value, b: Value) -> bool {
     !exact.is_empty() && Range::of(ty).contains(exact)
 }
 
-/// Makes an operation simpler; whether it is still needed.
-fn simplify(f: &Function, disk: Option<Disk>, inst: &mut Inst, replaced: &mut Renamed) -> bool {
+/// What becomes of an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Same,
+    Simpler,
+    Needless,
+}
+
+/// Makes an operation simpler, or lets another value stand for what it makes.
+fn fate(f: &Function, disk: Option<Disk>, inst: &mut Inst, replaced: &mut Renamed) -> Fate {
+    let mut fate = Fate::Same;
     if let Some(v) = inst.result {
         let known = f.value(v).range.as_const();
         match (&inst.op, known) {
@@ -88,20 +114,24 @@ fn simplify(f: &Function, disk: Option<Disk>, inst: &mut Inst, replaced: &mut Re
             (Op::Const(_) | Op::Load { .. } | Op::Varint { .. } | Op::Check { .. }, _) => {}
             (Op::Arg(_) | Op::ArgLen(_) | Op::Refine { .. }, _) => {}
             (Op::Binary { mode: Mode::Checked(_), op, a, b }, Some(_)) if !fits(f, *op, *a, *b) => {}
-            (_, Some(n)) => inst.op = Op::Const(n as u64),
+            (_, Some(n)) => {
+                inst.op = Op::Const(n as u64);
+                fate = Fate::Simpler;
+            }
             _ => {}
         }
     }
     match &mut inst.op {
-        Op::Guard { cond, .. } if f.value(*cond).range == Range::just(1) => return false,
+        Op::Guard { cond, .. } if f.value(*cond).range == Range::just(1) => return Fate::Needless,
         Op::Binary { op, mode, a, b } if matches!(mode, Mode::Checked(_)) && fits(f, *op, *a, *b) => {
-            *mode = Mode::Exact
+            *mode = Mode::Exact;
+            fate = Fate::Simpler;
         }
         Op::Refine { a, .. } => {
             let v = inst.result.expect("a refinement makes a value");
             if f.value(v).range == f.value(*a).range && f.value(v).ty == f.value(*a).ty {
                 replaced.set(v, *a);
-                return false;
+                return Fate::Needless;
             }
         }
         Op::Select { cond, a, b } => {
@@ -113,16 +143,16 @@ fn simplify(f: &Function, disk: Option<Disk>, inst: &mut Inst, replaced: &mut Re
             };
             if let (Some(c), Some(v)) = (choice, inst.result) {
                 replaced.set(v, c);
-                return false;
+                return Fate::Needless;
             }
         }
         Op::Check { region, a, size, limit, .. } if is_needless(f, disk, *region, *a, *size, *limit) => {
             replaced.set(inst.result.expect("a check makes a value"), *a);
-            return false;
+            return Fate::Needless;
         }
         _ => {}
     }
-    true
+    fate
 }
 
 /// Whether a check cannot fail, and what it was evidence for is sure without it.

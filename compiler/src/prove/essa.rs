@@ -136,6 +136,13 @@ impl Pass<'_> {
     /// What a block at whose end several ways join has to tell there.
     fn learnt_for(&self, b: Block) -> Option<Vec<(Value, Value)>> {
         let Terminator::Jump(to) = &self.f.block(b).term else { return None };
+        // Where a loop begins, what comes around it is not known yet; and a way by a branch has nothing to tell.
+        let ways = &self.graph.predecessors[to.block.index()];
+        let is_told =
+            |p: Block| matches!(self.f.block(p).term, Terminator::Jump(_)) && !self.graph.is_back(p, to.block);
+        if ways.len() < 2 || !ways.iter().all(|(p, _)| is_told(*p)) {
+            return None;
+        }
         let from = self.named[self.graph.idom(to.block)?.index()];
         let mut values: Vec<Value> = self.undo.get(from..)?.iter().map(|(v, _)| *v).collect();
         values.sort_unstable();
@@ -145,8 +152,9 @@ impl Pass<'_> {
 
     /// Makes parameters of what all ways to a block have learnt something of, unless together they have learnt nothing.
     fn join(&mut self, b: Block) {
-        let ways: Vec<Block> = self.graph.predecessors[b.index()].iter().map(|(p, _)| *p).collect();
-        let learnt: Option<Vec<_>> = ways.iter().map(|p| self.learnt[p.index()].as_deref()).collect();
+        let graph = self.graph;
+        let ways = &graph.predecessors[b.index()];
+        let learnt: Option<Vec<_>> = ways.iter().map(|(p, _)| self.learnt[p.index()].as_deref()).collect();
         let Some([first, others @ ..]) = learnt.as_deref().filter(|ways| ways.len() > 1) else { return };
         let name = |way: &[(Value, Value)], v: Value| Some(way[way.binary_search_by_key(&v, |(v, _)| *v).ok()?].1);
         let mut joins = Vec::new();
@@ -163,7 +171,7 @@ impl Pass<'_> {
         for (v, names) in joins {
             let param = self.like(v);
             self.f.blocks[b.index()].params.push(param);
-            for (way, name) in ways.iter().zip(names) {
+            for ((way, _), name) in ways.iter().zip(names) {
                 let Terminator::Jump(to) = &mut self.f.blocks[way.index()].term else {
                     unreachable!("only jumps have learnt something for a join")
                 };

@@ -287,7 +287,7 @@ impl<'f> Search<'f> {
         let (a, b) = (self.forms.get(*a), self.forms.get(*b));
         let mut below = |x: &Form, n: i128, y: &Form| {
             (self.fuel, self.is_obligation) = (FUEL_OBLIGATION, true);
-            let form = x.plus(-1, y).and_then(|form| form.plus(1, &Form::number(n)));
+            let form = x.plus(-1, y).and_then(|form| form.plus_number(n));
             form.is_some_and(|form| self.show(&form, &at).is_some())
         };
         match op {
@@ -341,7 +341,7 @@ impl<'f> Search<'f> {
             }
         }
         // What is to be shown by itself: an inequality of integers.
-        let (whole, by) = goal.plus(1, &Form::number(1 - times))?.rounded();
+        let (whole, by) = goal.clone().plus_number(1 - times)?.rounded();
         if let Some(split) = self.split(&whole, atom, at) {
             return Some((1, vec![(by, Fact::Split(Box::new(split)))]));
         }

@@ -54,15 +54,12 @@ pub fn prove(mut f: Function, sources: &SourceMap, effort: Effort) -> Proved {
     let mut graph = cleanup::prune(&mut f);
     cleanup::drop_unused(&mut f, &graph);
     // What was removed may have been all that kept a range wide.
-    ranges::find(&mut f, &graph);
-    if effort == Effort::Many {
-        let before = f.blocks.clone();
-        discharge::discharge(&mut f, &graph, sources);
+    ranges::narrow(&mut f, &graph);
+    if effort == Effort::Many && discharge::simplify(&mut f) {
         graph = cleanup::prune(&mut f);
         cleanup::drop_unused(&mut f, &graph);
-        if f.blocks != before {
-            ranges::find(&mut f, &graph);
-        }
+        // These stay, so loops are looked at as they have become.
+        ranges::find(&mut f, &graph);
     }
     shore::shore_up(&mut f);
     cleanup::keep_slots(&mut f, &graph);

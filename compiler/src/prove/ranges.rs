@@ -30,22 +30,14 @@ pub fn find(f: &mut Function, graph: &Graph) {
     let mut is_due = vec![true; f.blocks.len()];
     let mut is_whole = true;
     let mut is_widened = false;
-    let mut pass = Pass {
-        graph,
-        defs: &defs,
-        now: 0,
-        changed: vec![0; f.values.len()],
-        seen: vec![0; f.blocks.len()],
-        received: Vec::new(),
-        f,
-    };
+    let mut pass = Pass::new(f, graph, &defs);
     loop {
         let mut any = false;
         for b in &graph.order {
             if !std::mem::take(&mut is_due[b.index()]) {
                 continue;
             }
-            let changed = pass.block(*b, |f, v, new| {
+            let changed = pass.block(*b, false, |f, v, new| {
                 let old = f.value(v).range;
                 let joined = old.join(new);
                 if joined == old {
@@ -72,16 +64,26 @@ pub fn find(f: &mut Function, graph: &Graph) {
             is_due.fill(true);
         }
     }
-    // Narrowing: each value again from what it is made of, which is still above the least solution, unless it is that already.
-    for _ in 0..if is_widened { 2 } else { 0 } {
-        let mut changed = false;
-        for b in &graph.order {
-            changed |= pass.block(*b, |f, v, new| if new.is_empty() { f.value(v).range } else { new });
-        }
-        if !changed {
-            break;
-        }
+    if is_widened {
+        pass.narrow();
     }
+    find_sure_bytes(f);
+}
+
+/// Finds the claims again where they held before something was taken away, in fewer looks than [`find`]. What goes around a loop may stay wider than
+/// it has become.
+pub fn narrow(f: &mut Function, graph: &Graph) {
+    let defs = Defs::of(f);
+    let mut pass = Pass::new(f, graph, &defs);
+    pass.narrow();
+    if pass.has_grown {
+        // Of two values that are one now, the claim of the other was the wider one.
+        return find(f, graph);
+    }
+    find_sure_bytes(f);
+}
+
+fn find_sure_bytes(f: &mut Function) {
     for b in 0..f.blocks.len() {
         if let Some(Disk { len, .. }) = f.blocks[b].disk {
             let least = f.value(len).range.lo.clamp(0, i128::from(u32::MAX)) as u32;
@@ -183,13 +185,36 @@ struct Pass<'a> {
     seen: Vec<u32>,
     /// What comes in for each parameter of the block.
     received: Vec<Range>,
+    /// Whether a value was found to be more than it was known to be.
+    has_grown: bool,
 }
 
-impl Pass<'_> {
-    /// Finds the values of a block again, its parameters by what `choose` makes of the join over its edges; whether any has changed.
-    fn block(&mut self, b: Block, choose: impl FnMut(&Function, Value, Range) -> Range) -> bool {
+impl<'a> Pass<'a> {
+    fn new(f: &'a mut Function, graph: &'a Graph, defs: &'a Defs) -> Self {
+        let (changed, seen) = (vec![0; f.values.len()], vec![0; f.blocks.len()]);
+        Pass { f, graph, defs, now: 0, changed, seen, received: Vec::new(), has_grown: false }
+    }
+
+    /// Each value again from what it is made of, which is still above the least solution, unless it is that already.
+    fn narrow(&mut self) {
+        for anew in [true, false] {
+            let mut changed = false;
+            for b in &self.graph.order {
+                changed |= self.block(*b, anew, |f, v, new| if new.is_empty() { f.value(v).range } else { new });
+            }
+            if !changed {
+                break;
+            }
+        }
+    }
+
+    /// Finds the values of a block again, its parameters by what `choose` makes of the join over its edges, `anew` where it chose otherwise before;
+    /// whether any has changed.
+    fn block(&mut self, b: Block, anew: bool, choose: impl FnMut(&Function, Value, Range) -> Range) -> bool {
         self.now += 1;
-        let changed = self.params(b, choose) | self.insts(b);
+        let is_due = anew || self.is_entered_anew(b);
+        let changed = is_due && self.params(b, choose);
+        let changed = self.insts(b) || changed;
         self.seen[b.index()] = self.now;
         changed
     }
@@ -199,6 +224,7 @@ impl Pass<'_> {
         if *known == range {
             return false;
         }
+        self.has_grown |= !known.contains(range);
         *known = range;
         self.changed[v.index()] = self.now;
         true
@@ -222,6 +248,25 @@ impl Pass<'_> {
             changed |= self.set(v, chosen);
         }
         changed
+    }
+
+    /// Whether anything that decides what comes into a block may have changed since the last visit.
+    fn is_entered_anew(&self, b: Block) -> bool {
+        let seen = self.seen[b.index()];
+        // The block's own values were found, in that visit, behind what came in.
+        let has_changed = |v: &Value| self.changed[v.index()] >= seen;
+        let is_anew = |(from, target): &(Block, usize)| {
+            let (args, cond) = match &self.f.block(*from).term {
+                Terminator::Jump(to) | Terminator::Emit { next: to, .. } => (&to.args, None),
+                Terminator::Branch { cond, then, other } => {
+                    (if *target == 0 { &then.args } else { &other.args }, Some(cond))
+                }
+                // What was read looks at more than its arguments.
+                _ => return true,
+            };
+            args.iter().chain(cond).any(has_changed)
+        };
+        seen == 0 || self.graph.predecessors[b.index()].iter().any(is_anew)
     }
 
     /// Joins what comes in over the edges that can be taken.

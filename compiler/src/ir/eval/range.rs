@@ -272,7 +272,8 @@ fn hull(op: BinOp, a: Range, b: Range) -> Range {
 
 /// `rule` on the counts that a shift can have.
 fn shift(count: Range, rule: impl Fn(Range) -> Range) -> Range {
-    let count = count.meet(Range::new(0, 63));
+    let all = Range::new(0, 63);
+    let count = if all.contains(count) { count } else { count.meet(all) };
     if count.is_empty() { EMPTY } else { rule(count) }
 }
 
