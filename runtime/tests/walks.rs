@@ -1,12 +1,12 @@
 //! Random specs: what the compiler accepts, every hook's code does as the interpreter does, and the kernel and the loaders take it.
 //!
 //! Each spec describes a node of 512 bytes and a walk over some of them that searches, folds, branches, compares and decodes. They are made from a
-//! fixed seed, so a failure repeats; its number and its text are printed. The environment variable `TRAV_RANDOM_WALKS` asks for another number.
+//! fixed seed, so a failure repeats; its number and its text are printed. The environment variable `TRAV_RANDOM_WALKS` asks for another number of
+//! them, `TRAV_RANDOM_WALKS_FROM` for another first one than walk 1.
 
 use crate::differential::{check_calls, memory, words};
+use crate::loaders::aya_loads;
 use crate::xorshift::Random;
-use aya::VerifierLogLevel;
-use aya::programs::ProgramError;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use trav_compiler::bpf;
@@ -228,8 +228,9 @@ fn image(r: &mut Random, maker: (u64, usize)) -> Vec<u8> {
 
 #[test]
 fn random_walks_agree_under_every_hook() {
-    let wanted = std::env::var("TRAV_RANDOM_WALKS").ok().and_then(|n| n.parse().ok());
-    let wanted = wanted.unwrap_or(WALKS);
+    let asked = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let wanted = asked("TRAV_RANDOM_WALKS").unwrap_or(WALKS);
+    let from = asked("TRAV_RANDOM_WALKS_FROM").unwrap_or(1);
     let hooks: Vec<Profile> = HOOKS.iter().map(|name| Profile::named(name).expect("the hook is built in")).collect();
     let [number, accepted, done, carried] = [(); 4].map(|()| AtomicU64::new(0));
     // A walk waits now and then for the kernel to give a program up.
@@ -240,7 +241,7 @@ fn random_walks_agree_under_every_hook() {
                     let number = number.fetch_add(1, Relaxed) + 1;
                     let refused = (number - 1).saturating_sub(accepted.load(Relaxed) + WORKERS);
                     assert!(refused < 20 + number / 4, "the compiler refuses too much to test anything");
-                    let Some(of) = one_walk(number, &hooks) else { continue };
+                    let Some(of) = one_walk(from - 1 + number, &hooks) else { continue };
                     accepted.fetch_add(1, Relaxed);
                     done.fetch_add(of.0, Relaxed);
                     carried.fetch_add(of.1, Relaxed);
@@ -351,20 +352,5 @@ fn load_by_aya(f: &Verified, number: u64) {
     }
     let profile = Profile::named("test").expect("the harness's profile is built in");
     let elf = bpf::object(&[f], &kernel::nameless(f), &profile).expect("small walks fit the harness");
-    // On a busy machine a load fails now and then, with EAGAIN where something waits for the thread, and with EINVAL for a reason that is not known. libbpf
-    // tries five times; a program that the kernel does not take fails each time.
-    for one in 1..=5 {
-        let mut loader = aya::EbpfLoader::new();
-        let mut loaded = loader
-            .verifier_log_level(VerifierLogLevel::DISABLE)
-            .load(&elf)
-            .unwrap_or_else(|e| panic!("walk {number}: aya reads the object: {e}"));
-        let program = loaded.program_mut(&f.name).unwrap_or_else(|| panic!("walk {number}: aya finds {}", f.name));
-        let program: &mut aya::programs::SchedClassifier = program.try_into().expect("it is a classifier");
-        match program.load() {
-            Ok(()) => return,
-            Err(ProgramError::LoadError { .. }) if one < 5 => {}
-            Err(e) => panic!("walk {number}: the kernel takes it from aya: {e:?}"),
-        }
-    }
+    aya_loads(&elf, [&f.name[..]]).unwrap_or_else(|why| panic!("walk {number}: {why}"));
 }
