@@ -345,6 +345,46 @@ traversal walk(key: u8, name: bytes<12>) -> u64? {
     assert!(matches!(traces[0].outcome, Outcome::Done(_)), "{:?}", traces[0].outcome);
 }
 
+/// The kernel's verifier followed each way out of the inner loop through several turns of the outer one, and gave up after a million instructions.
+#[test]
+fn ways_out_of_an_inner_loop_become_one() {
+    let text = "\
+struct Pair big { a: varint<sqlite>, b: u16, c: varint<leb128> }
+struct Node big size 512 { next: u16, n: u8 where n <= 31, tag: u8, keys: [u32be; 31], items: [u40; 16], @420 pair: Pair }
+traversal walk(start: u8, key: u32, x: u64) -> u64? {
+    var s: u64 = 8;
+    var t: u64 = x;
+    var i: u32 = 0;
+    var flag = false;
+    var at: u64 = start % 4;
+    loop up to 3 {
+        let b = read Node at at * 512;
+        if (all j in 0..16 where b.items[j] < 58) { flag = b.pair.b <= 29604; }
+        else { if b.keys[2] != key { t = t ^ b.pair.c ^ b.pair.b; } else { t = t ^ b.pair.c ^ b.pair.b; } }
+        s = ((b.tag / 8) / 9);
+        for v1 in b.items { if ((any j in 0..b.n where b.keys[j] < key) && s != 174) { t = t *% 3 +% v1; } }
+        if (all j in 0..16 where b.items[j] == 60) { i = last j in 0..b.n sorted where b.keys[j] <= key else return none; }
+        else { flag = b.keys[19] != key; }
+        if b.next == 2 { break; }
+        at = b.next % 4;
+    } else { s = s ^ 1; }
+    if flag { s = s ^ 2; }
+    return s +% i +% t;
+}
+";
+    let compiled = trav_compiler::compile("walk.trav", text, &NoModules);
+    assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+    // Items that are not all small, and 31 keys, of which the last is less than what is asked for.
+    let mut block = vec![0; BLOCK];
+    block[1] = 2;
+    block[2] = 31;
+    block[4..128].copy_from_slice(&[7; 124]);
+    block[124..128].copy_from_slice(&[0, 0, 0, 3]);
+    block[128..208].copy_from_slice(&[40; 80]);
+    let traces = check_calls(&compiled.traversals[0], &[(&words(&[0, 5, 9]), &memory(&block))]);
+    assert!(matches!(traces[0].outcome, Outcome::Done(_)), "{:?}", traces[0].outcome);
+}
+
 fn load_by_aya(f: &Verified, number: u64) {
     if kernel::available().is_err() {
         // The engines say why.
