@@ -1,7 +1,8 @@
 //! The emitted objects and the loaders that people use: libbpf's `bpftool`, and aya. (The kernel executor is libbpf-rs.)
 
 use aya::VerifierLogLevel;
-use aya::programs::SchedClassifier;
+use aya::programs::{ProgramError, SchedClassifier};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use trav_compiler::bpf::profile::Profile;
@@ -41,18 +42,38 @@ fn object_of(walks: &[&Verified], sources: &SourceMap, profile: &Profile) -> Vec
     bpf::object(walks, sources, profile).expect("the examples fit the harness")
 }
 
+/// Has aya read an object and the kernel take programs of it.
+///
+/// The kernel's verifier gives up with EAGAIN where a signal, or other work, waits for the thread, as it does on a busy machine; libbpf, too, tries five
+/// times then. aya tries once more after any error, with room for the verifier's log, which the kernel refuses with EINVAL unless something is to be
+/// logged; so the statistics are asked for, lest EINVAL be all that is told.
+pub fn aya_loads<'a>(elf: &[u8], names: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    const TRIES: u32 = 5;
+    let mut loader = aya::EbpfLoader::new();
+    let loaded = loader.verifier_log_level(VerifierLogLevel::STATS).load(elf);
+    let mut loaded = loaded.map_err(|e| format!("aya reads the object: {e}"))?;
+    for name in names {
+        let program = loaded.program_mut(name).ok_or_else(|| format!("aya finds {name}"))?;
+        let program: &mut SchedClassifier = program.try_into().map_err(|e| format!("{name} is a classifier: {e}"))?;
+        let is_interrupted = |e: &ProgramError| match e {
+            ProgramError::LoadError { io_error, .. } => io_error.kind() == ErrorKind::WouldBlock,
+            _ => false,
+        };
+        let mut tried = 1;
+        while let Err(e) = program.load() {
+            if tried == TRIES || !is_interrupted(&e) {
+                return Err(format!("the kernel takes {name} from aya: {e:?}"));
+            }
+            tried += 1;
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn aya_loads_the_objects() {
     for (walks, elf) in objects() {
-        let mut loaded = aya::EbpfLoader::new()
-            .verifier_log_level(VerifierLogLevel::DISABLE)
-            .load(&elf)
-            .unwrap_or_else(|e| panic!("aya reads the object: {e}"));
-        for walk in &walks {
-            let program = loaded.program_mut(&walk.name).unwrap_or_else(|| panic!("aya finds {}", walk.name));
-            let program: &mut SchedClassifier = program.try_into().expect("it is a classifier");
-            program.load().unwrap_or_else(|e| panic!("the kernel takes {} from aya: {e}", walk.name));
-        }
+        aya_loads(&elf, walks.iter().map(|walk| &walk.name[..])).unwrap_or_else(|why| panic!("{why}"));
     }
 }
 

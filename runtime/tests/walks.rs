@@ -1,12 +1,12 @@
 //! Random specs: what the compiler accepts, every hook's code does as the interpreter does, and the kernel and the loaders take it.
 //!
 //! Each spec describes a node of 512 bytes and a walk over some of them that searches, folds, branches, compares and decodes. They are made from a
-//! fixed seed, so a failure repeats; its number and its text are printed. The environment variable `TRAV_RANDOM_WALKS` asks for another number.
+//! fixed seed, so a failure repeats; its number and its text are printed. The environment variable `TRAV_RANDOM_WALKS` asks for another number of
+//! them, `TRAV_RANDOM_WALKS_FROM` for another first one than walk 1.
 
 use crate::differential::{check_calls, memory, words};
+use crate::loaders::aya_loads;
 use crate::xorshift::Random;
-use aya::VerifierLogLevel;
-use aya::programs::ProgramError;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use trav_compiler::bpf;
@@ -228,8 +228,9 @@ fn image(r: &mut Random, maker: (u64, usize)) -> Vec<u8> {
 
 #[test]
 fn random_walks_agree_under_every_hook() {
-    let wanted = std::env::var("TRAV_RANDOM_WALKS").ok().and_then(|n| n.parse().ok());
-    let wanted = wanted.unwrap_or(WALKS);
+    let asked = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let wanted = asked("TRAV_RANDOM_WALKS").unwrap_or(WALKS);
+    let from = asked("TRAV_RANDOM_WALKS_FROM").unwrap_or(1);
     let hooks: Vec<Profile> = HOOKS.iter().map(|name| Profile::named(name).expect("the hook is built in")).collect();
     let [number, accepted, done, carried] = [(); 4].map(|()| AtomicU64::new(0));
     // A walk waits now and then for the kernel to give a program up.
@@ -240,7 +241,7 @@ fn random_walks_agree_under_every_hook() {
                     let number = number.fetch_add(1, Relaxed) + 1;
                     let refused = (number - 1).saturating_sub(accepted.load(Relaxed) + WORKERS);
                     assert!(refused < 20 + number / 4, "the compiler refuses too much to test anything");
-                    let Some(of) = one_walk(number, &hooks) else { continue };
+                    let Some(of) = one_walk(from - 1 + number, &hooks) else { continue };
                     accepted.fetch_add(1, Relaxed);
                     done.fetch_add(of.0, Relaxed);
                     carried.fetch_add(of.1, Relaxed);
@@ -344,6 +345,46 @@ traversal walk(key: u8, name: bytes<12>) -> u64? {
     assert!(matches!(traces[0].outcome, Outcome::Done(_)), "{:?}", traces[0].outcome);
 }
 
+/// The kernel's verifier followed each way out of the inner loop through several turns of the outer one, and gave up after a million instructions.
+#[test]
+fn ways_out_of_an_inner_loop_become_one() {
+    let text = "\
+struct Pair big { a: varint<sqlite>, b: u16, c: varint<leb128> }
+struct Node big size 512 { next: u16, n: u8 where n <= 31, tag: u8, keys: [u32be; 31], items: [u40; 16], @420 pair: Pair }
+traversal walk(start: u8, key: u32, x: u64) -> u64? {
+    var s: u64 = 8;
+    var t: u64 = x;
+    var i: u32 = 0;
+    var flag = false;
+    var at: u64 = start % 4;
+    loop up to 3 {
+        let b = read Node at at * 512;
+        if (all j in 0..16 where b.items[j] < 58) { flag = b.pair.b <= 29604; }
+        else { if b.keys[2] != key { t = t ^ b.pair.c ^ b.pair.b; } else { t = t ^ b.pair.c ^ b.pair.b; } }
+        s = ((b.tag / 8) / 9);
+        for v1 in b.items { if ((any j in 0..b.n where b.keys[j] < key) && s != 174) { t = t *% 3 +% v1; } }
+        if (all j in 0..16 where b.items[j] == 60) { i = last j in 0..b.n sorted where b.keys[j] <= key else return none; }
+        else { flag = b.keys[19] != key; }
+        if b.next == 2 { break; }
+        at = b.next % 4;
+    } else { s = s ^ 1; }
+    if flag { s = s ^ 2; }
+    return s +% i +% t;
+}
+";
+    let compiled = trav_compiler::compile("walk.trav", text, &NoModules);
+    assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+    // Items that are not all small, and 31 keys, of which the last is less than what is asked for.
+    let mut block = vec![0; BLOCK];
+    block[1] = 2;
+    block[2] = 31;
+    block[4..128].copy_from_slice(&[7; 124]);
+    block[124..128].copy_from_slice(&[0, 0, 0, 3]);
+    block[128..208].copy_from_slice(&[40; 80]);
+    let traces = check_calls(&compiled.traversals[0], &[(&words(&[0, 5, 9]), &memory(&block))]);
+    assert!(matches!(traces[0].outcome, Outcome::Done(_)), "{:?}", traces[0].outcome);
+}
+
 fn load_by_aya(f: &Verified, number: u64) {
     if kernel::available().is_err() {
         // The engines say why.
@@ -351,20 +392,5 @@ fn load_by_aya(f: &Verified, number: u64) {
     }
     let profile = Profile::named("test").expect("the harness's profile is built in");
     let elf = bpf::object(&[f], &kernel::nameless(f), &profile).expect("small walks fit the harness");
-    // On a busy machine a load fails now and then, with EAGAIN where something waits for the thread, and with EINVAL for a reason that is not known. libbpf
-    // tries five times; a program that the kernel does not take fails each time.
-    for one in 1..=5 {
-        let mut loader = aya::EbpfLoader::new();
-        let mut loaded = loader
-            .verifier_log_level(VerifierLogLevel::DISABLE)
-            .load(&elf)
-            .unwrap_or_else(|e| panic!("walk {number}: aya reads the object: {e}"));
-        let program = loaded.program_mut(&f.name).unwrap_or_else(|| panic!("walk {number}: aya finds {}", f.name));
-        let program: &mut aya::programs::SchedClassifier = program.try_into().expect("it is a classifier");
-        match program.load() {
-            Ok(()) => return,
-            Err(ProgramError::LoadError { .. }) if one < 5 => {}
-            Err(e) => panic!("walk {number}: the kernel takes it from aya: {e:?}"),
-        }
-    }
+    aya_loads(&elf, [&f.name[..]]).unwrap_or_else(|why| panic!("walk {number}: {why}"));
 }

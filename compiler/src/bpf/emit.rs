@@ -8,6 +8,7 @@ mod leave;
 mod slots;
 
 use super::asm::{Assembled, Assembler, Label, TooFar};
+use super::checkpoint;
 use super::error::BpfError;
 use super::insn::{AluOp, Cond, FRAME, Insn, Reg, Rhs, Width};
 use super::program::{Callee, Flow, Turns};
@@ -258,6 +259,7 @@ impl Emitter<'_> {
                 let len = rhs(len, &mut reg);
                 self.copy((to, to_var), (from, from_var), len, *max, temps);
             }
+            VInsn::Checkpoint => (0..checkpoint::JUMPS).for_each(|_| self.asm.push(Insn::jump())),
             VInsn::Call { routine, .. } => self.asm.call(Callee::Routine(*routine)),
             VInsn::Jump { to, .. } => {
                 let to = self.resolve(*to);

@@ -323,7 +323,7 @@ impl Insn {
         Insn::with_rhs(class::JMP | cond as u8, lhs, rhs)
     }
 
-    /// `goto`, the distance still to be set.
+    /// `goto`, the distance still to be set: as it stands, to the next instruction.
     pub fn jump() -> Insn {
         Insn { op: JA, ..Insn::default() }
     }

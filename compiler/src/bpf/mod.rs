@@ -8,6 +8,7 @@ mod align;
 pub mod asm;
 pub mod bindings;
 pub mod btf;
+mod checkpoint;
 pub mod cost;
 pub mod cut;
 pub(crate) mod describe;

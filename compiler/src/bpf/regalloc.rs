@@ -153,7 +153,7 @@ fn operands(insn: &VInsn, mut f: impl FnMut(Operand)) {
             f(Operand::reg_fixed_def(v(*dst), register(0)));
             args.iter().zip(1..).for_each(|(arg, r)| f(Operand::reg_fixed_use(v(*arg), register(r))));
         }
-        VInsn::Jump { .. } | VInsn::Return { .. } => {}
+        VInsn::Checkpoint | VInsn::Jump { .. } | VInsn::Return { .. } => {}
     }
 }
 

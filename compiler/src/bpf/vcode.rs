@@ -103,6 +103,8 @@ pub enum VInsn {
     Copy { to: Place, from: Place, len: Rhs<VReg>, max: u32, temps: [VReg; 4] },
     /// `dst` = what a routine returns, by its place in [`VCode::routines`].
     Call { dst: VReg, routine: u32, args: [VReg; 2] },
+    /// Has the kernel's verifier keep its state (see [`checkpoint`](super::checkpoint)).
+    Checkpoint,
     /// Ends a block.
     Jump { to: VBlock, args: Vec<VReg> },
     /// Ends a block. Both targets are entered from here only and have no parameters.

@@ -8,8 +8,10 @@ use crate::ir::{Addr, BinOp, CmpOp, Endian, FaultKind, FoundAs, Region, Size, Sl
 /// No slot is larger: it must fit the scratch memory of a hook.
 pub(super) const SLOT_MAX: u32 = 1 << 16;
 
-/// Comparisons for equality of at most so many known bytes are unrolled, eight bytes a step.
+/// Comparisons of at most so many known bytes are unrolled, eight bytes a step.
 const UNROLLED_MAX: u32 = 64;
+/// Bytes of a word.
+const WORD: u32 = 8;
 
 impl Lowerer<'_> {
     pub(super) fn bytes_literal(&mut self, b: &[u8]) -> Val {
@@ -102,8 +104,15 @@ impl Lowerer<'_> {
 
     /// The byte at an index that is below the length.
     pub(super) fn byte(&mut self, b: Bytes, i: Value) -> Value {
-        let most = b.max.saturating_sub(1);
-        let plain = !matches!(b.place.origin, Origin::Plain(_)) && b.place.index.is_none();
+        self.word(b, i, 1, Endian::Little)
+    }
+
+    /// The number in `width` of the bytes, from the one at `i` on.
+    fn word(&mut self, b: Bytes, i: Value, width: u32, endian: Endian) -> Value {
+        let most = b.max.saturating_sub(width);
+        // Whoever asks for a byte has compared its place with the length; where a word may be is not always in its range.
+        let within = width == 1 || self.range(i).hi <= most.into();
+        let plain = within && !matches!(b.place.origin, Origin::Plain(_)) && b.place.index.is_none();
         let covered = match b.place.origin {
             Origin::Start => {
                 b.place.region != Region::Disk
@@ -119,8 +128,8 @@ impl Lowerer<'_> {
             let at = self.checked(BinOp::Add, start, i);
             Place { origin: Origin::Plain(at), index: None, disp: 0, ..b.place }
         };
-        let addr = self.addr(place, 1, "a byte");
-        self.load(addr, 1, Endian::Little, ir::Ty::U64)
+        let addr = self.addr(place, width, "a byte");
+        self.load(addr, width as u8, endian, ir::Ty::U64)
     }
 
     pub(super) fn byte_at(&mut self, b: Bytes, (i, i_span): (Value, Span), span: Span) -> Val {
@@ -309,49 +318,65 @@ impl Lowerer<'_> {
         let (la, lb) = (self.len_value(a.len), self.len_value(b.len));
         let same_len = self.compare(CmpOp::Eq, la, lb);
         let split = self.split_value(Some(same_len));
+        let known = [a.len, b.len].into_iter().find_map(|len| match len {
+            Len::Const(n) => Some(n),
+            Len::Value(_) => None,
+        });
         self.both(
             split,
             span,
-            |l| {
-                let exits = l.walk_bytes(a, b, span, |l, x, y| {
-                    let differ = l.compare(CmpOp::Ne, x, y);
-                    let split = l.split_value(Some(differ));
-                    l.resume(split.yes);
-                    let no = l.truth(false);
-                    l.break_with(Val::Bool(no));
-                    l.resume(split.no);
-                });
-                l.end_of_walk(exits, span, |l| l.truth(true))
+            |l| match known {
+                Some(n) if n <= UNROLLED_MAX.min(a.max).min(b.max) => l.equal_words(a, b, n),
+                _ => {
+                    let len = if matches!(a.len, Len::Const(_)) { lb } else { la };
+                    let exits = l.walk_bytes((a, b, len), span, |l, x, y| {
+                        let differ = l.compare(CmpOp::Ne, x, y);
+                        let split = l.split_value(Some(differ));
+                        l.resume(split.yes);
+                        let no = l.truth(false);
+                        l.break_with(Val::Bool(no));
+                        l.resume(split.no);
+                    });
+                    l.end_of_walk(exits, span, |l| l.truth(true))
+                }
             },
             |l| Val::Bool(l.truth(false)),
         )
     }
 
     fn equal_words(&mut self, a: Bytes, b: Bytes, n: u32) -> Val {
-        let mut at = 0;
         let mut same: Option<Value> = None;
-        while at < n {
-            let width = match n - at {
-                8.. => 8,
-                4..=7 => 4,
-                2 | 3 => 2,
-                _ => 1u32,
-            };
-            let (x, y) = (self.addr(a.place.plus(at), width, "bytes"), self.addr(b.place.plus(at), width, "bytes"));
-            let x = self.load(x, width as u8, Endian::Little, ir::Ty::U64);
-            let y = self.load(y, width as u8, Endian::Little, ir::Ty::U64);
+        for (at, width) in words(n) {
+            let (x, y) = self.words_at(a, b, (at, width), Endian::Little);
             let equal = self.compare(CmpOp::Eq, x, y);
             same = Some(match same {
                 Some(s) => self.exact(BinOp::And, s, equal),
                 None => equal,
             });
-            at += width;
         }
         Val::Bool(same.unwrap_or_else(|| self.truth(true)))
     }
 
+    /// The numbers that stand in both at a known place.
+    fn words_at(&mut self, a: Bytes, b: Bytes, (at, width): (u32, u32), endian: Endian) -> (Value, Value) {
+        let [x, y] = [a, b].map(|s| {
+            let addr = self.addr(s.place.plus(at), width, "bytes");
+            self.load(addr, width as u8, endian, ir::Ty::U64)
+        });
+        (x, y)
+    }
+
     fn order_bytes(&mut self, op: CmpOp, a: Bytes, b: Bytes, span: Span) -> Val {
-        let exits = self.walk_bytes(a, b, span, |l, x, y| {
+        if let (Len::Const(n), Len::Const(m)) = (a.len, b.len) {
+            let tie = if op == CmpOp::Lt { n < m } else { n <= m };
+            if n.min(m) <= UNROLLED_MAX {
+                return self.order_words(a, b, n.min(m), tie);
+            }
+        }
+        let (la, lb) = (self.len_value(a.len), self.len_value(b.len));
+        let is_shorter = self.compare(CmpOp::Lt, la, lb);
+        let len = self.select(is_shorter, la, lb);
+        let exits = self.walk_bytes((a, b, len), span, |l, x, y| {
             let differ = l.compare(CmpOp::Ne, x, y);
             let split = l.split_value(Some(differ));
             l.resume(split.yes);
@@ -359,40 +384,94 @@ impl Lowerer<'_> {
             l.break_with(Val::Bool(less));
             l.resume(split.no);
         });
-        self.end_of_walk(exits, span, |l| {
-            let (la, lb) = (l.len_value(a.len), l.len_value(b.len));
-            l.compare(op, la, lb)
+        self.end_of_walk(exits, span, |l| l.compare(op, la, lb))
+    }
+
+    /// Whether the first `n` bytes of `a` come before those of `b`, or are the same and `tie` is so: the first two numbers that differ tell.
+    fn order_words(&mut self, a: Bytes, b: Bytes, n: u32, tie: bool) -> Val {
+        let mut first: Option<(Value, Value)> = None;
+        for word in words(n) {
+            let (x, y) = self.words_at(a, b, word, Endian::Big);
+            first = Some(match first {
+                Some((before, other)) => {
+                    let differ = self.compare(CmpOp::Ne, before, other);
+                    (self.select(differ, before, x), self.select(differ, other, y))
+                }
+                None => (x, y),
+            });
+        }
+        let op = if tie { CmpOp::Le } else { CmpOp::Lt };
+        Val::Bool(match first {
+            Some((x, y)) => self.compare(op, x, y),
+            None => self.truth(tie),
         })
     }
 
-    /// Runs over the bytes that both strings have.
-    fn walk_bytes(&mut self, a: Bytes, b: Bytes, span: Span, body: impl FnOnce(&mut Self, Value, Value)) -> Exits {
-        let plan = Plan::quiet(&[], span);
-        let most = u64::from(a.max.min(b.max));
+    /// Runs over the bytes that both strings have, `len`: over words, whose order is that of their bytes, where there are as many. The last word
+    /// may begin among bytes that have been compared.
+    fn walk_bytes(
+        &mut self,
+        (a, b, len): (Bytes, Bytes, Value),
+        span: Span,
+        body: impl Fn(&mut Self, Value, Value),
+    ) -> Exits {
+        // A known length may be far below what there is room for. The kernel's verifier, which does not see what bounds `len`, sees this.
+        let most = [a, b].map(|s| if let Len::Const(n) = s.len { n.min(s.max) } else { s.max });
+        let most = most[0].min(most[1]);
+        if most < WORD {
+            return self.walk_turns((most, len), span, |l, at| {
+                let (x, y) = (l.byte(a, at), l.byte(b, at));
+                body(l, x, y);
+            });
+        }
+        let word = self.number(i128::from(WORD));
+        let is_long = self.compare(CmpOp::Le, word, len);
+        let split = self.split_value(Some(is_long));
+        let (long, mut breaks, _) = self.on_way(split.yes, split.yes_scope, |l| {
+            let last = l.checked(BinOp::Sub, len, word);
+            let [one_less, shift] = [WORD - 1, 3].map(|n| l.number(i128::from(n)));
+            let end = l.checked(BinOp::Add, len, one_less);
+            let words = l.exact(BinOp::Shr, end, shift);
+            let exits = l.walk_turns((most.div_ceil(WORD), words), span, |l, turn| {
+                let at = l.checked(BinOp::Mul, turn, word);
+                let is_inside = l.compare(CmpOp::Lt, at, last);
+                let at = l.select(is_inside, at, last);
+                let (x, y) = (l.word(a, at, WORD, Endian::Big), l.word(b, at, WORD, Endian::Big));
+                body(l, x, y);
+            });
+            l.merge(exits.ends(), span);
+            exits.breaks
+        });
+        let (short, more, _) = self.on_way(split.no, split.no_scope, |l| {
+            let exits = l.walk_turns((WORD - 1, len), span, |l, at| {
+                let (x, y) = (l.byte(a, at), l.byte(b, at));
+                body(l, x, y);
+            });
+            l.merge(exits.ends(), span);
+            exits.breaks
+        });
+        breaks.extend(more);
+        Exits { done: vec![long, short], done_scope: Scope::default(), spent: None, breaks }
+    }
+
+    /// A loop of `turns`, at most `most`; `body` is told how many have been.
+    fn walk_turns(&mut self, (most, turns): (u32, Value), span: Span, body: impl FnOnce(&mut Self, Value)) -> Exits {
         self.run_loop(
-            &plan,
+            &Plan::quiet(&[], span),
             |l, i| {
                 l.span = span;
-                let mut conds = Vec::new();
-                for s in [a, b] {
-                    if !matches!(s.len, Len::Const(n) if u64::from(n) >= most) {
-                        let len = l.len_value(s.len);
-                        conds.push(l.compare(CmpOp::Lt, i, len));
-                    }
-                }
-                Head { most, go: l.split_all(conds, span) }
+                let go = l.compare(CmpOp::Lt, i, turns);
+                Head { most: most.into(), go: Some(l.split_value(Some(go))) }
             },
             |l| {
                 let i = l.turn_counter();
-                let (x, y) = (l.byte(a, i), l.byte(b, i));
-                body(l, x, y);
+                body(l, i);
             },
         )
     }
 
     fn end_of_walk(&mut self, exits: Exits, span: Span, at_end: impl FnOnce(&mut Self) -> Value) -> Val {
-        let ends = exits.done.into_iter().chain(exits.spent).map(|f| (f, Val::Unit)).collect();
-        self.merge(ends, span);
+        self.merge(exits.ends(), span);
         // This way does not dominate what follows: a difference found before leads there too.
         let v = Val::Bool(self.scoped(at_end));
         let mut flows = exits.breaks;
@@ -405,4 +484,20 @@ impl Bytes {
     fn with_max(self, max: u32) -> Bytes {
         Bytes { max, ..self }
     }
+}
+
+/// The words that make up so many bytes: where each begins, and its width.
+fn words(n: u32) -> impl Iterator<Item = (u32, u32)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let width = match n - at {
+            0 => return None,
+            WORD.. => WORD,
+            4..WORD => 4,
+            2 | 3 => 2,
+            _ => 1,
+        };
+        at += width;
+        Some((at - width, width))
+    })
 }

@@ -100,26 +100,6 @@ impl Lowerer<'_> {
         Split { yes, no, yes_scope, no_scope, fork }
     }
 
-    /// Divides by several values: one way where all hold, each known by itself. None of no values.
-    pub(super) fn split_all(&mut self, conds: Vec<Value>, span: Span) -> Option<Split> {
-        let mut all: Option<Split> = None;
-        for c in conds {
-            all = Some(match all {
-                None => self.split_value(Some(c)),
-                Some(first) => {
-                    self.resume(first.yes);
-                    self.scopes.push(first.yes_scope);
-                    let mut second = self.split_value(Some(c));
-                    let outer = self.scopes.pop().expect("just pushed");
-                    second.yes_scope.absorb_weaker(&outer);
-                    let no = self.merge_plain(vec![first.no, second.no], span);
-                    Split { no, no_scope: Scope::default(), fork: None, ..second }
-                }
-            });
-        }
-        all
-    }
-
     /// Joins flows that carry no value.
     pub(super) fn merge_plain(&mut self, flows: Vec<Flow>, span: Span) -> Flow {
         self.merge(flows.into_iter().map(|f| (f, Val::Unit)).collect(), span);

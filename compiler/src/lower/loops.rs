@@ -61,6 +61,13 @@ pub(super) struct Exits {
     pub breaks: Vec<(Flow, Val)>,
 }
 
+impl Exits {
+    /// The ways out that are no `break`.
+    pub fn ends(&self) -> Vec<(Flow, Val)> {
+        self.done.iter().chain(&self.spent).map(|flow| (flow.clone(), Val::Unit)).collect()
+    }
+}
+
 /// What the head of a loop decides.
 pub(super) struct Head {
     /// The most turns.

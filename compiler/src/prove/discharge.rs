@@ -187,14 +187,14 @@ fn simplify_end(f: &Function, term: Terminator) -> Terminator {
     }
 }
 
-/// Addresses based on a check that is gone count from the region's start.
+/// Addresses based on a check that is gone count from the region's start. What it checked may itself come from a check, of another region.
 fn unbase(f: &mut Function) {
     let defs = Defs::of(f);
-    let is_check = |f: &Function, v: Value| matches!(defs.op(f, defs.root(f, v)), Some(Op::Check { .. }));
+    let is_checked = |f: &Function, v: Value, of: Region| matches!(defs.op(f, defs.root(f, v)), Some(Op::Check { region, .. }) if *region == of);
     let mut sums = Vec::new();
     for b in 0..f.blocks.len() {
         for i in 0..f.blocks[b].insts.len() {
-            let is_gone = |addr: &Addr| addr.base.is_some_and(|base| !is_check(f, base));
+            let is_gone = |addr: &Addr| addr.base.is_some_and(|base| !is_checked(f, base, addr.region));
             let any = match &f.blocks[b].insts[i].op {
                 Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. } => is_gone(addr),
                 Op::Copy { to, from, .. } => is_gone(to) || is_gone(from),
@@ -210,7 +210,7 @@ fn unbase(f: &mut Function) {
                 _ => unreachable!("no other operation has an address"),
             };
             for addr in addrs.into_iter().flatten() {
-                let Some(base) = addr.base.filter(|base| !is_check(f, *base)) else { continue };
+                let Some(base) = addr.base.filter(|base| !is_checked(f, *base, addr.region)) else { continue };
                 addr.base = None;
                 match (f.value(base).range.as_const(), addr.index) {
                     (Some(n), _) if n >= 0 => addr.disp += n as u32,

@@ -1,4 +1,4 @@
-//! Copies of bytes between memory areas: straight for a small known length, else counted loops of eight bytes.
+//! Copies of bytes between memory areas: straight for a small known length and for two words, else counted loops of eight bytes.
 //!
 //! A variable position is added up as a number and compared with a constant before it becomes a pointer, at each access: the
 //! source may end just before its region does, and only `position + bytes so far` is bounded then. The last bytes of a variable length
@@ -101,19 +101,20 @@ impl Emitter<'_> {
     fn copy_variable(&mut self, to: End<'_>, from: End<'_>, len: Reg, max: u32, t: Temps) {
         let end = self.asm.label();
         let ends = (to, from);
-        if max >= 8 {
-            let small = self.asm.label();
-            self.asm.branch(Cond::Lt, len, Rhs::Imm(8), small);
-            self.copy_words(ends, len, max, t);
-            self.asm.jump(end);
-            self.asm.bind(small);
-        }
-        for (width, more) in [(Width::B4, 4), (Width::B2, 2)] {
-            if max >= more {
+        for width in [Width::B8, Width::B4, Width::B2] {
+            let least = width.bytes();
+            if max >= least {
                 let smaller = self.asm.label();
-                self.asm.branch(Cond::Lt, len, Rhs::Imm(more as i32), smaller);
-                self.access(ends, Step::Known(0), width, t);
-                self.copy_last(ends, len, max.min(2 * more - 1), width, t);
+                self.asm.branch(Cond::Lt, len, Rhs::Imm(least as i32), smaller);
+                // More than two words are left to a loop; of less than two halves of a word there are no more.
+                let most = if width == Width::B8 { max } else { max.min(2 * least - 1) };
+                match most > 2 * least {
+                    true => self.copy_words(ends, len, max, t),
+                    false => {
+                        self.access(ends, Step::Known(0), width, t);
+                        self.copy_last(ends, len, most, width, t);
+                    }
+                }
                 self.asm.jump(end);
                 self.asm.bind(smaller);
             }

@@ -120,6 +120,9 @@ impl Selector<'_> {
 
     fn header(&mut self, id: Block, LoopInfo { counter, most }: LoopInfo) {
         let turns = self.turns(id, most);
+        if self.widening.is_outer(id) {
+            self.push(VInsn::Checkpoint);
+        }
         self.code.loops.push((self.blocks[id.index()], turns));
         if let Some((turn, turns)) = self.turn_counter(id) {
             self.cut(id, turn, turns);

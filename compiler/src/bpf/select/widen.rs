@@ -60,7 +60,8 @@ impl Widening {
                 for (i, param) in header.params.iter().enumerate() {
                     let to_header = |b: &Block| f.block(*b).term.targets().filter(|t| t.block == l.header);
                     let mut again = l.backs.iter().flat_map(to_header);
-                    let computed = again.any(|t| varies[t.args[i].index()]);
+                    let told = |v: Value| varies[v.index()] || v != *param && is_told(f, defs, &l, v);
+                    let computed = again.any(|t| told(t.args[i]));
                     widening.params[param.index()] |= computed && Some(*param) != counter;
                 }
                 varies = widening.varying(f, &l);
@@ -89,6 +90,12 @@ impl Widening {
     /// Whether this is the header of a loop in which no comparison with a number shows that it ends.
     pub fn is_uncounted(&self, header: Block) -> bool {
         self.loops.iter().any(|l| l.shape.header == header && !l.counted)
+    }
+
+    /// Whether another loop is inside the one of this header.
+    pub fn is_outer(&self, header: Block) -> bool {
+        let outer = self.loops.iter().find(|l| l.shape.header == header);
+        outer.is_some_and(|o| self.loops.iter().any(|l| l.shape.header != header && o.shape.contains(l.shape.header)))
     }
 
     /// The counter of which a widened copy stands for this value, except where it is counted.
@@ -282,6 +289,16 @@ fn operands(op: &Op) -> [Option<Value>; 2] {
         Op::Load { .. } | Op::Varint { .. } | Op::Decoded(_) => [None; 2],
         Op::Guard { .. } | Op::Prove { .. } | Op::Store { .. } | Op::Copy { .. } => [None; 2],
     }
+}
+
+/// Whether a branch in the loop tells the verifier something of the value, and both ways stay in the loop.
+fn is_told(f: &Function, defs: &Defs, l: &Loop, v: Value) -> bool {
+    let root = refined(f, defs, v);
+    f.blocks().filter(|(b, _)| l.contains(*b)).any(|(_, data)| {
+        let Terminator::Branch { cond, .. } = &data.term else { return false };
+        let Some(Op::Compare { a, b, .. }) = op_of(f, defs, *cond) else { return false };
+        targets(&data.term).all(|t| l.contains(t)) && [*a, *b].into_iter().any(|v| refined(f, defs, v) == root)
+    })
 }
 
 /// Whether the verifier has only one way through: a search in a known number of elements, in which nothing parts.
