@@ -108,6 +108,40 @@ def damaged(image, block):
     ask(f"{image}_bad", "block_crc", {"handle": block}, {"valid": False}, ["corrupt"])
 
 
+def more_damage(image):
+    """Damage of a table's footer, of its index and of its first block; the checksums of blocks are not looked at by lookups."""
+    data = open(f"{IMAGES}/{image}.sst", "rb").read()
+    footer = next(e for n, _, e in ASKED[image] if n == "footer")
+    get = next(a for n, a, e in ASKED[image] if n == "get" and e["found"])
+    end = len(data)
+    start = end - (48 if image.startswith("level") else 52)
+    last_word = footer["index"][0] + footer["index"][1] - 4
+
+    def bad(name, change, asked=(("get", get), ("count", {}))):
+        changed = bytearray(data)
+        change(changed)
+        with open(f"{IMAGES}/{image}_c_{name}.sst", "wb") as f:
+            f.write(changed)
+        for traversal, args in asked:
+            ask(f"{image}_c_{name}", traversal, args, {"error": True}, ["corrupt"])
+
+    def put(at, piece):
+        return lambda changed: changed.__setitem__(slice(at, at + len(piece)), piece)
+
+    bad("magic", put(end - 1, b"\0"))
+    bad("handles_long", put(start, b"\xff" * 40))
+    bad("handles_outside", put(start, b"\xff\xff\xff\xff\xff\x7f\x50" * 2))
+    bad("handles_of_no_size", put(start, bytes(8)))
+    bad("restarts_ones", put(last_word, b"\xff" * 4))
+    bad("restarts_none", put(last_word, bytes(4)))
+    # A search comes to the last and to the first restart point when its key is behind and before all others.
+    bad("restart_outside", put(last_word - 4, b"\xff\xff\xff\x7f"), [("get", {"key": "ff" * 9})])
+    bad("shared_at_restart", put(footer["index"][0], b"\5"), [("get", {"key": ""})])
+    bad("key_ones", put(footer["index"][0] + 1, b"\xff" * 5), [("get", {"key": ""}), ("count", {})])
+    for size in (0, 47, end - 1, end - 53):
+        bad(f"cut{size}", lambda changed: changed.__delitem__(slice(size, None)))
+
+
 def newer(image, rounds, **options):
     """A table of version 6 and its twin of version 5."""
     if len(sys.argv) > 2 and image not in sys.argv[2:]:
@@ -188,6 +222,8 @@ def main():
     level("level_restarts_64", [(key(i), b"v") for i in range(2000)], block_restart_interval=64)
     level("level_random", [(rng.randbytes(rng.randrange(1, 300)), rng.randbytes(rng.randrange(2000))) for _ in range(1500)])
     level("level_large", [(b"k%d" % i, rng.randbytes(1 << i)) for i in range(21)])
+    if "level_plain" in ASKED:
+        more_damage("level_plain")
     level("level_filter", [(key(i), b"v") for i in range(2000)], bloom_filter_bits=10)
     level("level_one", [(b"only", b"one")])
     level("level_empty_key", [(b"", b"empty"), (b"\0", b"zero"), (b"\xff" * 20, b"high")])
@@ -215,6 +251,8 @@ def main():
             ask(image, "get", {"key": b"key1000003".hex()}, {"error": True}, ["compressed"])
         else:
             ask_all(image)
+    for image in ("rocks_v2_i0_r1", "rocks_v5_i0_r5", "rocks_v5_i2_r1"):
+        more_damage(image)
 
 
 main()

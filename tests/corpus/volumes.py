@@ -2,7 +2,7 @@
 """Makes LUKS headers, LVM physical volumes and romfs images, and queries with answers by cryptsetup, lvm and the files put in.
 
     volumes.py DIR [luks|romfs|lvm…]      makes DIR/images/{luks,lvm2,romfs}_*.img and DIR/queries.{luks,lvm2,romfs}.jsonl; needs cryptsetup, lvm2, genromfs"""
-import os, re, shutil, struct, subprocess, sys, tempfile
+import os, re, shutil, struct, subprocess, sys, tempfile, zlib
 from corpus import Corpus, content, have, pattern, run
 from readonly import folder_of_files, plain, words
 
@@ -66,6 +66,7 @@ def damage_luks(c, image, name, dump, expect):
     changes = {"magic": [(0, b"LUKX")], "magic_both": [(0, b"LUKX"), (second, b"SKUX")] if is_second_version else [(0, bytes(592))], "version": [(6, b"\0\x09")]}
     if is_second_version and second <= 32768:
         changes |= {"json": [(4096 + 20, b"?")], "json_both": [(4096 + 20, b"?"), (second + 4096 + 20, b"?")], "label": [(30, b"X")], "offset": [(256, b"\xff")], "size": [(8, b"\xff" * 8)]}
+    changes["cut"] = lambda data: data[:500]
     for what, change in changes.items():
         bad = c.damaged(image, "%s_c_%s.img" % (name, what), change)
         # luksDump itself repairs, so it is shown a copy.
@@ -107,9 +108,46 @@ def romfs(folder):
             c.add(image, "romfs.path", {"path": "/none"}, {"found": False}, "the folder put in")
             bad = c.damaged(image, name + "_sum.img", lambda data: data.__setitem__(100, data[100] ^ 1))
             c.add(bad, "romfs.super", {}, {"error": True}, "damaged on purpose", ["corrupt"])
+            if name == "plain":
+                damage_romfs(c, image)
         finally:
             shutil.rmtree(top)
     print("romfs: %d queries" % c.count)
+
+
+def damage_romfs(c, image):
+    """Damage of a file's header in a folder; where its checksum is made right again, what it says is wrong."""
+    with open(image, "rb") as f:
+        data = f.read()
+    at = data.index(b"entry_00050")  # its name: the header is right before it, and outside of the volume's checksum
+    header, name_end = at - 16, data.index(b"\0", at) + 16 & ~15
+    before = data.index(b"entry_00049") - 16
+    entry = {"path": "/many/" + data[at:data.index(b"\0", at)].decode()}
+    word = lambda n: struct.pack(">I", n & 0xffffffff)
+
+    def case(what, change, *asked):
+        bad = c.damaged(image, "plain_c_%s.img" % what, change)
+        for traversal, args in asked:
+            c.add(bad, traversal, args, {"error": True}, "damaged on purpose", ["corrupt"])
+
+    def right(where, piece):
+        """The header with a piece changed and the checksum of it."""
+        whole = bytearray(data[header:name_end])
+        whole[where:where + len(piece)] = piece
+        whole[12:16] = bytes(4)
+        whole[12:16] = word(-sum(struct.unpack(">%dI" % (len(whole) // 4), whole)))
+        return [(header, bytes(whole))]
+
+    absent, read = ("romfs.path", {"path": "/many/none"}), ("romfs.read", entry)
+    case("magic", [(0, b"-rom2fs-")], ("romfs.super", {}), read)
+    case("header", [(header + 8, b"\1")], ("romfs.path", entry), ("romfs.readdir", {"path": "/many"}))
+    case("next_self", right(0, word(header | 2)), absent, ("romfs.readdir", {"path": "/many"}))
+    case("next_back", right(0, word(before | 2)), absent, ("romfs.readdir", {"path": "/many"}))
+    case("next_outside", right(0, b"\x7f\xff\xff\xf2"), absent)
+    case("size_ones", right(8, b"\xff" * 4), read)
+    case("link_to_itself", right(0, word(int.from_bytes(data[header:header + 4], "big") & ~7) + word(header)), ("romfs.path", entry))
+    for size in (0, 20, header + 8):
+        case("cut%d" % size, lambda data: data[:size], ("romfs.path", entry))
 
 
 # name: (options of pvcreate, KiB of an extent, whether the metadata text goes over the end of its ring)
@@ -169,6 +207,35 @@ def lvm_devices(c):
     c.add(bad, "lvm.label", {}, {"error": True}, "damaged on purpose", ["corrupt"])
 
 
+def damage_lvm(c, image):
+    """A first device whose label or metadata area is damaged; checksums are made right again where they are not the damage."""
+    with open(image, "rb") as f:
+        sectors = f.read(8192)
+    lvm_sum = lambda data: struct.pack("<I", zlib.crc32(data, 0xf597a6cf ^ 0xffffffff) ^ 0xffffffff)
+
+    def label(at, piece):
+        whole = bytearray(sectors[512:1024])
+        whole[at:at + len(piece)] = piece
+        return [(512, bytes(whole[:16]) + lvm_sum(whole[20:]) + bytes(whole[20:]))]
+
+    def area(at, piece):
+        whole = bytearray(sectors[4096:4608])
+        whole[at:at + len(piece)] = piece
+        return [(4096, lvm_sum(whole[4:]) + bytes(whole[4:]))]
+
+    lists = 32 + 40
+    areas = lists + 32  # behind the one data area and the zeros that end its list
+    changes = {"label": [(512, b"LABELTWO")], "label_sum": [(512 + 40, b"?")], "sector": label(8, b"\2"), "header_outside": label(20, b"\xff" * 4), "area_outside": label(areas, struct.pack("<Q", 1 << 50)),
+               "area_sum": [(4096 + 40, b"\7")], "area_magic": area(4, b" LVM3"), "text_outside": area(40, struct.pack("<Q", 1 << 50)), "text_ones": area(48, b"\xff" * 8), "text_before": area(40, struct.pack("<Q", 100)),
+               "text_sum": area(56, b"\xff" * 4)}
+    for what, change in changes.items():
+        bad = c.damaged(image, "plain_c_%s.img" % what, change)
+        c.add(bad, "lvm.map", {"lv": "linear", "offset": 0}, {"error": True}, "damaged on purpose", ["corrupt"])
+    for size in (0, 700, 4200):
+        bad = c.damaged(image, "plain_c_cut%d.img" % size, lambda data: data[:size])
+        c.add(bad, "lvm.label", {}, {"error": True}, "cut short", ["corrupt"])
+
+
 def lvm_group(c, name, options, extent_kib, wrapped):
     images = [c.image("%s_pv%d.img" % (name, i)) for i in range(3)]
     loops = []
@@ -214,6 +281,8 @@ def lvm_group(c, name, options, extent_kib, wrapped):
     c.add(images[0], "lvm.map", {"lv": "none", "offset": 0}, {"error": True}, "no such volume", ["bad_arg"])
     bad = c.damaged(images[0], name + "_text.img", lambda data: data.replace(b"extent_count", b"Xxtent_count"))
     c.add(bad, "lvm.map", {"lv": "linear", "offset": 0}, {"error": True}, "damaged on purpose", ["corrupt"])
+    if name == "plain":
+        damage_lvm(c, images[0])
 
 
 def main():
