@@ -146,3 +146,5 @@ damaged("bad_version", lambda image: [put(at + 20, b"\7")(image) for at in (0, 4
 damaged("bad_root_outside", put(META + 128, struct.pack("<Q", 1 << 40)))
 damaged("bad_root_kind", put(ROOT * 4096 + 10, b"\0\0"))
 damaged("bad_root_self", lambda image: [put(ROOT * 4096 + 16 + 0, image[ROOT * 4096 + 16:ROOT * 4096 + 18])(image), put(ROOT * 4096 + struct.unpack_from("<H", image, ROOT * 4096 + 16)[0], struct.pack("<H", ROOT))(image)])
+damaged("bad_counts", put(ROOT * 4096 + 12, b"\xff" * 4))
+damaged("bad_child_outside", lambda image: put(ROOT * 4096 + struct.unpack_from("<H", image, ROOT * 4096 + 16)[0], b"\xff" * 6)(image))

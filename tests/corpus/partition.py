@@ -3,12 +3,12 @@
 
     partition.py DIR [VARIANT…]      needs fdisk (sfdisk) and gdisk (sgdisk)
 
-Variants: primary, extended and logical partitions in and out of order, up to 60 logical ones, several extended types; GPT of 512 and 4096 bytes a
+Variants: primary, extended and logical partitions in and out of order, also of 2048 and 4096 bytes a sector, up to 60 logical ones, several extended types; GPT of 512 and 4096 bytes a
 sector, 4 to 256 entries, names of 36 units, attributes, hybrid boot records, and damaged headers and arrays whose other sums are right."""
 from corpus import *
 import struct, zlib
 
-# name: (sectors of the disk, script for sfdisk)
+# name: (sectors of the disk, script for sfdisk, bytes of a sector where they are not 512)
 MBR = {
     "one": (20480, "label: dos\nlabel-id: 0x00000001\nstart=1,size=100,type=7\n"),
     "four": (65536, "label: dos\nlabel-id: 0xfeedface\nstart=2048,size=4096,type=83,bootable\nstart=6144,size=2048,type=c\nstart=8192,size=8,type=82\nstart=16384,size=40000,type=fd\n"),
@@ -23,6 +23,8 @@ MBR = {
     "two_extended": (131072, "label: dos\nlabel-id: 0xabcdef07\n1: start=2048,size=30000,type=5\n2: start=40000,size=30000,type=83\n5: start=4096,size=2000,type=83\n6: start=10000,size=2000,type=83\n"),
     "adjacent": (65536, "label: dos\nlabel-id: 0xabcdef08\n4: start=63,size=60000,type=f\n" + "".join("%d: start=%d,size=1000,type=7\n" % (5 + i, 64 + 1001 * i) for i in range(40))),
     "edges": (65536, "label: dos\nlabel-id: 0xabcdef09\n3: start=1,size=1,type=0c\n1: start=65535,size=1,type=27\n"),
+    "4kn": (32768, "label: dos\nlabel-id: 0xabcdef0a\n1: start=256,size=4096,type=83\n2: start=5000,size=20000,type=5\n5: start=6000,size=1000,type=83\n6: start=9000,size=7,type=b\n7: start=12000,size=8000,type=83\n", 4096),
+    "2kn": (65536, "label: dos\nlabel-id: 0xabcdef0b\n4: start=1000,size=60000,type=f\n5: start=40000,size=1000,type=83\n6: start=2000,size=3000,type=83\n", 2048),
     "huge": (4294967295, "label: dos\nlabel-id: 0xffffffff\nstart=2048,size=4294960000,type=83\n"),
 }
 LINUX, DATA, EFI = "0FC63DAF-8483-4772-8E79-3D69D8477DE4", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7", "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
@@ -49,17 +51,22 @@ def as_json(image):
     return json.loads(run("sfdisk", "-J", image))["partitiontable"]
 
 
-def make_mbr(corpus, name, sectors, script):
+def make_mbr(corpus, name, sectors, script, sector=512):
     image = corpus.image("mbr_%s.img" % name)
-    run("truncate", "-s", str(sectors * 512), image)
-    run("sfdisk", "-q", "--force", "--no-reread", "--no-tell-kernel", image, text=script)
-    table = as_json(image)
-    rows = [{"number": int(re.search(r"(\d+)$", p["node"][len(image):]).group(1)), "start": p["start"], "size": p["size"], "type": int(p["type"], 16), "bootable": p.get("bootable", False)} for p in table.get("partitions", [])]
-    corpus.add(image, "mbr.table", {}, {"disk_id": int(table["id"], 16), "partitions": rows}, "sfdisk -J")
+    run("truncate", "-s", str(sectors * sector), image)
+    # Only a device has other sectors; its partitions are named after it.
+    disk = image if sector == 512 else run("losetup", "--show", "-b", str(sector), "-f", image).strip()
+    run("sfdisk", "-q", "--force", "--no-reread", "--no-tell-kernel", disk, text=script)
+    table = as_json(disk)
+    if disk != image:
+        run("losetup", "-d", disk)
+    args = {} if sector == 512 else {"sector_size": sector}
+    rows = [{"number": int(re.search(r"(\d+)$", p["node"][len(disk):]).group(1)), "start": p["start"], "size": p["size"], "type": int(p["type"], 16), "bootable": p.get("bootable", False)} for p in table.get("partitions", [])]
+    corpus.add(image, "mbr.table", args, {"disk_id": int(table["id"], 16), "partitions": rows}, "sfdisk -J")
     for row in rows:
-        corpus.add(image, "mbr.partition", {"number": row["number"]}, row, "sfdisk -J")
+        corpus.add(image, "mbr.partition", {**args, "number": row["number"]}, row, "sfdisk -J")
     for n in {1, 2, 3, 4, 5, 70} - {r["number"] for r in rows}:
-        corpus.add(image, "mbr.partition", {"number": n}, {"found": False}, "sfdisk -J")
+        corpus.add(image, "mbr.partition", {**args, "number": n}, {"found": False}, "sfdisk -J")
     return image, rows
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs the queries of a folder through a program that answers them, and tells which answers are wrong.
 
-    score.py DIR 'PROGRAM' [--image TEXT] [--every N] [--seconds N] [--memory MIB] [--show N]
+    score.py DIR 'PROGRAM' [--image TEXT] [--every N] [--images N] [--one-process] [--seconds N] [--memory MIB] [--show N]
 
-DIR has images/ and queries*.jsonl. One process an image, in DIR. An answer is right when every key of `expect` has an equal value in `result`;
+DIR has images/ and queries*.jsonl. One process an image, in DIR; with --one-process one for all of them, which spares what each begins with. An answer is right when every key of `expect` has an equal value in `result`;
 `{"error": true}` wants an error, `{"terminates": true}` anything that ends. Late answers and deaths are failures."""
 import argparse, collections, glob, json, os, resource, select, signal, struct, subprocess, sys, time
 
@@ -69,6 +69,8 @@ def main():
     options.add_argument("program")
     options.add_argument("--image", default="")
     options.add_argument("--every", type=int, default=1, help="only every so many-th query of an image")
+    options.add_argument("--images", type=int, default=1, help="only every so many-th image")
+    options.add_argument("--one-process", action="store_true")
     options.add_argument("--seconds", type=float, default=10)
     options.add_argument("--memory", type=int, default=2048)
     options.add_argument("--show", type=int, default=20)
@@ -78,8 +80,8 @@ def main():
         for query in map(json.loads, open(name)):
             if o.image in query["image"]:
                 by_image.setdefault(query["image"], []).append(query)
-    for queries in by_image.values():
-        queries = queries[::o.every]
+    rounds = [queries[:: o.every] for queries in list(by_image.values())[:: o.images]]
+    for queries in [sum(rounds, [])] if o.one_process else rounds:
         for query, (answer, took) in zip(queries, ask(o.program, o.folder, queries, o.seconds, o.memory)):
             v = verdict(query["expect"], answer)
             table[query["traversal"]][v] += 1

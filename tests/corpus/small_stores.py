@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the small images of the specs' test items in tests/small: databases, tables, read-only file systems and volumes (see small.py for the others).
 
-    small_stores.py DIR      needs sqlite3, Python's lmdb and plyvel, mksquashfs, mkfs.erofs, genromfs, cryptsetup, mkfs.xfs, mkfs.btrfs, ldb, lvm, wt
+    small_stores.py DIR      needs sqlite3, Python's lmdb and plyvel, mksquashfs, mkfs.erofs, genromfs, cryptsetup, mkfs.xfs, mkfs.btrfs, ldb, rocksdict, lvm, wt
 
 Images of XFS, LUKS and LVM are cut behind the last byte that is not zero: walks do not ask how long a device is.
 
@@ -110,6 +110,26 @@ def rocksdb(path, source):
     shutil.rmtree(folder)
 
 
+def rocksdb6(path, source):
+    """Forty keys in a table of version 6, which `ldb` of RocksDB 7.8 does not make."""
+    import rocksdict
+
+    folder = os.path.join(source, "rocks6")
+    options = rocksdict.Options(raw_mode=True)
+    table = rocksdict.BlockBasedOptions()
+    table.set_format_version(6)
+    table.set_block_size(256)
+    options.set_block_based_table_factory(table)
+    options.set_compression_type(rocksdict.DBCompressionType.none())
+    db = rocksdict.Rdict(folder, options)
+    for i in range(40):
+        db.put(b"key%03d" % i, b"value %d" % i)
+    db.flush()
+    db.close()
+    shutil.copy(glob.glob(folder + "/*.sst")[0], path)
+    shutil.rmtree(folder)
+
+
 def wiredtiger(path, source):
     """Rows of which three fill a leaf: four leaves from block 1 on, and the root behind them (the kind of a page is its byte 24)."""
     home = os.path.join(source, "tables")
@@ -140,4 +160,4 @@ def lvm2(path, source):
 
 if __name__ == "__main__":
     files = {"hello.txt": b"hello world\n", "longer.bin": pattern(5000, "n")}
-    make_small(sys.argv[1], (squashfs, erofs, romfs, sqlite, lmdb, leveldb, bpfkv, luks, xfs, btrfs, rocksdb, wiredtiger, lvm2), files)
+    make_small(sys.argv[1], (squashfs, erofs, romfs, sqlite, lmdb, leveldb, bpfkv, luks, xfs, btrfs, rocksdb, rocksdb6, wiredtiger, lvm2), files)

@@ -1,24 +1,31 @@
 #!/usr/bin/env python3
 """Makes tables of LevelDB and RocksDB of many kinds and queries about them, answered by RocksDB's sst_dump.
   tables.py DIR [VARIANT…]     writes DIR/images/*.sst and DIR/queries.tables.jsonl, in the form that the samples have.
-Needs plyvel, g++ with librocksdb, sst_dump."""
+Needs plyvel, g++ with librocksdb, sst_dump; for tables of version 6 also the module rocksdict. sst_dump of RocksDB 7.8 does not read these: its answers
+are those to a table of version 5 with the same contents."""
 import glob, hashlib, json, os, random, re, shutil, subprocess, sys
 
 try:
     import plyvel
 except ImportError:
     sys.exit(print("skipped, because Python has no module plyvel"))
+try:
+    import rocksdict
+except ImportError:
+    rocksdict = print("new: not made: Python has no module rocksdict")
 
 DIR = os.path.abspath(sys.argv[1])
 HERE = os.path.dirname(os.path.abspath(__file__))
 IMAGES = f"{DIR}/images"
 os.makedirs(IMAGES, exist_ok=True)
 QUERIES = open(f"{DIR}/queries.tables.jsonl", "w")
+ASKED = {}
 KINDS = {0: "deletion", 1: "value", 2: "merge", 7: "single_deletion"}
 
 
 def ask(image, name, args, expect, tags=()):
     ask.n = getattr(ask, "n", 0) + 1
+    ASKED.setdefault(image, []).append((name, args, expect))
     QUERIES.write(json.dumps(dict(id=f"{image}/{name}/{ask.n}", image=f"images/{image}.sst", format="leveldb" if image.startswith("level") else "rocksdb",
                                   traversal=f"sst.{name}", args=args, expect=expect, oracle="sst_dump", set="made", tags=list(tags))) + "\n")
 
@@ -95,10 +102,97 @@ def damaged(image, block):
     """One byte of a block is another: its checksum tells."""
     data = bytearray(open(f"{IMAGES}/{image}.sst", "rb").read())
     data[block[0] + block[1] // 2] ^= 0x55
-    if image == "rocks_sum0":
+    if image in ("rocks_sum0", "new_no_checksum_twin"):
         return
     open(f"{IMAGES}/{image}_bad.sst", "wb").write(data)
     ask(f"{image}_bad", "block_crc", {"handle": block}, {"valid": False}, ["corrupt"])
+
+
+def more_damage(image):
+    """Damage of a table's footer, of its index and of its first block; the checksums of blocks are not looked at by lookups."""
+    data = open(f"{IMAGES}/{image}.sst", "rb").read()
+    footer = next(e for n, _, e in ASKED[image] if n == "footer")
+    get = next(a for n, a, e in ASKED[image] if n == "get" and e["found"])
+    end = len(data)
+    start = end - (48 if image.startswith("level") else 52)
+    last_word = footer["index"][0] + footer["index"][1] - 4
+
+    def bad(name, change, asked=(("get", get), ("count", {}))):
+        changed = bytearray(data)
+        change(changed)
+        with open(f"{IMAGES}/{image}_c_{name}.sst", "wb") as f:
+            f.write(changed)
+        for traversal, args in asked:
+            ask(f"{image}_c_{name}", traversal, args, {"error": True}, ["corrupt"])
+
+    def put(at, piece):
+        return lambda changed: changed.__setitem__(slice(at, at + len(piece)), piece)
+
+    bad("magic", put(end - 1, b"\0"))
+    bad("handles_long", put(start, b"\xff" * 40))
+    bad("handles_outside", put(start, b"\xff\xff\xff\xff\xff\x7f\x50" * 2))
+    bad("handles_of_no_size", put(start, bytes(8)))
+    bad("restarts_ones", put(last_word, b"\xff" * 4))
+    bad("restarts_none", put(last_word, bytes(4)))
+    # A search comes to the last and to the first restart point when its key is behind and before all others.
+    bad("restart_outside", put(last_word - 4, b"\xff\xff\xff\x7f"), [("get", {"key": "ff" * 9})])
+    bad("shared_at_restart", put(footer["index"][0], b"\5"), [("get", {"key": ""})])
+    bad("key_ones", put(footer["index"][0] + 1, b"\xff" * 5), [("get", {"key": ""}), ("count", {})])
+    for size in (0, 47, end - 1, end - 53):
+        bad(f"cut{size}", lambda changed: changed.__delitem__(slice(size, None)))
+
+
+def newer(image, rounds, **options):
+    """A table of version 6 and its twin of version 5."""
+    if len(sys.argv) > 2 and image not in sys.argv[2:]:
+        return
+    twin = image + "_twin"
+    for name, version in ((twin, 5), (image, 6)):
+        table, db_options = rocksdict.BlockBasedOptions(), rocksdict.Options(raw_mode=True)
+        table.set_format_version(version)
+        for option, argument in options.items():
+            getattr(table, option)(argument)
+        db_options.set_block_based_table_factory(table)
+        db_options.set_compression_type(rocksdict.DBCompressionType.none())
+        folder = f"{DIR}/db-{name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        db = rocksdict.Rdict(folder, db_options)
+        kept = []
+        for pairs in rounds:
+            for key, data in pairs:
+                db.delete(key) if data is None else db.put(key, data)
+            kept.append(db.snapshot())
+        db.flush()
+        del kept
+        db.close()
+        shutil.copy(glob.glob(f"{folder}/*.sst")[0], f"{IMAGES}/{name}.sst")
+        shutil.rmtree(folder)
+    ask_all(twin)
+    path = f"{IMAGES}/{image}.sst"
+    data = open(path, "rb").read()
+    index = next(e["index"] for n, _, e in ASKED[twin] if n == "footer")
+    for name, args, expect in ASKED[twin]:
+        if name not in ("footer", "block_crc"):
+            ask(image, name, args, expect)
+    ask(image, "footer", {}, {"index": index, "format_version": 6})
+    # The blocks before the metaindex lie as in the twin.
+    for handle in [index] + [a["handle"] for n, a, _ in ASKED.get(twin + "_bad", [])]:
+        ask(image, "block_crc", {"handle": handle}, {"valid": True})
+
+    def bad(name, at, piece, query, args, expect):
+        with open(f"{IMAGES}/{image}_{name}.sst", "wb") as f:
+            f.write(data[:at] + piece + data[at + len(piece):])
+        ask(f"{image}_{name}", query, args, expect, ["corrupt"])
+
+    end = len(data)
+    get = next(a for n, a, e in ASKED[twin] if n == "get" and e["found"])
+    for name, at in (("magic", end - 52), ("sum", end - 48), ("base", end - 44), ("size", end - 40), ("reserved", end - 30)):
+        if name == "size" and image == "new_no_checksum":
+            continue
+        bad(name, at, bytes([data[at] ^ 1]), "get", get, {"error": True})
+    # The index, one byte further to the left: whole, but not in its place.
+    whole = data[index[0]: index[0] + index[1] + 5]
+    bad("moved", index[0] - 1, whole, "block_crc", {"handle": [index[0] - 1, index[1]]}, {"valid": False})
 
 
 def level(image, pairs, **options):
@@ -128,9 +222,21 @@ def main():
     level("level_restarts_64", [(key(i), b"v") for i in range(2000)], block_restart_interval=64)
     level("level_random", [(rng.randbytes(rng.randrange(1, 300)), rng.randbytes(rng.randrange(2000))) for _ in range(1500)])
     level("level_large", [(b"k%d" % i, rng.randbytes(1 << i)) for i in range(21)])
+    if "level_plain" in ASKED:
+        more_damage("level_plain")
     level("level_filter", [(key(i), b"v") for i in range(2000)], bloom_filter_bits=10)
     level("level_one", [(b"only", b"one")])
     level("level_empty_key", [(b"", b"empty"), (b"\0", b"zero"), (b"\xff" * 20, b"high")])
+    if rocksdict:
+        plain = [[(key(i), b"value %d" % i) for i in range(3000)]]
+        versions = [[(key(i), None if i % 3 == n else b"round %d" % n) for i in range(0, 900, n + 1)] for n in range(3)]
+        newer("new_plain", plain, set_block_size=512)
+        newer("new_versions", versions, set_block_size=256, set_index_block_restart_interval=3)
+        newer("new_large", [[(b"k%d" % i, rng.randbytes(1 << i)) for i in range(20)]])
+        newer("new_two_levels", plain, set_block_size=256, set_metadata_block_size=256, set_index_type=rocksdict.BlockBasedIndexType.two_level_index_search())
+        newer("new_hash", plain, set_data_block_index_type=rocksdict.DataBlockIndexType.binary_and_hash())
+        for name in ("no_checksum", "crc32c", "xxhash", "xxhash64", "xxh3"):
+            newer("new_" + name, versions, set_block_size=512, set_checksum_type=getattr(rocksdict.ChecksumType, name)())
     if len(sys.argv) > 2 and "rocks" not in sys.argv[2:]:
         return
     program = f"{DIR}/tables"
@@ -145,6 +251,8 @@ def main():
             ask(image, "get", {"key": b"key1000003".hex()}, {"error": True}, ["compressed"])
         else:
             ask_all(image)
+    for image in ("rocks_v2_i0_r1", "rocks_v5_i0_r5", "rocks_v5_i2_r1"):
+        more_damage(image)
 
 
 main()

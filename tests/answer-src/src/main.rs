@@ -10,6 +10,7 @@ mod inflate;
 mod parts;
 mod query;
 mod session;
+mod together;
 mod unpacked;
 mod value;
 mod worker;
@@ -26,8 +27,8 @@ use worker::Pool;
 /// How the program was called.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The executor of all walks.
-    pub engine: Engine,
+    /// The executors of all walks. With several each walk runs in all of them, and they must do the same.
+    pub engines: Vec<Engine>,
     /// A folder with specs that stand in for the built-in ones, for work on them.
     pub specs: Option<PathBuf>,
     /// How long a query may take.
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(message) => {
             eprintln!(
-                "answer: {message}\nusage: answer [--engine native|interp|vm|kernel] [--specs DIR] [--seconds N] < QUERIES"
+                "answer: {message}\nusage: answer [--engine native|interp|vm|kernel]… [--specs DIR] [--seconds N] < QUERIES"
             );
             return ExitCode::from(2);
         }
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { engine: Engine::Native, specs: None, time_max: TIME_MAX };
+    let mut options = Options { engines: Vec::new(), specs: None, time_max: TIME_MAX };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("`{word}` needs a value"));
@@ -66,7 +67,7 @@ fn options() -> Result<Options, String> {
             "--engine" => {
                 let name = value()?;
                 let found = Engine::ALL.into_iter().find(|e| e.name() == name);
-                options.engine = found.ok_or_else(|| format!("there is no engine `{name}`"))?;
+                options.engines.push(found.ok_or_else(|| format!("there is no engine `{name}`"))?);
             }
             "--specs" => options.specs = Some(value()?.into()),
             "--seconds" => {
@@ -75,6 +76,9 @@ fn options() -> Result<Options, String> {
             }
             _ => return Err(format!("unknown option `{word}`")),
         }
+    }
+    if options.engines.is_empty() {
+        options.engines.push(Engine::Native);
     }
     Ok(options)
 }

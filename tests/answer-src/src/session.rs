@@ -1,16 +1,19 @@
 //! Walks of the standard formats on the images of a query.
 //!
-//! A [`Library`] compiles each walk of a format once; a [`Session`] keeps the executors and the results of default walks (`open()`) of one
+//! A [`Library`] compiles each walk of a format once and keeps its executors; a [`Session`] keeps the results of default walks (`open()`) of one
 //! set of images.
 
 use crate::Options;
 use crate::query::Failure;
+use crate::together::Engines;
 use serde_json::Value as Json;
 use std::cell::OnceCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
+use trav_compiler::ir::verify::Verified;
 use trav_compiler::{Compilation, Loader, texts};
 use trav_runtime::call::{Answer, CallError, Caller, Images};
 use trav_runtime::exec::{FaultReport, Outcome};
@@ -24,6 +27,7 @@ const READ_BYTES_MAX: u64 = 1 << 30;
 pub struct Library {
     options: Options,
     modules: BTreeMap<String, Next>,
+    engines: Rc<Engines>,
 }
 
 /// The walks of a format in the order in which they were needed: a list that only grows, so that what it gives stays.
@@ -50,7 +54,11 @@ impl Library {
     pub fn new(options: &Options) -> Self {
         let built_in = texts::standard_modules();
         let modules = built_in.chain(options.specs.iter().flat_map(|folder| specs_in(folder)));
-        Library { options: options.clone(), modules: modules.map(|name| (name, OnceCell::new())).collect() }
+        Library {
+            options: options.clone(),
+            modules: modules.map(|name| (name, OnceCell::new())).collect(),
+            engines: Rc::new(Engines::new(options.engines.clone())),
+        }
     }
 
     /// A walk of a format, which is given as `std.NAME`.
@@ -184,7 +192,9 @@ impl<'a> Session<'a> {
             Entry::Occupied(found) => found.into_mut(),
             Entry::Vacant(place) => {
                 let traversals = &self.library.walk(module, walk)?.traversals;
-                place.insert(Caller::new(self.library.options.engine, traversals, self.images))
+                let engines = self.library.engines.clone();
+                let prepare = Box::new(move |walk: &Verified| engines.prepare(module, walk));
+                place.insert(Caller::by(prepare, traversals, self.images))
             }
         };
         let taken = caller.traversal(walk).map(|t| t.params.as_slice()).unwrap_or_default();

@@ -7,15 +7,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use trav_runtime::exec::{Engine, kernel};
 
 /// The folder of the scripts.
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus")
 }
 
+/// Debian's Python has the modules that `tests/setup` installs; another one may come first in the path.
+const DEBIANS_PYTHON: &str = "/usr/bin/python3";
+
 /// Runs a script and gives what it printed; none where Python is not installed.
 fn python(script: &str, args: &[&str]) -> Option<(bool, String)> {
-    let output = match Command::new("python3").arg("-B").arg(scripts().join(script)).args(args).output() {
+    let program = if Path::new(DEBIANS_PYTHON).exists() { DEBIANS_PYTHON } else { "python3" };
+    let output = match Command::new(program).arg("-B").arg(scripts().join(script)).args(args).output() {
         Ok(output) => output,
         Err(error) => {
             println!("skipped, because python3 does not start: {error}");
@@ -26,11 +31,21 @@ fn python(script: &str, args: &[&str]) -> Option<(bool, String)> {
     Some((output.status.success(), text(&output.stdout) + &text(&output.stderr)))
 }
 
-/// Scores the program on a folder with images and queries.
-fn score(folder: &str, options: &str) {
+/// Scores the program on a folder with images and queries: natively on all, and on some with all engines, which must do the same.
+fn score(folder: &str) {
+    score_on(folder, &[Engine::Native], &[]);
+    let works = |engine: &Engine| *engine != Engine::Kernel || kernel::available().is_ok();
+    let engines: Vec<Engine> = Engine::ALL.into_iter().filter(works).collect();
+    score_on(folder, &engines, &["--one-process", "--images", "6", "--every", "40"]);
+}
+
+/// Scores the program on the queries that `options` leave. Each walk runs on all these engines.
+fn score_on(folder: &str, engines: &[Engine], options: &[&str]) {
+    let engines: String = engines.iter().map(|engine| format!(" --engine {}", engine.name())).collect();
     // Debug builds compile the specs slowly, on machines that are busy with other tests.
-    let program = format!("{} --seconds 110 {options}", env!("CARGO_BIN_EXE_answer"));
-    let Some((is_right, text)) = python("score.py", &[folder, &program, "--seconds", "120"]) else { return };
+    let program = format!("{} --seconds 110{engines}", env!("CARGO_BIN_EXE_answer"));
+    let arguments = [&[folder, &program, "--seconds", "120"], options].concat();
+    let Some((is_right, text)) = python("score.py", &arguments) else { return };
     assert!(is_right, "{text}");
     let all = text.lines().find_map(|l| l.strip_prefix("all ")).expect("score.py counts all queries");
     println!("{}", all.trim());
@@ -45,7 +60,7 @@ fn family(script: &str, variants: &[&str]) {
     assert!(is_made, "{text}");
     match text.lines().find(|l| l.starts_with("skipped, because") || l.contains(": not made: ")) {
         Some(reason) => println!("{script}: skipped, because {reason}"),
-        None => score(folder, ""),
+        None => score(folder),
     }
 }
 
@@ -92,7 +107,7 @@ fn ext_directory_that_linux_made() {
     }
     assert!(run("umount", &[mounted.as_ref()]), "what was mounted can be unmounted");
     std::fs::write(folder.join("queries.jsonl"), queries).expect("the queries can be written");
-    score(folder.to_str().expect("the target folder's name is text"), "");
+    score(folder.to_str().expect("the target folder's name is text"));
 }
 
 #[test]
@@ -160,7 +175,7 @@ fn lmdb() {
 
 #[test]
 fn tables() {
-    family("tables.py", &["level_versions", "level_empty_key"]);
+    family("tables.py", &["level_versions", "level_empty_key", "new_versions", "new_crc32c"]);
 }
 
 #[test]
@@ -182,7 +197,7 @@ fn volumes() {
 #[test]
 fn samples() {
     match std::env::var("TRAV_SAMPLES") {
-        Ok(folder) => score(&folder, ""),
+        Ok(folder) => score(&folder),
         Err(_) => println!("skipped, because TRAV_SAMPLES does not name a folder of samples"),
     }
 }

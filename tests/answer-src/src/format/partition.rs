@@ -9,10 +9,10 @@ use trav_runtime::value::Value;
 /// Answers one query about a master boot record.
 pub fn answer_mbr(session: &mut Session<'_>, query: &Query) -> Reply {
     match query.name() {
-        "table" => mbr_table(session),
-        "partition" => mbr_partition(session, query.u64("number")?),
+        "table" => mbr_table(session, query),
+        "partition" => mbr_partition(session, query, query.u64("number")?),
         "count" => {
-            let rows = session.rows("std.mbr", "partitions", &[])?;
+            let rows = mbr_partitions(session, query)?;
             Ok(json!({ "used_entries": rows.len(), "numbers": numbers(&rows) }))
         }
         _ => Err(Failure::Unsupported),
@@ -29,14 +29,19 @@ fn mbr_json(row: &Value) -> Json {
     })
 }
 
-fn mbr_table(session: &mut Session<'_>) -> Reply {
+fn mbr_partitions(session: &mut Session<'_>, query: &Query) -> Result<Vec<Value>, Failure> {
+    session.rows("std.mbr", "partitions", &[("sector_size", sector_size(query)?.into())])
+}
+
+fn mbr_table(session: &mut Session<'_>, query: &Query) -> Reply {
     let disk_id = crate::value::integer(&session.call("std.mbr", "open", &[])?) as u64;
-    let rows = session.rows("std.mbr", "partitions", &[])?;
+    let rows = mbr_partitions(session, query)?;
     Ok(json!({ "disk_id": disk_id, "partitions": rows.iter().map(mbr_json).collect::<Vec<_>>() }))
 }
 
-fn mbr_partition(session: &mut Session<'_>, number: u64) -> Reply {
-    match session.call("std.mbr", "partition", &[("number", number.into())])? {
+fn mbr_partition(session: &mut Session<'_>, query: &Query, number: u64) -> Reply {
+    let args = [("sector_size", sector_size(query)?.into()), ("number", number.into())];
+    match session.call("std.mbr", "partition", &args)? {
         Value::None => not_found(),
         row => Ok(mbr_json(&row)),
     }
@@ -136,7 +141,7 @@ pub fn uuid(bytes: &[u8]) -> String {
 /// Start and size of a partition in bytes. `label` is `mbr` or `gpt`.
 pub fn place(session: &mut Session<'_>, query: &Query, label: &str, number: u64) -> Result<(u64, u64), Failure> {
     let found = match label {
-        "mbr" | "dos" => mbr_partition(session, number)?,
+        "mbr" | "dos" => mbr_partition(session, query, number)?,
         "gpt" => {
             let table = gpt_open(session, query)?;
             match session.call("std.gpt", "partition", &[("table", table.to_json()), ("number", number.into())])? {
@@ -146,7 +151,7 @@ pub fn place(session: &mut Session<'_>, query: &Query, label: &str, number: u64)
         }
         _ => return Err(Failure::Unsupported),
     };
-    let unit = if label == "gpt" { sector_size(query)? } else { 512 };
+    let unit = sector_size(query)?;
     match (found["start"].as_u64(), found["size"].as_u64()) {
         (Some(start), Some(size)) => Ok((start.saturating_mul(unit), size.saturating_mul(unit))),
         _ => Err(Failure::error(format!("there is no partition {number}"))),

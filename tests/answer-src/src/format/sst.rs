@@ -47,9 +47,14 @@ fn footer(session: &mut Session<'_>) -> Reply {
         );
     }
     let head = session.call(ROCKSDB, "footer", &size)?;
+    // From version 6 on the metaindex names the index.
+    let index = match head.field("index") {
+        Value::None => pair(session.call(ROCKSDB, "open", &size)?.field("index")),
+        handle => pair(handle),
+    };
     Ok(json!({
         "metaindex": pair(head.field("metaindex")),
-        "index": pair(head.field("index")),
+        "index": index,
         "magic": MAGIC,
         "format_version": head.u64("version"),
         "checksum": head.u64("checksum"),

@@ -122,7 +122,9 @@ fn luks2_json(session: &mut Session<'_>) -> Reply {
         "payload_offset": offset,
         "keyslots_size": number(&value("config", "keyslots_size", "")?),
     });
-    let slots = session.rows(LUKS, "json_items", &[("section", hex_arg(b"keyslots"))])?;
+    let mut slots = session.rows(LUKS, "json_items", &[("section", hex_arg(b"keyslots"))])?;
+    // Members of an object have no order; luksDump goes by their numbers.
+    slots.sort_by_cached_key(|s| String::from_utf8_lossy(bytes(s)).parse::<u64>().ok());
     json["keyslots"] = slots.iter().map(|s| name(bytes(s))).collect();
     json["n_keyslots"] = slots.len().into();
     Ok(json)
