@@ -5,7 +5,7 @@
 
 Variants: versions 2 and 3, clusters of 512 bytes to 2 MiB, reference counts of 1 to 64 bits, subclusters, both compressions, backing files (qcow2 and
 raw, chains, shorter and longer ones), snapshots, data files, preallocation, lazy reference counts, bitmaps, zeros in all their forms, images resized and
-amended, and damaged ones."""
+amended, encrypted ones, and damaged ones."""
 from corpus import *
 import struct
 
@@ -61,6 +61,8 @@ VARIANTS = {
     "amended_rc": ({}, {"after": [["qemu-img", "amend", "-o", "refcount_bits=64", "{}"]]}),
     "dirty": ({"lazy_refcounts": "on"}, {"incompatible": 1}),
     "corrupt": ({}, {"incompatible": 2}),
+    "encrypted": ({"encrypt.format": "luks"}, {}),
+    "encrypted_small": ({"encrypt.format": "luks", "encrypt.cipher-alg": "aes-128", "cluster_size": "4096"}, {}),
 }
 
 
@@ -148,8 +150,7 @@ def make(corpus, name, options, what, source):
                 data = pattern(length, salt)
                 with open(os.path.join(source, "z"), "wb") as f:
                     f.write(data)
-                qemu_io(image, ["write -c -s %s %d %d" % (os.path.join(source, "z"), offset + o, cluster) for o in range(0, length, cluster)] if False else
-                        ["write -c -s %s %d %d" % (os.path.join(source, "z"), offset, length)])
+                qemu_io(image, ["write -c -s %s %d %d" % (os.path.join(source, "z"), offset, length)])
                 for s in range(length // 512):
                     disk[offset // 512 + s] = data[512 * s:512 * s + 512]
             fill(image, source, [(SIZE - 1024, 1024, "e")], disk)
@@ -176,6 +177,29 @@ def make(corpus, name, options, what, source):
     finally:
         os.chdir(os_before)
     return image, size, cluster, disk, snapshots
+
+
+def encrypted(corpus, name, options):
+    """An image in cipher: a map says where its clusters are, and a read is refused."""
+    image = corpus.image(name + ".qcow2")
+    secret = ["--object", "secret,id=key,data=secret"]
+    opened = [*secret, "--image-opts", "driver=qcow2,file.filename=%s,encrypt.key-secret=key" % image]
+    words = {**options, "encrypt.key-secret": "key", "encrypt.iter-time": "10"}
+    # qemu-img measures how fast the machine is, and gives up where others run on it.
+    for tries_left in reversed(range(20)):
+        try:
+            run("qemu-img", "create", "-q", *secret, "-f", "qcow2", "-o", ",".join("%s=%s" % word for word in words.items()), image, str(SIZE))
+            break
+        except RuntimeError:
+            if not tries_left:
+                raise
+    run("qemu-io", "-c", "write -P 1 0 128k", "-c", "write -P 2 1M 64k", "-c", "write -P 3 3M 512", *opened)
+    corpus.add(image, "qcow2.header", {}, {"encrypted": True, "virtual_size": SIZE, "cluster_size": int(options.get("cluster_size", 65536))}, "the options")
+    for s in json.loads(run("qemu-img", "map", "--output=json", *opened)):
+        for offset in (s["start"], s["start"] + s["length"] - 1):
+            corpus.add(image, "qcow2.map", {"offset": offset}, {"kind": "data" if s["present"] else "unallocated"}, "qemu-img map")
+    for offset in (0, 1 << 20):
+        corpus.add(image, "qcow2.read", {"offset": offset, "length": 512}, {"error": True}, "in cipher")
 
 
 def ask(corpus, image, size, cluster, disk, snapshots, what):
@@ -261,6 +285,9 @@ def main():
     for name, (options, what) in wanted.items():
         with tempfile.TemporaryDirectory() as source:
             try:
+                if "encrypt.format" in options:
+                    encrypted(corpus, name, options)
+                    continue
                 image, size, cluster, disk, snapshots = make(corpus, name, options, what, source)
             except RuntimeError as error:
                 print("%s: not made: %s" % (name, error), file=sys.stderr)

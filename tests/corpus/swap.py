@@ -42,7 +42,11 @@ def main():
             corpus.add(other, "swap.badpages", {"page_size": page}, {"nr_badpages": 3}, "three numbers put in")
     for label in ("", "a", "f" * 15):
         image, _ = make(corpus, "label%d" % len(label), 512, 4096, False, label)
-    for what, change in {"version_0": [(1024, bytes(4))], "version_2": [(1024, b"\2\0\0\0")], "signature": [(4086, b"SWAP-SPACE")], "pages_0": [(1028, bytes(4))], "bad_ones": [(1032, b"\xff" * 4)],
+    suspended = corpus.damaged(image, "suspended.img", [(4086, b"S1SUSPEND\0")])
+    found = dict(l.split("=", 1) for l in run("blkid", "-p", "-o", "export", suspended).splitlines() if "=" in l)
+    assert found["TYPE"] == "swsuspend", found
+    corpus.add(suspended, "swap.header", {"page_size": 4096}, {"uuid": found["UUID"], "label": found["LABEL"], "last_page": 127}, "blkid")
+    for what, change in {"version_0": [(1024, bytes(4))], "version_2": [(1024, b"\2\0\0\0")], "signature": [(4086, b"SWAP-SPACE")], "signature_end": [(4095, b"\0")], "pages_0": [(1028, bytes(4))], "bad_ones": [(1032, b"\xff" * 4)],
                          "bad_638": [(1032, struct.pack("<I", 638))]}.items():
         other = corpus.damaged(image, "c_%s.img" % what, change)
         corpus.add(other, "swap.header", {"page_size": 4096}, {"error": True}, "damaged on purpose", ["corrupt"])
