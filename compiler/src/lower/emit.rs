@@ -122,7 +122,8 @@ impl Lowerer<'_> {
 
     pub(super) fn range(&self, v: Value) -> Range {
         let claim = self.b.function().value(v).range;
-        self.scopes.iter().filter_map(|s| s.facts.get(&v)).fold(claim, |r, f| r.meet(*f))
+        // What was learnt last is all that is known: `learn` has looked at the scopes around.
+        self.scopes.iter().rev().find_map(|s| s.facts.get(&v)).map_or(claim, |known| claim.meet(*known))
     }
 
     /// What is known of `a - b`, where that has been computed.

@@ -219,8 +219,9 @@ fn drop_same_params(f: &mut Function, graph: &Graph, steps: &Steps) -> bool {
         let of = |i: usize| &received[i * edges.len()..][..edges.len()];
         // Where a step begins, the first parameter that receives the same; what receives the same has the same type.
         let mut firsts: FxHashMap<&[Value], usize> = FxHashMap::default();
-        for i in (0..count).rev().filter(|_| begins) {
-            firsts.insert(of(i), i);
+        if begins {
+            firsts.reserve(count);
+            firsts.extend((0..count).rev().map(|i| (of(i), i)));
         }
         let read = |(p, _): &(Block, usize)| matches!(f.block(*p).term, Terminator::Hop { .. });
         let hop = usize::from(edges.iter().any(read));
