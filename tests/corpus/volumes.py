@@ -161,6 +161,8 @@ GROUPS = {
 }
 LVM = ["--config", "devices { filter=[\"a|/dev/loop.*|\", \"r|.*|\"] use_devicesfile=0 } global { use_lvmpolld=0 } activation { udev_sync=0 udev_rules=0 } backup { backup=0 archive=0 }",
        "--driverloaded", "n"]
+# Another run may have a group on its loop devices.
+GROUP = "corpus%d" % os.getpid()
 
 
 def lvm(folder):
@@ -194,8 +196,8 @@ def lvm_devices(c):
         run("pvcreate", *LVM, "--metadataignore", "y", loops[1])
         run("pvcreate", *LVM, "--metadatacopies", "0", loops[2])
         run("pvcreate", *LVM, loops[3])
-        run("vgcreate", *LVM, "barevg", loops[2], loops[3])
-        run("lvcreate", *LVM, "-an", "-Zn", "-Wn", "-y", "-n", "one", "-l", "2", "barevg", loops[2])
+        run("vgcreate", *LVM, GROUP + "bare", loops[2], loops[3])
+        run("lvcreate", *LVM, "-an", "-Zn", "-Wn", "-y", "-n", "one", "-l", "2", GROUP + "bare", loops[2])
         starts = lvm_labels(c, loops, images)
     finally:
         for loop in loops:
@@ -245,19 +247,19 @@ def lvm_group(c, name, options, extent_kib, wrapped):
                 f.truncate(64 << 20)
             loops.append(run("losetup", "--find", "--show", image).strip())
         run("pvcreate", *LVM, *options, *loops)
-        run("vgcreate", *LVM, "-s", "%dk" % extent_kib, "corpusvg", *loops)
+        run("vgcreate", *LVM, "-s", "%dk" % extent_kib, GROUP, *loops)
         create = ["lvcreate", *LVM, "-an", "-Zn", "-Wn", "-y"]
-        run(*create, "-n", "linear", "-l", "5", "corpusvg", loops[0])
-        run(*create, "-n", "gap", "-l", "2", "corpusvg", loops[0])
-        run("lvextend", *LVM, "-l", "+3", "corpusvg/linear", loops[0])
-        run(*create, "-n", "striped", "-i", "2", "-I", "64k" if extent_kib >= 64 else "4k", "-l", "4", "corpusvg", loops[1], loops[2])
-        run("lvextend", *LVM, "-l", "+5", "corpusvg/linear", loops[1])
-        run(*create, "-n", "wide", "-i", "3", "-I", "4k", "-l", "3", "--addtag", "tagged", "corpusvg", *loops)
+        run(*create, "-n", "linear", "-l", "5", GROUP, loops[0])
+        run(*create, "-n", "gap", "-l", "2", GROUP, loops[0])
+        run("lvextend", *LVM, "-l", "+3", GROUP + "/linear", loops[0])
+        run(*create, "-n", "striped", "-i", "2", "-I", "64k" if extent_kib >= 64 else "4k", "-l", "4", GROUP, loops[1], loops[2])
+        run("lvextend", *LVM, "-l", "+5", GROUP + "/linear", loops[1])
+        run(*create, "-n", "wide", "-i", "3", "-I", "4k", "-l", "3", "--addtag", "tagged", GROUP, *loops)
         if wrapped:
-            run("vgchange", *LVM, *(word for i in range(10) for word in ("--addtag", "%s%d" % ("x" * 900, i))), "corpusvg")
+            run("vgchange", *LVM, *(word for i in range(10) for word in ("--addtag", "%s%d" % ("x" * 900, i))), GROUP)
             for i in range(200):
                 # Each change writes the text behind the last one.
-                run("vgchange", *LVM, "--addtag", "turn%d" % i, *(["--deltag", "turn%d" % (i - 1)] if i else []), "corpusvg")
+                run("vgchange", *LVM, "--addtag", "turn%d" % i, *(["--deltag", "turn%d" % (i - 1)] if i else []), GROUP)
                 with open(images[0], "rb") as f:
                     f.seek(4096 + 24)
                     _, area, offset, size = struct.unpack("<QQQQ", f.read(32))
