@@ -1,4 +1,4 @@
-//! The standard library's walks, compiled when this program was built (`build.rs`): a call of them takes less than half the time.
+//! The standard library's walks, compiled when this program was built (`build.rs`): a call of them takes half the time.
 
 use std::ops::Range;
 use trav_compiler::ir::verify::Verified;
