@@ -78,7 +78,13 @@ impl Routine {
         // A loop is tested at its top, by what counts up from zero.
         asm.branch(Cond::Ge, COUNT, Rhs::Imm(most), cut);
         asm.branch(Cond::Ge, AT, Rhs::Reg(LIMIT), cut);
-        asm.branch(Cond::Gt, AT, Rhs::Imm(size.min(i32::MAX as u32) as i32 - 1), cut);
+        // What lies below the limit lies in the area; both verifiers are told so. PREVAIL loses the bound of a comparison where the position comes
+        // from the stack, and keeps a mask's.
+        let last_byte = size.min(i32::MAX as u32) as i32 - 1;
+        match size.is_power_of_two() {
+            true => asm.alu(AluOp::And, AT, Rhs::Imm(last_byte)),
+            false => asm.branch(Cond::Gt, AT, Rhs::Imm(last_byte), cut),
+        }
         asm.mov(R0, AREA);
         asm.alu(AluOp::Add, R0, Rhs::Reg(AT));
         asm.load(Width::B1, R0, R0, 0);
