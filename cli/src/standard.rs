@@ -3,7 +3,7 @@
 use std::ops::Range;
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::source::SourceMap;
-use trav_compiler::{Compilation, ahead, texts};
+use trav_compiler::{Compilation, ahead, parallel, texts};
 
 /// A module that was compiled ahead.
 struct Module {
@@ -20,8 +20,8 @@ static MODULES: &[Module] = include!(concat!(env!("OUT_DIR"), "/standard.rs"));
 
 static BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/standard.walks"));
 
-/// A walk of a module with this name and text, and after it those that fill its parameters. None where it was not compiled ahead. Each walk is
-/// shown to `each` on the thread that verified it.
+/// A walk of a module with this name and text, and after it those that fill its parameters. None where it was not compiled ahead. The walks are
+/// shown to `each`, side by side on the machine's cores.
 pub fn compilation(name: &str, text: &str, walk: &str, each: &(dyn Fn(&Verified) + Sync)) -> Option<Compilation> {
     let module = MODULES.iter().find(|module| module.name == name)?;
     let mut sources = SourceMap::new();
@@ -43,12 +43,7 @@ pub fn compilation(name: &str, text: &str, walk: &str, each: &(dyn Fn(&Verified)
         }
         at += 1;
     }
-    std::thread::scope(|scope| {
-        for walk in &traversals[1..] {
-            scope.spawn(move || each(walk));
-        }
-        each(&traversals[0]);
-    });
+    parallel::map(&traversals, sources.text_bytes(), each);
     Some(Compilation { sources, diagnostics: Vec::new(), traversals })
 }
 

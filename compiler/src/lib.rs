@@ -14,7 +14,7 @@ mod fx;
 pub mod ir;
 mod lower;
 pub mod opt;
-mod parallel;
+pub mod parallel;
 pub mod prove;
 pub mod rust;
 pub mod source;
