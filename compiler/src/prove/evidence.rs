@@ -6,14 +6,15 @@
 //! noted as they are found, and the verifier adds them up.
 
 use super::atoms::ByAtom;
+use super::facts::{Facts, Known, of_condition};
 use super::ranges::is_taken;
 use crate::fx::FxHashSet;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::evidence::{Evidence, Fact, Invariant, Point, Split, Sum, goals};
 use crate::ir::graph::Graph;
 use crate::ir::interval::gcd;
-use crate::ir::linear::{Atom, DEFINITIONS_MAX, Form, Forms, is_defining, product};
-use crate::ir::settled::{Settled, implied, on_edge};
+use crate::ir::linear::{Atom, Form, Forms, product};
+use crate::ir::settled::{implied, on_edge};
 use crate::ir::verify::passed;
 use crate::ir::{Block, CmpOp, FaultId, FaultKind, Function, Mode, Op, Range, Value};
 use std::rc::Rc;
@@ -75,28 +76,6 @@ pub fn find(f: &mut Function) {
     f.evidence = evidence;
 }
 
-/// A fact, what it says, and from where on.
-#[derive(Clone)]
-pub(super) struct Known {
-    pub fact: Fact,
-    pub form: Form,
-    pub at: (Block, usize),
-}
-
-/// A fact as it stands with an atom that it speaks of.
-struct About {
-    /// Whether it bounds the atom from above, rather than from below.
-    above: bool,
-    at: (Block, usize),
-    /// Its position among those that were collected.
-    known: u32,
-    /// The one before of the same atom.
-    before: Last,
-}
-
-/// The last of a row, by its position among all [`About`]s.
-type Last = Option<u32>;
-
 /// A fact that was collected, by its position, or one that was made for the occasion.
 enum Found {
     Collected(u32),
@@ -104,9 +83,9 @@ enum Found {
 }
 
 impl Found {
-    fn known<'a>(&'a self, collected: &'a [Known]) -> &'a Known {
+    fn known<'a>(&'a self, facts: &'a Facts) -> &'a Known {
         match self {
-            Found::Collected(i) => &collected[*i as usize],
+            Found::Collected(i) => facts.known(*i),
             Found::Made(known) => known,
         }
     }
@@ -118,17 +97,11 @@ pub struct Search<'f> {
     pub(super) graph: &'f Graph,
     pub(super) defs: &'f Defs,
     pub(super) forms: Forms,
-    /// The facts that follow from conditions, operations and reads.
-    collected: Rc<[Known]>,
-    /// These by the atoms that they speak of.
-    about: Vec<About>,
-    /// For each atom the last of them, in the order of their places.
-    last_about: ByAtom<Last>,
+    facts: Rc<Facts>,
     /// The values that are just one atom, but for the atom's own.
     names: ByAtom<Vec<Value>>,
     /// When each value is made, in the order of blocks.
     age: Vec<u32>,
-    position: Vec<u32>,
     evidence: Evidence,
     /// What was tried and is no invariant, as far as this search goes.
     failed: FxHashSet<(Block, Form)>,
@@ -160,28 +133,29 @@ impl<'f> Search<'f> {
     /// Collects the facts of a function.
     pub fn new(f: &'f Function, graph: &'f Graph, defs: &'f Defs) -> Self {
         let forms = Forms::of(f, graph);
+        let made = |b: &Block| {
+            let data = f.block(*b);
+            data.params.iter().copied().chain(data.insts.iter().filter_map(|inst| inst.result))
+        };
         let mut position = vec![0; f.blocks.len()];
         let mut age = vec![0; f.values.len()];
         let mut next = 0;
         for (i, b) in graph.order.iter().enumerate() {
             position[b.index()] = i as u32;
-            let data = f.block(*b);
-            for v in data.params.iter().copied().chain(data.insts.iter().filter_map(|i| i.result)) {
+            for v in made(b) {
                 next += 1;
                 age[v.index()] = next;
             }
         }
+        let facts = Facts::of(f, graph, defs, &forms, &position);
         let mut search = Search {
             f,
             graph,
             defs,
             forms,
-            collected: Rc::new([]),
-            about: Vec::new(),
-            last_about: ByAtom::new(f),
+            facts: Rc::new(facts),
             names: ByAtom::new(f),
             age,
-            position,
             evidence: Evidence::default(),
             failed: FxHashSet::default(),
             nested: 0,
@@ -191,62 +165,8 @@ impl<'f> Search<'f> {
             cuts: 0,
             before_folding: false,
         };
-        search.collect();
+        graph.order.iter().flat_map(made).for_each(|v| search.name(v));
         search
-    }
-
-    fn collect(&mut self) {
-        let settled = Settled::of(self.f, self.graph, self.defs);
-        let mut all: Vec<Known> = Vec::new();
-        for (cond, sense, at) in settled.iter() {
-            all.extend(self.conditions(cond, sense, at));
-        }
-        for b in &self.graph.order {
-            let data = self.f.block(*b);
-            let read = self.forms.read(self.f, self.graph, *b);
-            all.extend(read.map(|(to, form)| Known { fact: Fact::Read(*b), form, at: (to, 0) }));
-            for v in &data.params {
-                self.name(*v);
-            }
-            for (i, inst) in data.insts.iter().enumerate() {
-                let Some(v) = inst.result else { continue };
-                self.name(v);
-                let made = (0..DEFINITIONS_MAX).filter_map(|k| {
-                    let form = self.forms.definition(self.f, self.defs, v, k)?;
-                    Some(Known { fact: Fact::Definition { value: v, k }, form, at: (*b, i + 1) })
-                });
-                if is_defining(&inst.op) {
-                    all.extend(made);
-                }
-            }
-        }
-        let mut order: Vec<u32> = (0..all.len() as u32).collect();
-        order.sort_by_key(|i| {
-            let (block, position) = all[*i as usize].at;
-            (self.position[block.index()], position)
-        });
-        for i in order {
-            let known = &all[i as usize];
-            for (atom, factor) in known.form.terms() {
-                let before = self.last_about.at(*atom).replace(self.about.len() as u32);
-                self.about.push(About { above: *factor > 0, at: known.at, known: i, before });
-            }
-        }
-        self.collected = all.into();
-    }
-
-    /// The facts about an atom, the last one first.
-    fn about(&self, atom: Atom) -> impl Iterator<Item = &About> {
-        let at = |last: Last| last.map(|i| &self.about[i as usize]);
-        let last = self.last_about.get(atom).copied().flatten();
-        std::iter::successors(at(last), move |about| at(about.before))
-    }
-
-    fn conditions(&self, cond: Value, sense: bool, at: (Block, usize)) -> impl Iterator<Item = Known> {
-        (0..2).filter_map(move |k| {
-            let form = self.forms.condition(self.f, self.defs, cond, sense, k)?;
-            Some(Known { fact: Fact::Condition { cond, sense, k }, form, at })
-        })
     }
 
     fn name(&mut self, v: Value) {
@@ -330,9 +250,9 @@ impl<'f> Search<'f> {
         at: &Point,
         gone: &mut Vec<Atom>,
     ) -> Option<(i128, Parts)> {
-        let collected = self.collected.clone();
+        let facts = self.facts.clone();
         for found in self.bounding(atom, factor > 0, at) {
-            let known = found.known(&collected);
+            let known = found.known(&facts);
             if known.form.terms().iter().any(|t| t.0 != atom && gone.contains(&t.0)) {
                 continue;
             }
@@ -374,10 +294,10 @@ impl<'f> Search<'f> {
         at: &Point,
         gone: &mut Vec<Atom>,
     ) -> Option<(i128, Parts)> {
-        let collected = self.collected.clone();
+        let facts = self.facts.clone();
         for (atom, factor) in goal.terms().iter().filter(|t| t.0 != last) {
             for found in self.bounding(*atom, *factor > 0, at) {
-                let known = found.known(&collected);
+                let known = found.known(&facts);
                 let terms = known.form.terms();
                 if known.form.factor(last) == 0 || terms.iter().any(|t| t.0 != *atom && gone.contains(&t.0)) {
                     continue;
@@ -476,9 +396,12 @@ impl<'f> Search<'f> {
     fn bounding(&self, atom: Atom, above: bool, at: &Point) -> Vec<Found> {
         let fits = |known: &Known| known.form.factor(atom) != 0 && (known.form.factor(atom) > 0) == above;
         let here = (at.block, at.position);
-        let on_edge = at.edge.iter().flat_map(|(cond, sense)| self.conditions(*cond, *sense, here));
+        let on_edge = at
+            .edge
+            .iter()
+            .flat_map(|(cond, sense)| of_condition(self.f, self.defs, &self.forms, (*cond, *sense), here));
         let mut out: Vec<Found> = on_edge.filter(fits).map(Found::Made).collect();
-        let near = self.about(atom).filter(|fact| fact.above == above && self.holds_at(fact.at, at));
+        let near = self.facts.about(atom).filter(|fact| fact.above == above && self.holds_at(fact.at, at));
         out.extend(near.take(FACTS_MAX).map(|fact| Found::Collected(fact.known)));
         if let Atom::Product(x, y) = atom {
             out.extend(self.products((x, y), at).into_iter().filter(fits).map(Found::Made));
@@ -500,9 +423,8 @@ impl<'f> Search<'f> {
                 continue;
             };
             let Some(below) = Form::number(bound).plus(-1, &Form::atom(Atom::Value(other))) else { continue };
-            let near = self.about(Atom::Value(one)).filter(|fact| self.holds_at(fact.at, at));
-            for About { known, .. } in near.take(FACTS_MAX) {
-                let known = &self.collected[*known as usize];
+            let near = self.facts.about(Atom::Value(one)).filter(|fact| self.holds_at(fact.at, at));
+            for known in near.take(FACTS_MAX).map(|fact| self.facts.known(fact.known)) {
                 if let Some(form) = known.form.times(&below).and_then(|p| Form::number(0).plus(-1, &p)) {
                     let fact = Fact::Product(Box::new(known.fact.clone()), Box::new(Fact::Least(least)));
                     out.push(Known { fact, form, at: known.at });

@@ -4,7 +4,8 @@
 //! Induction alone does not find this, since it speaks of the loop's counter, of which the goal says nothing. Here it is guessed, and then shown like
 //! any other invariant.
 
-use super::evidence::{Known, Search};
+use super::evidence::Search;
+use super::facts::Known;
 use crate::ir::evidence::{Fact, Point};
 use crate::ir::linear::{Atom, Form};
 use crate::ir::{Block, Op, Value, defs::Def};

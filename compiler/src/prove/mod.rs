@@ -14,6 +14,7 @@ pub mod cleanup;
 mod discharge;
 mod essa;
 mod evidence;
+mod facts;
 mod growth;
 mod number;
 mod ranges;
