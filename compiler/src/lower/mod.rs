@@ -34,6 +34,7 @@ mod member;
 mod names;
 mod read;
 mod search;
+mod shape;
 mod stmt;
 mod stream;
 mod text;

@@ -119,6 +119,16 @@ pub enum Origin {
     Plain(Value),
 }
 
+impl Origin {
+    /// The value from which it counts.
+    pub fn value(self) -> Option<Value> {
+        match self {
+            Origin::Start => None,
+            Origin::Checked(v, _) | Origin::Plain(v) => Some(v),
+        }
+    }
+}
+
 /// A place in a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
