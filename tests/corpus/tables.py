@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes tables of LevelDB and RocksDB of many kinds and queries about them, answered by RocksDB's sst_dump.
   tables.py DIR [VARIANT…]     writes DIR/images/*.sst and DIR/queries.tables.jsonl, in the form that the samples have.
-Needs plyvel, g++ with librocksdb, sst_dump; for tables of version 6 also the module rocksdict. sst_dump of RocksDB 7.8 does not read these: its answers
-are those to a table of version 5 with the same contents."""
+Needs plyvel, g++ with librocksdb, sst_dump; for tables of version 6, whose names begin with new_, the module rocksdict (PyPI: Debian's RocksDB is
+older). sst_dump of RocksDB 7.8 does not read these: its answers are those to a table of version 5 with the same contents."""
 import glob, hashlib, json, os, random, re, shutil, subprocess, sys
 
 try:
@@ -12,7 +12,8 @@ except ImportError:
 try:
     import rocksdict
 except ImportError:
-    rocksdict = print("new: not made: Python has no module rocksdict")
+    wants_new = len(sys.argv) < 3 or any(variant.startswith("new_") for variant in sys.argv[2:])
+    rocksdict = print("new: not made: Python has no module rocksdict") if wants_new else None
 
 DIR = os.path.abspath(sys.argv[1])
 HERE = os.path.dirname(os.path.abspath(__file__))
