@@ -1,7 +1,7 @@
 //! Executable memory and the calls into it: the only `unsafe` of the native executor.
 //!
 //! The argument for all of it: [`Code`] is compiled from a [`Verified`] function, whose every access is in bounds of its region, and
-//! [`Code::call`] checks that the regions handed over (arguments, result, images) have the sizes that the function was verified
+//! [`Caller`] checks that the regions handed over (arguments, result, images) have the sizes that the function was verified
 //! for. The values of the arguments are checked by the generated code before anything else.
 
 #![allow(unsafe_code, reason = "runs generated machine code")]
@@ -40,7 +40,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// For one call.
+    /// Of no call.
     pub fn new() -> Self {
         Context { hops: 0, bytes: 0, found: 0, at: 0, unread: 0, host: std::ptr::null_mut() }
     }
@@ -108,18 +108,55 @@ impl<'a> Reads<'a> {
     }
 }
 
-/// The regions of one call.
-pub(super) struct Call<'a, 'i> {
-    /// Laid out by the function's argument leaves.
-    pub args: &'a [u8],
-    /// Receives the result or row.
-    pub out: &'a mut [u8],
+/// Calls of one walk, one after another: what they have in common is checked once, so that a call costs little beside its hops.
+pub(super) struct Caller<'c> {
+    walk: Walk,
+    is_full: bool,
+    args_size: usize,
     /// How the code sees the images; whoever made them keeps the images.
-    pub views: &'a [View],
-    /// Receives each row.
-    pub row: &'a mut dyn FnMut(&[u8]),
-    /// For the full variant.
-    pub reads: Option<&'a mut Reads<'i>>,
+    views: &'c [View],
+    /// Has the size of the result. Receives the result or row.
+    out: Box<[u8]>,
+    /// What the last call left.
+    pub context: Context,
+}
+
+impl Caller<'_> {
+    /// Runs one walk and gives its [`Status`](super::status::Status). `args` is laid out by the function's argument leaves; `row` receives each row;
+    /// `reads` is for the full variant.
+    #[inline(always)]
+    pub fn call(
+        &mut self,
+        args: &[u8],
+        row: &mut dyn FnMut(&[u8]),
+        reads: Option<&mut Reads<'_>>,
+    ) -> Result<u64, ExecError> {
+        if args.len() != self.args_size {
+            return Err(wrong_size(self.args_size, args));
+        }
+        assert_eq!(reads.is_some(), self.is_full, "the full variant reads by callbacks");
+        let mut host = Host { row, row_size: self.out.len(), reads };
+        let host_pointer: *mut Host<'_, '_> = &mut host;
+        self.context.host = host_pointer.cast();
+        // SAFETY: see the file's head. The four regions are valid for the call and have the sizes that the code was made for (`Code::caller`), the two
+        // writable ones are exclusively borrowed, and the views' bytes are kept alive by the images of [`super::Bound`] or of the caller.
+        Ok(unsafe { (self.walk)(&mut self.context, self.views.as_ptr(), args.as_ptr(), self.out.as_mut_ptr()) })
+    }
+
+    /// The result of the last call, laid out by the function's result schema.
+    pub fn result(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// The same, when no more calls are made.
+    pub fn into_result(self) -> Vec<u8> {
+        self.out.into()
+    }
+}
+
+#[cold]
+fn wrong_size(size: usize, args: &[u8]) -> ExecError {
+    ExecError::Arguments(format!("expected {size} bytes of arguments, found {}", args.len()))
 }
 
 /// Runs one walk.
@@ -181,41 +218,12 @@ impl Code {
         })
     }
 
-    /// Whether the regions of a call have the sizes that the function wants.
-    #[inline]
-    pub fn check_sizes(&self, args: &[u8], out: &[u8]) -> Result<(), ExecError> {
-        if args.len() == self.args_size && out.len() == self.out_size {
-            return Ok(());
-        }
-        Err(self.wrong_size(args, out))
-    }
-
-    #[cold]
-    fn wrong_size(&self, args: &[u8], out: &[u8]) -> ExecError {
-        ExecError::Arguments(format!(
-            "expected {} bytes of arguments and a result area of {}, found {} and {}",
-            self.args_size,
-            self.out_size,
-            args.len(),
-            out.len()
-        ))
-    }
-
-    /// Runs one walk, for which the context is new, and gives its [`Status`](super::status::Status). The caller has checked the sizes; they are
-    /// asserted here because memory safety rests on them.
-    #[inline]
-    pub fn call(&self, call: Call<'_, '_>, context: &mut Context) -> u64 {
-        assert_eq!(call.args.len(), self.args_size, "the arguments have the size of their layout");
-        assert_eq!(call.out.len(), self.out_size, "the result has the size of its layout");
-        assert!(call.views.len() >= self.sources, "each source has an image");
-        assert_eq!(call.reads.is_some(), self.variant == Variant::Full, "the full variant reads by callbacks");
+    /// For calls of a variant that walks one after another.
+    pub fn caller<'c>(&self, views: &'c [View]) -> Caller<'c> {
         let Entry::Walk(walk) = self.entry else { unreachable!("a batch's code is not called so") };
-        let mut host = Host { row: call.row, row_size: self.out_size, reads: call.reads };
-        let host_pointer: *mut Host<'_, '_> = &mut host;
-        context.host = host_pointer.cast();
-        // SAFETY: see the file's head. The four regions are valid for the call, the two writable ones are exclusively borrowed
-        // (`context`, `call.out`), and the views' bytes are kept alive by the images of [`super::Bound`] or of the caller.
-        unsafe { walk(context, call.views.as_ptr(), call.args.as_ptr(), call.out.as_mut_ptr()) }
+        assert!(views.len() >= self.sources, "each source has an image");
+        let (is_full, out) = (self.variant == Variant::Full, vec![0; self.out_size].into());
+        Caller { walk, is_full, args_size: self.args_size, views, out, context: Context::new() }
     }
 }
 
@@ -421,7 +429,7 @@ impl Callbacks {
 }
 
 /// # Safety
-/// `context` is the one that [`Code::call`] made, and its host is still borrowed by that call alone.
+/// `context` is the one that [`Caller::call`] made, and its host is still borrowed by that call alone.
 unsafe fn host<'a>(context: *mut Context) -> &'a mut Host<'a, 'a> {
     // SAFETY: by the contract above. The generated code never touches the host, and callbacks do not nest.
     unsafe { &mut *(*context).host.cast::<Host<'a, 'a>>() }
@@ -432,7 +440,7 @@ unsafe extern "C" fn read(context: *mut Context, source: u64, offset: u64, len: 
     let (host, context) = unsafe { (host(context), &mut *context) };
     context.hops += 1;
     context.bytes = context.bytes.wrapping_add(len);
-    let reads = host.reads.as_mut().expect("`Code::call` has seen that the full variant has this");
+    let reads = host.reads.as_mut().expect("`Caller::call` has seen that the full variant has this");
     if let Some(hops) = &mut reads.hops {
         hops.push(Hop { source: SourceId(source as u32), offset, len });
     }

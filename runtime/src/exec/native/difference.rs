@@ -24,7 +24,7 @@ pub(super) struct Difference {
     limits: Vec<Value>,
     sides: [Stride; 2],
     /// The length of the disk block, for sides in it.
-    block_len: Option<Value>,
+    pub block_len: Option<Value>,
 }
 
 impl Difference {

@@ -9,6 +9,9 @@ use cranelift_codegen::ir::{self, InstBuilder};
 use std::mem::{offset_of, size_of};
 use trav_compiler::ir::{FaultId, SourceId, Value};
 
+/// Where a walk's hops and bytes are told.
+const COUNTS: [i32; 2] = [offset_of!(Context, hops) as i32, offset_of!(Context, bytes) as i32];
+
 impl Lower<'_> {
     /// Counts a hop, tests that it lies on its source, and makes its bytes the current block.
     pub fn hop(&mut self, source: SourceId, offset: Value, len: Value, fault: FaultId) {
@@ -16,9 +19,7 @@ impl Lower<'_> {
         if self.variant == Variant::Full {
             return self.hop_by_callback(source, start, size, fault);
         }
-        let one = self.const_word(1);
-        self.count(offset_of!(Context, hops), one);
-        self.count(offset_of!(Context, bytes), size);
+        self.count_hop(size);
         let outside = self.outside(source, offset, len);
         self.bare_fault_if(outside, fault);
         if self.variant == Variant::Reads {
@@ -77,10 +78,43 @@ impl Lower<'_> {
         self.b.ins().load(I64, self.regions.fixed, self.views, at as i32)
     }
 
-    fn count(&mut self, field: usize, by: ir::Value) {
-        let flags = self.regions.context;
-        let old = self.b.ins().load(I64, flags, self.context, field as i32);
-        let new = self.b.ins().iadd(old, by);
-        self.b.ins().store(flags, new, self.context, field as i32);
+    /// In registers, unless the walk stops behind its hops: what it counts then lies in its lane.
+    fn count_hop(&mut self, size: ir::Value) {
+        let one = self.const_word(1);
+        if let Some(counts) = self.counts {
+            for (count, by) in counts.into_iter().zip([one, size]) {
+                let old = self.b.use_var(count);
+                let new = self.b.ins().iadd(old, by);
+                self.b.def_var(count, new);
+            }
+            return;
+        }
+        for (field, by) in COUNTS.into_iter().zip([one, size]) {
+            let flags = self.regions.context;
+            let old = self.b.ins().load(I64, flags, self.context, field);
+            let new = self.b.ins().iadd(old, by);
+            self.b.ins().store(flags, new, self.context, field);
+        }
+    }
+
+    /// At the begin of a walk that does not stop.
+    pub fn begin_counts(&mut self) {
+        if self.variant != Variant::Fast {
+            return;
+        }
+        let zero = self.const_word(0);
+        self.counts = Some(COUNTS.map(|_| {
+            let count = self.b.declare_var(I64);
+            self.b.def_var(count, zero);
+            count
+        }));
+    }
+
+    /// At its end.
+    pub fn end_counts(&mut self) {
+        for (count, field) in self.counts.into_iter().flatten().zip(COUNTS) {
+            let count = self.b.use_var(count);
+            self.b.ins().store(self.regions.context, count, self.context, field);
+        }
     }
 }

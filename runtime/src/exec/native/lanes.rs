@@ -190,7 +190,7 @@ impl Lower<'_> {
         self.suspend(disk);
         let f = self.f;
         for &param in &f.block(next.block).params {
-            if self.known(param).is_none() {
+            if self.is_carried(param) {
                 self.take(param);
             }
         }
@@ -277,7 +277,7 @@ impl Lower<'_> {
         let given = first.into_iter().chain(target.args.iter().copied()).zip(params.copied());
         let mut values = Vec::with_capacity(target.args.len() + 1);
         for (arg, param) in given {
-            if self.known(param).is_none() && arg != param {
+            if self.is_carried(param) && arg != param {
                 values.push((param, self.get(arg)));
             }
         }

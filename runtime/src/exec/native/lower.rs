@@ -7,6 +7,7 @@ use super::code::{Callbacks, Context};
 use super::difference::Difference;
 use super::disks;
 use super::lanes::Lanes;
+use super::needed::Needed;
 use super::ops::low_bits;
 use super::status::{Status, Variant};
 use super::sum::Sum;
@@ -15,7 +16,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I64};
 use cranelift_codegen::ir::{self, AbiParam, BlockArg, InstBuilder, Signature, StackSlot};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use std::collections::{HashMap, HashSet};
 use std::mem::offset_of;
 use trav_compiler::ir::defs::Defs;
@@ -58,6 +59,15 @@ pub(super) fn lower(
     b.set_cold_block(noted_exit);
     let graph = Graph::of(f);
     let regions = super::memory::Regions::new(&mut b);
+    let defs = Defs::of(f);
+    let headers = graph.order.iter().copied().filter(|block| f.block(*block).header.is_some());
+    let sums: HashMap<Block, Sum<'_>> =
+        headers.clone().filter_map(|block| Some((block, Sum::of(f, &graph, &defs, block)?))).collect();
+    let differences: HashMap<Block, Difference> = headers
+        .filter(|_| lanes.is_none())
+        .filter_map(|block| Some((block, Difference::of(f, &defs, block)?)))
+        .collect();
+    let needed = Needed::of(f, &graph, &defs, differences.values().filter_map(|difference| difference.block_len));
     let mut lower = Lower {
         f,
         variant,
@@ -78,15 +88,16 @@ pub(super) fn lower(
         exit,
         noted_exit,
         lanes,
+        counts: None,
         decoded: None,
-        numbers: decoded(f),
-        defs: Defs::of(f),
+        numbers: decoded(f, &needed),
+        needed,
+        defs,
         b,
     };
     lower.begin_lanes();
+    lower.begin_counts();
     lower.prologue();
-    let sums: HashMap<Block, Sum<'_>> =
-        graph.order.iter().filter_map(|&block| Some((block, Sum::of(f, &graph, &lower.defs, block)?))).collect();
     let bodies: HashSet<Block> = sums.values().map(|sum| sum.body).collect();
     for &block in graph.order.iter().filter(|block| !bodies.contains(block)) {
         lower.begin_block(block);
@@ -96,8 +107,8 @@ pub(super) fn lower(
             lower.jump(sum.next);
             continue;
         }
-        if let Some(difference) = Difference::of(f, &lower.defs, block).filter(|_| lower.lanes.is_none()) {
-            lower.skip_equal(&difference);
+        if let Some(difference) = differences.get(&block) {
+            lower.skip_equal(difference);
         }
         lower.insts(block);
         lower.terminator(&f.block(block).term);
@@ -110,8 +121,8 @@ pub(super) fn lower(
 }
 
 /// The sizes of varints whose numbers are wanted.
-fn decoded(f: &Function) -> HashSet<Value> {
-    let insts = f.blocks.iter().flat_map(|b| &b.insts);
+fn decoded(f: &Function, needed: &Needed) -> HashSet<Value> {
+    let insts = f.blocks.iter().flat_map(|b| &b.insts).filter(|inst| inst.result.is_some_and(|v| needed.is(v)));
     insts.filter_map(|inst| if let Op::Decoded(size) = inst.op { Some(size) } else { None }).collect()
 }
 
@@ -157,9 +168,12 @@ pub(super) struct Lower<'a> {
     noted_exit: ir::Block,
     /// For the batch variant.
     pub lanes: Option<Lanes>,
+    needed: Needed,
     pub defs: Defs,
     /// The sizes of varints whose numbers are wanted.
     pub numbers: HashSet<Value>,
+    /// The hops and bytes so far, where they are in registers.
+    pub counts: Option<[Variable; 2]>,
     /// The number of the last varint.
     pub decoded: Option<ir::Value>,
     pub b: FunctionBuilder<'a>,
@@ -203,7 +217,12 @@ impl Lower<'_> {
         self.b.ins().iconst(I64, n as i64)
     }
 
-    /// The word, when the claim leaves only one. Such a parameter is no parameter of the Cranelift block.
+    /// Whether an IR parameter is one of the Cranelift block: not if the claim leaves only one word, and not if nothing needs it.
+    pub fn is_carried(&self, v: Value) -> bool {
+        self.known(v).is_none() && self.needed.is(v)
+    }
+
+    /// The word, when the claim leaves only one.
     pub fn known(&self, v: Value) -> Option<i64> {
         self.f.value(v).range.as_const().map(|n| n as i64)
     }
@@ -277,6 +296,7 @@ impl Lower<'_> {
         if self.lanes.is_some() {
             self.leave_lane(status);
         } else {
+            self.end_counts();
             self.b.ins().return_(&[status]);
         }
     }
@@ -293,7 +313,7 @@ impl Lower<'_> {
             self.b.append_block_param(made, I64);
         }
         for &param in &data.params {
-            if has_params && self.known(param).is_none() {
+            if has_params && self.is_carried(param) {
                 let ty = self.clif_type(param);
                 let value = self.b.append_block_param(made, ty);
                 self.set(param, value);
@@ -327,14 +347,17 @@ impl Lower<'_> {
 
     fn insts(&mut self, block: Block) {
         for (i, inst) in self.f.block(block).insts.iter().enumerate() {
-            self.cut_before(block, i, inst);
-            self.inst(inst);
+            if inst.result.is_none_or(|v| self.needed.is(v)) {
+                self.cut_before(block, i, inst);
+                self.inst(inst);
+            }
         }
     }
 
     fn terminator(&mut self, term: &Terminator) {
         match term {
             Terminator::Jump(target) => self.jump(target),
+            Terminator::Branch { cond, then, .. } if self.needed.holds(*cond) => self.jump(then),
             Terminator::Branch { cond, then, other } => {
                 let cond = self.get(*cond);
                 let (yes, no) = (self.way(then), self.way(other));
@@ -402,7 +425,7 @@ impl Lower<'_> {
         }
         let params = &self.f.block(target.block).params;
         for (&arg, &param) in first.iter().chain(&target.args).zip(params) {
-            if self.known(param).is_none() {
+            if self.is_carried(param) {
                 args.push(BlockArg::Value(self.get(arg)));
             }
         }

@@ -135,6 +135,9 @@ impl Lower<'_> {
     /// Loads `width` bytes as a word.
     pub fn load(&mut self, addr: &Addr, width: u8, endian: Endian, signed: bool) -> ir::Value {
         let place = self.place(addr);
+        if let (Endian::Little, false, 1 | 2 | 4) | (_, false, 1) = (endian, signed, width) {
+            return self.load_small(place, 0, width);
+        }
         if let Some(ty) = whole(width) {
             let value = self.load_at(ty, place, 0);
             let value = if endian == Endian::Big { self.swap(value, ty) } else { value };
@@ -146,6 +149,16 @@ impl Lower<'_> {
         }
         let value = self.load_odd(place, width, endian, self.surely_readable(addr) >= 8);
         if signed { self.extend(value, width * 8, true) } else { value }
+    }
+
+    /// 1, 2 or 4 bytes, zero-extended: as one instruction, which Cranelift does not make of a load and an extension.
+    fn load_small(&mut self, Place { base, offset, flags }: Place, at: i32, width: u8) -> ir::Value {
+        let at = offset + at;
+        match width {
+            1 => self.b.ins().uload8(I64, flags, base, at),
+            2 => self.b.ins().uload16(I64, flags, base, at),
+            _ => self.b.ins().uload32(flags, base, at),
+        }
     }
 
     /// 3, 5, 6 or 7 bytes, zero-extended; as one load of 8 and a shift where that many are there.

@@ -15,6 +15,7 @@ mod hop;
 mod lanes;
 mod lower;
 mod memory;
+mod needed;
 mod ops;
 mod reads;
 mod status;
@@ -26,7 +27,7 @@ pub use batch::{Batch, End};
 
 use super::{Brief, Effort, ExecError, Executor, FaultReport, Outcome, Trace};
 use crate::image::{Sources, any_lost};
-use code::{Call, Code, Context, Reads, View};
+use code::{Caller, Code, Context, Reads, View};
 use status::{Status, Variant};
 use std::hint::black_box;
 use std::sync::OnceLock;
@@ -94,9 +95,8 @@ pub struct Bound<'n> {
 /// What calls one after another: it keeps the result area and what the last walk did. One for each thread.
 pub struct Walker<'b> {
     bound: &'b Bound<'b>,
-    out: Box<[u8]>,
+    caller: Caller<'b>,
     status: u64,
-    context: Context,
 }
 
 impl Native {
@@ -145,8 +145,7 @@ impl Native {
 impl Bound<'_> {
     /// Makes a caller.
     pub fn walker(&self) -> Walker<'_> {
-        let out = vec![0; self.native.function.out_size() as usize].into();
-        Walker { bound: self, out, status: Status::DONE, context: Context::new() }
+        Walker { bound: self, caller: self.code.caller(&self.views), status: Status::DONE }
     }
 
     /// Makes a caller that keeps so many walks going at once, where that is faster than one after another: on large images in memory in
@@ -163,21 +162,25 @@ impl Bound<'_> {
 
 impl Walker<'_> {
     /// Runs one walk. `args` is laid out by the function's argument leaves; `row` is called for each row of a stream. What the walk did
-    /// is read from the walker, not returned: copying it would cost as much as a hop.
-    #[inline]
+    /// is read from the walker, not returned: copying it would cost as much as a hop. As a function of its own this would be a tenth of a
+    /// walk of a few hops, so it has few instructions, and is always part of its caller.
+    #[inline(always)]
     pub fn call(&mut self, args: &[u8], row: &mut dyn FnMut(&[u8])) -> Result<(), ExecError> {
-        let bound = self.bound;
-        bound.code.check_sizes(args, &self.out)?;
-        if !bound.in_memory {
+        if !self.bound.in_memory {
             return self.call_reading(args, row);
         }
-        self.context = Context::new();
-        let call = Call { args, out: &mut self.out, views: &bound.views, row, reads: None };
-        self.status = bound.code.call(call, &mut self.context);
-        if any_lost() {
-            bound.images.check().map_err(ExecError::Io)?;
+        self.status = self.caller.call(args, row, None)?;
+        if any_lost() || self.status == Status::ARGUMENTS {
+            return self.check(args);
         }
-        if self.status == Status::ARGUMENTS { Err(bad_arguments(&bound.native.function, args)) } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Whether the last call, of images in memory, went well.
+    #[cold]
+    fn check(&self, args: &[u8]) -> Result<(), ExecError> {
+        self.bound.images.check().map_err(ExecError::Io)?;
+        if self.status == Status::ARGUMENTS { Err(bad_arguments(&self.bound.native.function, args)) } else { Ok(()) }
     }
 
     /// The same with images that are read by callbacks.
@@ -185,10 +188,9 @@ impl Walker<'_> {
     fn call_reading(&mut self, args: &[u8], row: &mut dyn FnMut(&[u8])) -> Result<(), ExecError> {
         let bound = self.bound;
         let mut reads = Reads::new(&bound.images);
-        self.context = Context::new();
-        let call = Call { args, out: &mut self.out, views: &bound.views, row, reads: Some(&mut reads) };
-        self.status = bound.code.call(call, &mut self.context);
-        end(&bound.native.function, args, self.status, &self.context, reads.error).map(|_| ())
+        self.caller.context = Context::new();
+        self.status = self.caller.call(args, row, Some(&mut reads))?;
+        end(&bound.native.function, args, self.status, &self.caller.context, reads.error).map(|_| ())
     }
 
     /// Whether the last walk ended in a fault.
@@ -198,22 +200,22 @@ impl Walker<'_> {
 
     /// The fault that the last walk ended in, if it did.
     pub fn fault(&self) -> Option<FaultReport> {
-        fault(self.status, &self.context)
+        fault(self.status, &self.caller.context)
     }
 
     /// The result of the last walk, laid out by the function's result schema.
     pub fn result(&self) -> &[u8] {
-        &self.out
+        self.caller.result()
     }
 
     /// Hops that the last walk made; a read that does not lie on its source is counted.
     pub fn hops(&self) -> u64 {
-        self.context.hops
+        self.caller.context.hops
     }
 
     /// The sum of their lengths in bytes.
     pub fn bytes(&self) -> u64 {
-        self.context.bytes
+        self.caller.context.bytes
     }
 }
 
@@ -226,19 +228,16 @@ impl Executor for Native {
         let f = &self.function;
         let code = self.full()?;
         let views = views(f, sources)?;
-        let mut out = vec![0; f.out_size() as usize];
-        code.check_sizes(args, &out)?;
         let (mut hops, mut rows) = (Vec::new(), Vec::new());
         let mut row = |row: &[u8]| rows.push(row.to_vec());
         let mut reads = Reads { hops: Some(&mut hops), ..Reads::new(sources) };
-        let mut context = Context::new();
-        let call = Call { args, out: &mut out, views: &views, row: &mut row, reads: Some(&mut reads) };
-        let status = code.call(call, &mut context);
+        let mut caller = code.caller(&views);
+        let status = caller.call(args, &mut row, Some(&mut reads))?;
         sources.check().map_err(ExecError::Io)?;
-        let outcome = match end(f, args, status, &context, reads.error)? {
+        let outcome = match end(f, args, status, &caller.context, reads.error)? {
             Some(report) => Outcome::Fault(report),
             None if f.stream => Outcome::Done(Vec::new()),
-            None => Outcome::Done(out),
+            None => Outcome::Done(caller.into_result()),
         };
         Ok(Trace { hops, rows, outcome })
     }

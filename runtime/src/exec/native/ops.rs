@@ -20,8 +20,10 @@ impl Lower<'_> {
             Op::Binary { op, mode, a, b } => Some(self.binary(*op, *mode, *a, *b)),
             Op::Compare { op, a, b } => Some(self.compare(*op, *a, *b)),
             Op::Select { cond, a, b } => {
-                let (cond, a, b) = (self.get(*cond), self.get(*a), self.get(*b));
-                Some(self.b.ins().select(cond, a, b))
+                let (cond, holds) = self.without_not(*cond);
+                let (yes, no) = if holds { (a, b) } else { (b, a) };
+                let (cond, yes, no) = (self.get(cond), self.get(*yes), self.get(*no));
+                Some(self.b.ins().select(cond, yes, no))
             }
             Op::Cast(a) | Op::Reinterpret(a) => {
                 let word = self.word(*a);
@@ -65,6 +67,14 @@ impl Lower<'_> {
         };
         if let (Some(result), Some(value)) = (inst.result, made) {
             self.set(result, value);
+        }
+    }
+
+    /// A condition without its negation, of which Cranelift would make a number, and whether it holds where the condition does.
+    fn without_not(&self, cond: Value) -> (Value, bool) {
+        match self.defs.op(self.f, cond) {
+            Some(Op::Binary { op: BinOp::Xor, a, b, .. }) if self.known(*b) == Some(1) => (*a, false),
+            _ => (cond, true),
         }
     }
 

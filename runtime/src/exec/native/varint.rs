@@ -2,7 +2,7 @@
 
 use super::lower::Lower;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{I8, I64};
+use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder, MemFlagsData};
 use trav_compiler::ir::{Addr, FaultRef, Value, Varint, begins_before};
 
@@ -55,7 +55,11 @@ impl Lower<'_> {
         self.end_if_last(&r, first, 1, |_| first);
         let (roomy, slow) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(slow);
-        let is_roomy = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, r.room, WORD);
+        let is_roomy = match self.known(limit) {
+            // The same without what is left: it is below the limit.
+            Some(end) if end >= WORD => self.b.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, start, end - WORD),
+            _ => self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThanOrEqual, r.room, WORD),
+        };
         self.b.ins().brif(is_roomy, roomy, &[], slow, &[]);
         self.b.switch_to_block(roomy);
         let low = self.b.ins().band_imm_u(first, 0x7f);
@@ -146,8 +150,7 @@ impl Lower<'_> {
         let late = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, count, r.room);
         self.fault_if(late, r.outside);
         let here = self.b.ins().iadd(r.address, count);
-        let byte = self.b.ins().load(I8, r.flags, here, 0);
-        let byte = self.b.ins().uextend(I64, byte);
+        let byte = self.b.ins().uload8(I64, r.flags, here, 0);
         let inner = self.b.create_block();
         self.b.set_cold_block(inner);
         let is_last = self.b.ins().icmp_imm_u(IntCC::Equal, count, i64::from(most) - 1);
@@ -206,8 +209,7 @@ impl Lower<'_> {
     }
 
     fn byte(&mut self, r: &Reading<'_>, at: i32) -> ir::Value {
-        let byte = self.b.ins().load(I8, r.flags, r.address, at);
-        self.b.ins().uextend(I64, byte)
+        self.b.ins().uload8(I64, r.flags, r.address, at)
     }
 
     /// The offset of an address in its region.
