@@ -16,6 +16,8 @@ pub struct Uses {
     needed: Vec<bool>,
     /// For each varint's size whether its number is needed.
     decoded: Vec<bool>,
+    /// For each varint's size whether its number is compared with an argument.
+    sought: Vec<bool>,
     /// For each value whether it is a condition that is only tested, never needed as a word.
     tested: Vec<bool>,
     /// For each block how often it is entered; 0 when it is not reached.
@@ -36,6 +38,7 @@ impl Uses {
         let mut uses = Uses {
             needed: vec![false; f.values.len()],
             decoded: vec![false; f.values.len()],
+            sought: sought(f, defs),
             tested: vec![true; f.values.len()],
             entries: graph.predecessors.iter().enumerate().map(entries).collect(),
             held: held(f, graph, defs, widening, cuts),
@@ -57,6 +60,11 @@ impl Uses {
     /// Whether the number of the varint with this size is needed.
     pub fn is_decoded(&self, size: Value) -> bool {
         self.decoded[size.index()]
+    }
+
+    /// Whether the number of the varint with this size is compared with an argument: it is looked for.
+    pub fn is_sought(&self, size: Value) -> bool {
+        self.sought[size.index()]
     }
 
     /// Whether the value is a comparison (or the negation of one) which every use tests directly.
@@ -341,4 +349,24 @@ pub fn known_size(f: &Function, size: Size) -> Option<u64> {
         Size::Const(n) => Some(n.into()),
         Size::Value(v) => f.value(v).range.as_const().map(|n| n as u64),
     }
+}
+
+/// The varints whose numbers are compared with an argument, by their sizes.
+fn sought(f: &Function, defs: &Defs) -> Vec<bool> {
+    let mut sought = vec![false; f.values.len()];
+    for inst in f.blocks().flat_map(|(_, data)| &data.insts) {
+        if let Op::Compare { a, b, .. } = inst.op {
+            for (one, other) in [(a, b), (b, a)] {
+                if let (Some(Op::Decoded(size)), Some(Op::Arg(_))) = (made_by(f, defs, one), made_by(f, defs, other)) {
+                    sought[size.index()] = true;
+                }
+            }
+        }
+    }
+    sought
+}
+
+/// The operation that made the word which a value is.
+pub fn made_by<'a>(f: &'a Function, defs: &Defs, v: Value) -> Option<&'a Op> {
+    op_of(f, defs, refined(f, defs, v))
 }
