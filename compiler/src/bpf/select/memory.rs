@@ -267,10 +267,15 @@ impl Selector<'_> {
     fn place(&mut self, addr: &Addr, max: u32) -> Place {
         let (symbol, start, size) = self.region(addr.region);
         let (var, known) = self.parts(addr);
+        let parts = addr.base.into_iter().chain(addr.index);
+        let most = parts.fold(i128::from(addr.disp), |sum, v| sum.saturating_add(self.f.value(v).range.hi));
+        let has_word = most + 8 <= size.into();
         match u32::try_from(known) {
-            Ok(disp) if var.is_some() || disp.saturating_add(max) <= size => Place { symbol, start, size, var, disp },
+            Ok(disp) if var.is_some() || disp.saturating_add(max) <= size => {
+                Place { symbol, start, size, var, disp, has_word }
+            }
             // A known place that is good for fewer bytes than `max`: each access is tested.
-            _ => Place { symbol, start, size, var: Some(self.imm(known)), disp: 0 },
+            _ => Place { symbol, start, size, var: Some(self.imm(known)), disp: 0, has_word },
         }
     }
 
