@@ -221,6 +221,37 @@ fn varints_of_every_length_are_found() {
     }
 }
 
+/// A place that is looked at on several ways before a loop that is cut, and in it: behind a cut nothing is in a register that was made before.
+#[test]
+fn pointers_are_made_again_behind_a_cut() {
+    let f = compiled(
+        "struct Page size 4096 { place: u16 where place <= 64, rows: [u8; 4000] }
+        struct Pair size 24 { x: u64, y: u64, z: u64 }
+        traversal fold(k: u64) -> u64 {
+            let page = read Page at 0;
+            let pair = view Pair at 4000 + page.place in page;
+            var sum = if k > 5 { pair.x } else { pair.y };
+            if k > 7 { sum = sum +% pair.z; }
+            for row in page.rows {
+                if row > 3 { sum = sum +% pair.z; } else { sum = sum *% 3 +% pair.x; }
+            }
+            return sum;
+        }",
+    );
+    let mut block: Vec<u8> = (0..4096).map(|i| mix(i) as u8 % 7).collect();
+    block[..2].copy_from_slice(&40u16.to_le_bytes());
+    let [x, y, z] = [4040, 4048, 4056].map(|at| u64::from_le_bytes(block[at..at + 8].try_into().unwrap()));
+    for k in [0, 6, 8] {
+        let sum = if k > 5 { x } else { y }.wrapping_add(if k > 7 { z } else { 0 });
+        let wanted = block[2..4002].iter().fold(sum, |sum, row| match row {
+            4.. => sum.wrapping_add(z),
+            _ => sum.wrapping_mul(3).wrapping_add(x),
+        });
+        let trace = check_all(&f, &u64::to_le_bytes(k), &memory(&block));
+        assert_eq!(words(&trace.outcome), [wanted], "{k}");
+    }
+}
+
 /// A number below 2^62 as the kinds of varints write it.
 fn varint(kind: &str, n: u64) -> Vec<u8> {
     let groups = (64 - n.leading_zeros()).div_ceil(7).max(1);

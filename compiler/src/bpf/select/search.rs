@@ -39,7 +39,7 @@ impl Selector<'_> {
     pub(super) fn make_outside(&mut self, term: &Terminator) {
         let Terminator::Jump(target) = term else { return };
         let header = target.block;
-        if self.f.block(header).header.is_none() || self.layout.cuts.any() || self.goes_back(header) {
+        if self.f.block(header).header.is_none() || self.layout.cuts.is_behind(header) || self.goes_back(header) {
             return;
         }
         let Some(halving) = Halving::of(self.f, &self.graph, &self.defs, header) else { return };
@@ -123,7 +123,9 @@ impl Selector<'_> {
 
     /// Whether what was made before this header is there.
     fn is_behind(&self, header: Block, at: Block) -> bool {
-        self.graph.dominates(header, at) && self.steps.step(header) == self.steps.step(at)
+        self.graph.dominates(header, at)
+            && self.steps.step(header) == self.steps.step(at)
+            && !self.layout.cuts.is_behind(at)
     }
 
     fn make_halves(&mut self, c: Comparison, header: Block, inside: &[Block]) {
@@ -218,7 +220,7 @@ impl Selector<'_> {
 
     fn scaled_index(&self, condition: Value) -> Option<Scaled> {
         let f = self.f;
-        if self.layout.cuts.any() || !self.uses.is_tested(condition) {
+        if self.layout.cuts.is_behind(self.at) || !self.uses.is_tested(condition) {
             return None;
         }
         let Op::Compare { op, a, b } = op_of(f, &self.defs, condition)? else { return None };
