@@ -74,8 +74,8 @@ impl Selector<'_> {
         }
     }
 
-    /// Whether a search branches here: where it compares a varint that was looked for. Reading one takes so long that it gains to begin with the
-    /// next probe before the comparison is done, even if the processor guesses wrong every second time.
+    /// Whether a search branches here: where it compares a varint that was looked for. Reading one takes so long that nothing is lost if the
+    /// processor begins with the next probe before the comparison is done, even if it guesses wrong every second time.
     pub(super) fn is_parted(&self, chosen: Value, condition: Value) -> bool {
         let (condition, _) = self.without_negation(condition, true);
         let sought = |v: Value| match made_by(self.f, &self.defs, v) {
