@@ -7,7 +7,7 @@
 //! Values that are alive across a cut and are not the loop's own parameters live in memory, in the state area: they are stored where they
 //! are made and loaded where they are used in another block, unless that is one of the loop that counts by them. So do values for which registers and stack have no room.
 
-use super::loops::{Loop, loops};
+use super::loops::{Loop, loops, targets};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::{BinOp, Block, BlockData, Function, Mode, Op, Size, Terminator, Value};
@@ -59,6 +59,8 @@ pub struct Cuts {
     homes: BTreeSet<Value>,
     /// Those of them that are parameters to which memory is the only way.
     stored: BTreeSet<Value>,
+    /// Blocks that a run may come to which has begun at a cut: nothing is in a register there that was made before it.
+    behind: BTreeSet<Block>,
     /// For those of them by which a loop counts that is not cut, the blocks of the loop.
     own: BTreeMap<Value, BTreeSet<Block>>,
 }
@@ -82,7 +84,14 @@ impl Cuts {
             homes.iter().filter(|v| counts(**v)).map(|v| (*v, blocks.clone())).collect::<Vec<_>>()
         });
         let own = own.collect();
-        Cuts { turns, homes, stored, own }
+        let mut behind = BTreeSet::new();
+        let mut work: Vec<Block> = turns.keys().copied().collect();
+        while let Some(b) = work.pop() {
+            if behind.insert(b) {
+                work.extend(targets(&f.block(b).term));
+            }
+        }
+        Cuts { turns, homes, stored, own, behind }
     }
 
     /// Whether the value is a parameter that those who go to its block store in memory.
@@ -95,9 +104,9 @@ impl Cuts {
         self.own.get(&v).is_some_and(|blocks| blocks.contains(&block))
     }
 
-    /// Whether any loop is cut: then a run may begin inside one, with a counter of which the verifier knows nothing.
-    pub fn any(&self) -> bool {
-        !self.turns.is_empty()
+    /// Whether a run may come to the block that has begun inside a loop that is cut, with a counter of which the verifier knows nothing.
+    pub fn is_behind(&self, b: Block) -> bool {
+        self.behind.contains(&b)
     }
 
     /// The headers of the loops that are cut.

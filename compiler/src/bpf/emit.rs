@@ -50,7 +50,7 @@ fn write(
         forward: forwarding(code, homes),
         stubs: FxHashMap::default(),
         pending: Vec::new(),
-        ends: [(); 3].map(|()| asm.label()),
+        ends: [(); 4].map(|()| asm.label()),
         lefts: code.exits().map(leave::Left::of).collect(),
         ask: asm.label(),
         over: asm.label(),
@@ -140,7 +140,7 @@ struct Emitter<'a> {
     stubs: FxHashMap<leave::Stub, Label>,
     pending: Vec<(leave::Stub, Label, Span)>,
     /// The common end of all stubs, and where those enter it that have left something to it: by [`leave::Left`].
-    ends: [Label; 3],
+    ends: [Label; 4],
     /// What the stubs leave to it.
     lefts: Vec<leave::Left>,
     /// Behind the stubs: tells the kernel of the next read, or that the walk is over.

@@ -66,6 +66,8 @@ pub struct Place {
     pub var: Option<VReg>,
     /// Constant offset in the region.
     pub disp: u32,
+    /// Whether eight bytes are known to lie there, however few are copied.
+    pub has_word: bool,
 }
 
 /// A virtual instruction.

@@ -80,7 +80,11 @@ impl Varint {
 /// Whether the first byte of a varint is known to lie before where it must end: its claim says so, or the check that shows that it is there.
 pub fn begins_before(f: &Function, defs: &Defs, addr: &Addr, limit: Value) -> bool {
     let most = addr.index.map_or(0, |v| f.value(v).range.hi).saturating_add(addr.disp.into());
-    let Some(base) = addr.base else { return most < f.value(limit).range.lo };
+    let base_most = addr.base.map_or(0, |v| f.value(v).range.hi);
+    if most.saturating_add(base_most) < f.value(limit).range.lo {
+        return true;
+    }
+    let Some(base) = addr.base else { return false };
     match defs.op(f, defs.root(f, base)) {
         Some(Op::Check { size, limit: shown, .. }) => {
             defs.root(f, *shown) == defs.root(f, limit) && most < range::size_range(f, *size).lo

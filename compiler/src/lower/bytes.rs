@@ -10,6 +10,8 @@ pub(super) const SLOT_MAX: u32 = 1 << 16;
 
 /// Comparisons of at most so many known bytes are unrolled, eight bytes a step.
 const UNROLLED_MAX: u32 = 64;
+/// So are those of at most so many bytes where fewer may have to be compared.
+const PADDED_MAX: u32 = 32;
 /// Bytes of a word.
 const WORD: u32 = 8;
 
@@ -112,16 +114,7 @@ impl Lowerer<'_> {
         let most = b.max.saturating_sub(width);
         // Whoever asks for a byte has compared its place with the length; where a word may be is not always in its range.
         let within = width == 1 || self.range(i).hi <= most.into();
-        let plain = within && !matches!(b.place.origin, Origin::Plain(_)) && b.place.index.is_none();
-        let covered = match b.place.origin {
-            Origin::Start => {
-                b.place.region != Region::Disk
-                    || u64::from(b.place.disp) + u64::from(b.max) <= u64::from(self.flow.disk.map_or(0, |d| d.min))
-            }
-            Origin::Checked(_, n) => u64::from(b.place.disp) + u64::from(b.max) <= u64::from(n),
-            Origin::Plain(_) => false,
-        };
-        let place = if plain && covered {
+        let place = if within && self.has_room(b) {
             Place { index: Some((i, most)), ..b.place }
         } else {
             let start = self.offset_of(b.place);
@@ -130,6 +123,17 @@ impl Lowerer<'_> {
         };
         let addr = self.addr(place, width, "a byte");
         self.load(addr, width as u8, endian, ir::Ty::U64)
+    }
+
+    /// Whether the most bytes that there can be may be read, however many there are.
+    fn has_room(&self, b: Bytes) -> bool {
+        let end = u64::from(b.place.disp) + u64::from(b.max);
+        let is_there = match b.place.origin {
+            Origin::Start => b.place.region != Region::Disk || end <= u64::from(self.flow.disk.map_or(0, |d| d.min)),
+            Origin::Checked(_, n) => end <= u64::from(n),
+            Origin::Plain(_) => false,
+        };
+        is_there && b.place.index.is_none()
     }
 
     pub(super) fn byte_at(&mut self, b: Bytes, (i, i_span): (Value, Span), span: Span) -> Val {
@@ -327,6 +331,11 @@ impl Lowerer<'_> {
             span,
             |l| match known {
                 Some(n) if n <= UNROLLED_MAX.min(a.max).min(b.max) => l.equal_words(a, b, n),
+                None if let Some(most) = l.padded_most(a, b) => {
+                    let pairs: Vec<_> =
+                        words(most).map(|word| l.padded(a, Bytes { len: a.len, ..b }, most, word)).collect();
+                    Val::Bool(l.all_equal(pairs))
+                }
                 _ => {
                     let len = if matches!(a.len, Len::Const(_)) { lb } else { la };
                     let exits = l.walk_bytes((a, b, len), span, |l, x, y| {
@@ -345,16 +354,20 @@ impl Lowerer<'_> {
     }
 
     fn equal_words(&mut self, a: Bytes, b: Bytes, n: u32) -> Val {
+        let pairs: Vec<_> = words(n).map(|word| self.words_at(a, b, word, Endian::Little)).collect();
+        Val::Bool(self.all_equal(pairs))
+    }
+
+    fn all_equal(&mut self, pairs: Vec<(Value, Value)>) -> Value {
         let mut same: Option<Value> = None;
-        for (at, width) in words(n) {
-            let (x, y) = self.words_at(a, b, (at, width), Endian::Little);
+        for (x, y) in pairs {
             let equal = self.compare(CmpOp::Eq, x, y);
             same = Some(match same {
                 Some(s) => self.exact(BinOp::And, s, equal),
                 None => equal,
             });
         }
-        Val::Bool(same.unwrap_or_else(|| self.truth(true)))
+        same.unwrap_or_else(|| self.truth(true))
     }
 
     /// The numbers that stand in both at a known place.
@@ -374,6 +387,13 @@ impl Lowerer<'_> {
             }
         }
         let (la, lb) = (self.len_value(a.len), self.len_value(b.len));
+        if let Some(most) = self.padded_most(a, b) {
+            // Bytes with zeroes behind them come in the same order, but for those that end in zeroes.
+            let mut pairs: Vec<_> = words(most).map(|word| self.padded(a, b, most, word)).collect();
+            pairs.push((la, lb));
+            let (x, y) = self.first_difference(pairs).expect("there are at least the lengths");
+            return Val::Bool(self.compare(op, x, y));
+        }
         let is_shorter = self.compare(CmpOp::Lt, la, lb);
         let len = self.select(is_shorter, la, lb);
         let exits = self.walk_bytes((a, b, len), span, |l, x, y| {
@@ -389,22 +409,53 @@ impl Lowerer<'_> {
 
     /// Whether the first `n` bytes of `a` come before those of `b`, or are the same and `tie` is so: the first two numbers that differ tell.
     fn order_words(&mut self, a: Bytes, b: Bytes, n: u32, tie: bool) -> Val {
-        let mut first: Option<(Value, Value)> = None;
-        for word in words(n) {
-            let (x, y) = self.words_at(a, b, word, Endian::Big);
-            first = Some(match first {
-                Some((before, other)) => {
-                    let differ = self.compare(CmpOp::Ne, before, other);
-                    (self.select(differ, before, x), self.select(differ, other, y))
-                }
-                None => (x, y),
-            });
-        }
+        let pairs: Vec<_> = words(n).map(|word| self.words_at(a, b, word, Endian::Big)).collect();
         let op = if tie { CmpOp::Le } else { CmpOp::Lt };
-        Val::Bool(match first {
+        Val::Bool(match self.first_difference(pairs) {
             Some((x, y)) => self.compare(op, x, y),
             None => self.truth(tie),
         })
+    }
+
+    /// The first two numbers that differ, else the last two.
+    fn first_difference(&mut self, pairs: Vec<(Value, Value)>) -> Option<(Value, Value)> {
+        pairs.into_iter().reduce(|(before, other), (x, y)| {
+            let differ = self.compare(CmpOp::Ne, before, other);
+            (self.select(differ, before, x), self.select(differ, other, y))
+        })
+    }
+
+    /// So many bytes tell the order of both where one of them has no more, if that is known to be few and all of them may be read.
+    fn padded_most(&self, a: Bytes, b: Bytes) -> Option<u32> {
+        let most = common_most(a, b);
+        (most <= PADDED_MAX && self.has_room(a) && self.has_room(b)).then_some(most)
+    }
+
+    /// The numbers that stand in both at a known place, with zeroes for what is behind the end.
+    fn padded(&mut self, a: Bytes, b: Bytes, most: u32, word: (u32, u32)) -> (Value, Value) {
+        let (x, y) = self.words_at(a, b, word, Endian::Big);
+        (self.cut_off(x, a.len, most, word), self.cut_off(y, b.len, most, word))
+    }
+
+    /// The bytes of a big-endian number at a known place that lie below a length. Which these are stands in a table, in as many zeroes as there may be
+    /// bytes and as many ones: the longer the text, the more ones are among the last bytes below `place of the length + zeroes - place of the word`.
+    fn cut_off(&mut self, word: Value, len: Len, most: u32, (at, width): (u32, u32)) -> Value {
+        let Len::Value(len) = len else { return word };
+        let len = self.at_most(len, most);
+        let table = [vec![0; most as usize], vec![0xff; most as usize]].concat();
+        let Val::Bytes(Bytes { place, .. }) = self.bytes_literal(&table) else { return word };
+        let addr = Addr { region: place.region, base: None, index: Some(len), disp: most - width - at };
+        let mask = self.load(addr, width as u8, Endian::Little, ir::Ty::U64);
+        self.exact(BinOp::And, word, mask)
+    }
+
+    fn at_most(&mut self, v: Value, most: u32) -> Value {
+        if self.range(v).hi <= most.into() {
+            return v;
+        }
+        let most = self.number(most.into());
+        let is_less = self.compare(CmpOp::Lt, v, most);
+        self.select(is_less, v, most)
     }
 
     /// Runs over the bytes that both strings have, `len`: over words, whose order is that of their bytes, where there are as many. The last word
@@ -416,8 +467,7 @@ impl Lowerer<'_> {
         body: impl Fn(&mut Self, Value, Value),
     ) -> Exits {
         // A known length may be far below what there is room for. The kernel's verifier, which does not see what bounds `len`, sees this.
-        let most = [a, b].map(|s| if let Len::Const(n) = s.len { n.min(s.max) } else { s.max });
-        let most = most[0].min(most[1]);
+        let most = common_most(a, b);
         if most < WORD {
             return self.walk_turns((most, len), span, |l, at| {
                 let (x, y) = (l.byte(a, at), l.byte(b, at));
@@ -484,6 +534,11 @@ impl Bytes {
     fn with_max(self, max: u32) -> Bytes {
         Bytes { max, ..self }
     }
+}
+
+/// The most bytes that both may have.
+fn common_most(a: Bytes, b: Bytes) -> u32 {
+    [a, b].map(|s| if let Len::Const(n) = s.len { n.min(s.max) } else { s.max }).into_iter().min().unwrap_or(0)
 }
 
 /// The words that make up so many bytes: where each begins, and its width.

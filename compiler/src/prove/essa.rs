@@ -7,13 +7,14 @@
 
 use crate::fx::FxHashMap;
 use crate::ir::defs::Defs;
+use crate::ir::eval::range::{SCALED_DEEP, Scaled, scaled};
 use crate::ir::graph::Graph;
 use crate::ir::settled::Logic;
 use crate::ir::{Block, Function, Inst, Op, Terminator, Value};
 
 /// Inserts the refinements and renames the uses.
 pub fn insert(f: &mut Function, graph: &Graph) {
-    let conditions = conditions(f);
+    let (conditions, counts) = (conditions(f), counts(f));
     let mut pass = Pass {
         learnt: vec![None; f.blocks.len()],
         named: vec![0; f.blocks.len()],
@@ -22,6 +23,7 @@ pub fn insert(f: &mut Function, graph: &Graph) {
         f,
         graph,
         conditions,
+        counts,
         refined: FxHashMap::default(),
         undo: Vec::new(),
     };
@@ -58,10 +60,31 @@ fn conditions(f: &Function) -> FxHashMap<Value, Condition> {
     made.collect()
 }
 
+/// For each comparison what its operands are made of by a product with a number, and perhaps sums: a count, of which a test of a size tells.
+fn counts(f: &Function) -> FxHashMap<Value, Vec<Value>> {
+    let defs = Defs::of(f);
+    let insts = f.blocks.iter().flat_map(|b| &b.insts);
+    let compares = insts.filter_map(|i| match i.op {
+        Op::Compare { a, b, .. } => Some((i.result?, [a, b])),
+        _ => None,
+    });
+    let parts = |v: Value| {
+        let steps = std::iter::successors(scaled(f, &defs, v), |(v, _)| scaled(f, &defs, *v));
+        let mut parts: Vec<(Value, Scaled)> = steps.take(SCALED_DEEP as usize).collect();
+        // Of sums alone checks and the claims of what they are made of tell as much.
+        let last = parts.iter().rposition(|(_, by)| matches!(by, Scaled::Times(_)));
+        parts.truncate(last.map_or(0, |i| i + 1));
+        parts.into_iter().map(|(v, _)| v)
+    };
+    compares.map(|(v, operands)| (v, operands.into_iter().flat_map(parts).collect())).collect()
+}
+
 struct Pass<'f> {
     f: &'f mut Function,
     graph: &'f Graph,
     conditions: FxHashMap<Value, Condition>,
+    /// See [`counts`].
+    counts: FxHashMap<Value, Vec<Value>>,
     /// The present name of each value, at first its own.
     names: Vec<Value>,
     /// The value that each name was given for, of a value its own.
@@ -225,7 +248,15 @@ impl Pass<'_> {
     fn refine(&mut self, cond: Value, sense: bool, b: Block, out: &mut Vec<Inst>) {
         let cond = self.original(cond);
         match self.conditions.get(&cond).copied() {
-            Some(Condition::Compare(x, y)) => self.name_refined(&[x, y], (cond, sense), b, out),
+            Some(Condition::Compare(x, y)) => {
+                self.name_refined(&[x, y], (cond, sense), b, out);
+                let counts = self.counts.get(&cond).cloned().unwrap_or_default();
+                // They are mentioned by the way: no parameter is made for them where ways join.
+                self.name_refined(&counts, (cond, sense), b, out);
+                for v in counts {
+                    self.refined.remove(&self.names[v.index()]);
+                }
+            }
             // A conjunction that holds says that both parts do; a disjunction that fails, that neither does.
             Some(Condition::Logic(Logic::And(x, y))) if sense => {
                 self.refine(x, true, b, out);

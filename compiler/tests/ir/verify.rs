@@ -515,6 +515,57 @@ fn facts_follow_from_conjunctions_disjunctions_and_negations() {
 }
 
 #[test]
+fn a_test_of_a_size_tells_of_the_count() {
+    // 12 + 8 * n is at most 100, so n is at most 11; where it is more, n is at least 12.
+    const TEXT: &str = "\
+traversal count -> u64 {
+    param n: u64
+    source i0 image
+
+b0:
+    v0: u64 = arg 0
+    v1: u64 = const 8
+    v2: u64 = const 12
+    v3: u64 = const 1000
+    v4: bool = le v0, v3
+    branch v4, b1, b4
+b1:
+    v5: u64 0..=1000 = refine v0 if v4
+    v6: u64 0..=8000 = mul v5, v1
+    v7: u64 12..=8012 = add v6, v2
+    v8: u64 = const 100
+    v9: bool = le v7, v8
+    branch v9, b2, b3
+b2:
+    v10: u64 0..=11 = refine v5 if v9
+    store.8le out[0], v10
+    return
+b3:
+    v11: u64 12..=1000 = refine v5 unless v9
+    store.8le out[0], v11
+    return
+b4:
+    store.8le out[0], v0
+    return
+}
+";
+    let found = |text: &str| parse(text).map_or_else(|e| vec![e.to_string()], errors);
+    assert_eq!(found(TEXT), [""; 0]);
+    let change = |from: &str, to: &str| {
+        assert_eq!(TEXT.matches(from).count(), 1, "{from}");
+        found(&TEXT.replace(from, to))
+    };
+    assert_eq!(change("0..=11", "0..=10"), ["rule 10: b2: v10: expected a claim over all of 0..=11, found 0..=10"]);
+    assert_eq!(
+        change("12..=1000", "13..=1000"),
+        ["rule 10: b3: v11: expected a claim over all of 12..=1000, found 13..=1000"]
+    );
+    // A product that is cut to 64 bits says nothing.
+    let cut = change("= mul v5", "= mul.wrap v5");
+    assert_eq!(cut[0], "rule 14: b2: v10: expected a comparison with v5 as v9, found another value");
+}
+
+#[test]
 fn a_schema_without_end_is_refused() {
     let mut f = parse(&text("chase.tir")).unwrap();
     f.result = (0..1000).fold(Schema::Bool, |inner, _| Schema::Option(Box::new(inner)));

@@ -2,7 +2,8 @@
 //!
 //! A variable position is added up as a number and compared with a constant before it becomes a pointer, at each access: the
 //! source may end just before its region does, and only `position + bytes so far` is bounded then. The last bytes of a variable length
-//! are copied as one word that overlaps what is there already, so that one way leads out of the loop.
+//! are copied as one word that overlaps what is there already, so that one way leads out of the loop. Less than a word is joined to what follows
+//! it in the word at the target, where one is known to be there: one way for all lengths.
 
 use super::Emitter;
 use crate::bpf::asm::Label;
@@ -101,7 +102,9 @@ impl Emitter<'_> {
     fn copy_variable(&mut self, to: End<'_>, from: End<'_>, len: Reg, max: u32, t: Temps) {
         let end = self.asm.label();
         let ends = (to, from);
-        for width in [Width::B8, Width::B4, Width::B2] {
+        let is_word_there = from.0.has_word || from.1.is_some() && from.0.size >= from.0.disp + Width::B8.bytes();
+        let joins = to.0.has_word && is_word_there;
+        for width in [Width::B8, Width::B4, Width::B2].into_iter().take(if joins { 1 } else { 3 }) {
             let least = width.bytes();
             if max >= least {
                 let smaller = self.asm.label();
@@ -119,9 +122,56 @@ impl Emitter<'_> {
                 self.asm.bind(smaller);
             }
         }
-        self.asm.branch(Cond::Eq, len, Rhs::Imm(0), end);
-        self.access(ends, Step::Known(0), Width::B1, t);
+        if joins {
+            self.copy_joined(ends, len, t);
+        } else {
+            self.asm.branch(Cond::Eq, len, Rhs::Imm(0), end);
+            self.access(ends, Step::Known(0), Width::B1, t);
+        }
         self.asm.bind(end);
+    }
+
+    /// Less than 8 bytes, or none: of a word at the source the lower ones, and of that at the target the others.
+    fn copy_joined(&mut self, (to, from): (End<'_>, End<'_>), len: Reg, t: Temps) {
+        match from {
+            (place, Some(var)) if !place.has_word => {
+                // The last word of the region begins before the source, if that is near its end.
+                let last = (place.size - place.disp - Width::B8.bytes()) as i32;
+                let near = self.asm.label();
+                self.asm.imm(t.i, 0);
+                self.asm.mov(t.position, var);
+                self.asm.branch(Cond::Le, t.position, Rhs::Imm(last), near);
+                self.asm.mov(t.i, t.position);
+                self.asm.alu(AluOp::Sub, t.i, Rhs::Imm(last));
+                self.asm.alu(AluOp::Lsh, t.i, Rhs::Imm(3));
+                self.asm.imm(t.position, last as u64);
+                self.asm.bind(near);
+                self.address(t.pointer, place.symbol, place.start + place.disp);
+                self.asm.alu(AluOp::Add, t.pointer, Rhs::Reg(t.position));
+                self.asm.load(Width::B8, t.data, t.pointer, 0);
+                self.asm.alu(AluOp::Rsh, t.data, Rhs::Reg(t.i));
+            }
+            _ => {
+                self.locate(from, Step::Known(0), Width::B8, t);
+                self.asm.load(Width::B8, t.data, t.pointer, 0);
+            }
+        }
+        self.asm.mov(t.i, len);
+        self.asm.alu(AluOp::Lsh, t.i, Rhs::Imm(3));
+        self.asm.mov(t.position, t.data);
+        self.clear_below(t.position, t.i);
+        self.asm.alu(AluOp::Xor, t.data, Rhs::Reg(t.position));
+        self.locate(to, Step::Known(0), Width::B8, t);
+        self.asm.load(Width::B8, t.position, t.pointer, 0);
+        self.clear_below(t.position, t.i);
+        self.asm.alu(AluOp::Or, t.data, Rhs::Reg(t.position));
+        self.asm.store(Width::B8, t.pointer, 0, Rhs::Reg(t.data));
+    }
+
+    /// Clears the lowest bits.
+    fn clear_below(&mut self, word: Reg, bits: Reg) {
+        self.asm.alu(AluOp::Rsh, word, Rhs::Reg(bits));
+        self.asm.alu(AluOp::Lsh, word, Rhs::Reg(bits));
     }
 
     /// At least 8 bytes: words as long as one more follows, then the last.

@@ -11,6 +11,7 @@ use crate::bpf::program::Symbol;
 use crate::bpf::regalloc::Home;
 use crate::bpf::target::{Areas, Context};
 use crate::bpf::vcode::{Exit, Report};
+use crate::source::Span;
 
 /// What a stub reports, by where it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +28,8 @@ pub(super) enum Left {
     Packed,
     /// The value found.
     Found,
+    /// The offset; no value was found.
+    At,
     /// Both.
     All,
 }
@@ -51,9 +54,10 @@ impl Left {
                     Some(Report::Reg(_)) => false,
                 };
                 match found {
-                    _ if !fits || fault.0 >= 1 << 16 => Left::All,
-                    Some(_) => Left::Found,
-                    None => Left::Packed,
+                    None if fault.0 < 1 << 16 && fits => Left::Packed,
+                    Some(_) if fault.0 < 1 << 16 && fits => Left::Found,
+                    None => Left::At,
+                    Some(_) => Left::All,
                 }
             }
         }
@@ -236,18 +240,22 @@ impl Emitter<'_> {
             return;
         }
         let mut pending = std::mem::take(&mut self.pending);
-        // The last one falls into the end, which begins with what is packed.
+        // The last one falls into the end, which begins with what is packed; the last one before that with an offset into an end for these.
         pending.sort_by_key(|(stub, ..)| std::cmp::Reverse(stub.left()));
         let first = self.lefts.iter().min().copied().unwrap_or(Left::All);
         let begin = self.ends[if self.reports { first } else { Left::All } as usize];
-        for (i, (stub, label, span)) in pending.iter().enumerate() {
-            self.asm.bind(*label);
-            self.asm.at(*span);
-            self.stub(stub);
-            let end = self.end_of(stub);
-            if i + 1 < pending.len() || end != begin {
-                self.asm.jump(end);
-            }
+        let has_own_end = self.reports && self.lefts.contains(&Left::At) && first < Left::At;
+        let packed = pending.split_off(pending.partition_point(|(stub, ..)| !has_own_end || stub.left() >= Left::At));
+        if has_own_end {
+            self.stubs_before(&pending, self.ends[Left::At as usize]);
+            self.end_with_offset();
+            self.asm.jump(self.ends[Left::All as usize]);
+            self.stubs_before(&packed, begin);
+        } else {
+            self.stubs_before(&pending, begin);
+        }
+        if self.reports && first == Left::At {
+            self.end_with_offset();
         }
         if self.reports && first == Left::Packed {
             self.asm.bind(self.ends[Left::Packed as usize]);
@@ -277,6 +285,24 @@ impl Emitter<'_> {
         self.finish(Status::Fault as u64);
     }
 
+    /// Stubs, of which the last one falls into an end, if it is its own.
+    fn stubs_before(&mut self, stubs: &[(Stub, Label, Span)], next: Label) {
+        for (i, (stub, label, span)) in stubs.iter().enumerate() {
+            self.asm.bind(*label);
+            self.asm.at(*span);
+            self.stub(stub);
+            let end = self.end_of(stub);
+            if i + 1 < stubs.len() || end != next {
+                self.asm.jump(end);
+            }
+        }
+    }
+
+    fn end_with_offset(&mut self) {
+        self.asm.bind(self.ends[Left::At as usize]);
+        self.asm.imm(FOUND, 0);
+    }
+
     /// Puts what is reported where the common end wants it; all of it, since the kernel lets no register be read that was not set.
     fn stub(&mut self, stub: &Stub) {
         let (fault, left, found, at) = match *stub {
@@ -289,14 +315,18 @@ impl Emitter<'_> {
         }
         let flags = found.map_or(0, |_| FOUND_VALID) | at.map_or(0, |_| AT_VALID);
         let known = match at {
-            Some(Source::Const(at)) if left < Left::All => at << FLAG_BITS,
+            Some(Source::Const(at)) if left < Left::At => at << FLAG_BITS,
             _ => 0,
         };
         let number = fault << FAULT_SHIFT | known | flags;
-        if left < Left::All {
+        if left < Left::At {
             if left == Left::Found {
                 self.fetch(FOUND, found);
             }
+            return self.asm.imm(FAULT, number);
+        }
+        if left == Left::At {
+            self.fetch(AT, at);
             return self.asm.imm(FAULT, number);
         }
         let in_register = |source: Option<Source>, r: Reg| source == Some(Source::Home(Home::Reg(r)));

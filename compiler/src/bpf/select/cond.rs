@@ -167,7 +167,8 @@ impl Selector<'_> {
         };
         // No operand of the choice, it need not be alive here: a hop or a cut may lie between.
         let block = self.defs.get(step)?.block();
-        let near = block == self.at || !self.layout.cuts.any() && self.steps.step(block) == self.steps.step(self.at);
+        let near = block == self.at
+            || !self.layout.cuts.is_behind(self.at) && self.steps.step(block) == self.steps.step(self.at);
         near.then_some(step)
     }
 

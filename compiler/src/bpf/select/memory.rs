@@ -112,7 +112,8 @@ impl Selector<'_> {
             0 => self.uses.extent(&key).unwrap_or(0).max(own.saturating_add(len)),
             _ => own.saturating_add(len),
         };
-        let known = self.here.pointers.get(&key).or_else(|| self.shared.get(&key).filter(|_| extra == 0));
+        let shared = || self.shared.get(&key).filter(|_| extra == 0 && !self.layout.cuts.is_behind(self.at));
+        let known = self.here.pointers.get(&key).or_else(shared);
         let base = match known {
             // Displacements beside a known number differ from use to use: such pointers are not shared.
             Some(base) if extra == 0 => *base,
@@ -121,7 +122,7 @@ impl Selector<'_> {
                 let var = var.expect("an address with a key has a variable part");
                 let followed = addr.index.filter(|_| addr.base.is_none());
                 let followed = followed.is_some_and(|v| self.widening.is_followed(self.f, &self.defs, v, self.at));
-                let Pointer { base, off } = match followed && !self.layout.cuts.any() && extent <= size {
+                let Pointer { base, off } = match followed && !self.layout.cuts.is_behind(self.at) && extent <= size {
                     true => {
                         let base = self.address_of(symbol, start);
                         Pointer { base: self.alu(AluOp::Add, base, var), off: 0 }
@@ -267,10 +268,15 @@ impl Selector<'_> {
     fn place(&mut self, addr: &Addr, max: u32) -> Place {
         let (symbol, start, size) = self.region(addr.region);
         let (var, known) = self.parts(addr);
+        let parts = addr.base.into_iter().chain(addr.index);
+        let most = parts.fold(i128::from(addr.disp), |sum, v| sum.saturating_add(self.f.value(v).range.hi));
+        let has_word = most + 8 <= size.into();
         match u32::try_from(known) {
-            Ok(disp) if var.is_some() || disp.saturating_add(max) <= size => Place { symbol, start, size, var, disp },
+            Ok(disp) if var.is_some() || disp.saturating_add(max) <= size => {
+                Place { symbol, start, size, var, disp, has_word }
+            }
             // A known place that is good for fewer bytes than `max`: each access is tested.
-            _ => Place { symbol, start, size, var: Some(self.imm(known)), disp: 0 },
+            _ => Place { symbol, start, size, var: Some(self.imm(known)), disp: 0, has_word },
         }
     }
 
@@ -283,9 +289,14 @@ impl Selector<'_> {
         limit: Value,
         fault: &FaultRef,
     ) {
+        if self.f.is_shown(result) {
+            if self.uses.is_needed(result) {
+                self.registers[result.index()] = Some(self.reg(a));
+            }
+            return;
+        }
         let known = (self.number(a), known_size(self.f, size), self.number(limit));
         let test = match known {
-            _ if self.f.is_shown(result) => Test::Known(false),
             (Some(a), Some(size), Some(limit)) => Test::Known(a.checked_add(size).is_none_or(|end| end > limit)),
             (None, Some(size), Some(limit)) => match limit.checked_sub(size) {
                 None => Test::Known(true),

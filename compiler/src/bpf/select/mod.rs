@@ -203,6 +203,7 @@ impl Selector<'_> {
             Op::Decoded(_) => self.decoded.expect("it is right behind its varint"),
             Op::Extend { bits, a } => self.extend(self.f.value(result).ty, *bits, *a),
             Op::Compare { op, a, b } => self.compare_word(*op, *a, *b),
+            Op::Select { cond, a, b } if self.is_parted(result, *cond) => self.part(*cond, *a, *b),
             Op::Select { cond, a, b } => self.select(*cond, *a, *b),
             Op::Load { addr, width, endian } => self.load(self.f.value(result).ty, addr, *width, *endian),
             Op::Binary { .. }

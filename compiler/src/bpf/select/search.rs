@@ -4,8 +4,8 @@
 //! the probe inside the array is the compare that the kernel's verifier wants before the access, and a key of 64 bits that all
 //! rounds compare with is halved beforehand.
 
-use super::cond::Comparison;
-use super::uses::op_of;
+use super::cond::{Comparison, Test};
+use super::uses::{made_by, op_of};
 use super::{AddrKey, Selector};
 use crate::bpf::insn::{AluOp, Cond, Rhs};
 use crate::bpf::program::Symbol;
@@ -39,7 +39,7 @@ impl Selector<'_> {
     pub(super) fn make_outside(&mut self, term: &Terminator) {
         let Terminator::Jump(target) = term else { return };
         let header = target.block;
-        if self.f.block(header).header.is_none() || self.layout.cuts.any() || self.goes_back(header) {
+        if self.f.block(header).header.is_none() || self.layout.cuts.is_behind(header) || self.goes_back(header) {
             return;
         }
         let Some(halving) = Halving::of(self.f, &self.graph, &self.defs, header) else { return };
@@ -64,12 +64,45 @@ impl Selector<'_> {
                         self.outside.areas.insert(symbol, (header, register));
                     }
                 }
-                Op::Select { cond, .. } => {
+                Op::Select { cond, .. } if !inst.result.is_some_and(|v| self.is_parted(v, *cond)) => {
                     let (condition, _) = self.without_negation(*cond, true);
                     let Some(c) = self.comparison(condition, true) else { continue };
                     self.make_halves(c, header, &inside);
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Whether a search branches here: where it compares a varint that was looked for. Reading one takes so long that nothing is lost if the
+    /// processor begins with the next probe before the comparison is done, even if it guesses wrong every second time.
+    pub(super) fn is_parted(&self, chosen: Value, condition: Value) -> bool {
+        let (condition, _) = self.without_negation(condition, true);
+        let sought = |v: Value| match made_by(self.f, &self.defs, v) {
+            Some(Op::Decoded(size)) => self.uses.is_sought(*size),
+            _ => false,
+        };
+        self.calls
+            && self.widening.is_chosen(chosen)
+            && self.comparison(condition, true).is_some_and(|c| sought(c.a) || sought(c.b))
+    }
+
+    /// `if condition { a } else { b }` with a branch.
+    pub(super) fn part(&mut self, condition: Value, a: Value, b: Value) -> VReg {
+        let values = [self.reg(a), self.reg(b)];
+        match self.test(condition, true) {
+            Test::Known(truth) => values[usize::from(!truth)],
+            Test::Jump(cond, x, y) => {
+                let [then, other, ended] = [(); 3].map(|()| self.code.block());
+                let chosen = self.code.vreg();
+                self.code.blocks[ended.0 as usize].params.push(chosen);
+                self.push(VInsn::Branch { cond, a: x, b: y, then, other });
+                for (way, value) in [then, other].into_iter().zip(values) {
+                    self.current = way;
+                    self.push(VInsn::Jump { to: ended, args: vec![value] });
+                }
+                self.current = ended;
+                chosen
             }
         }
     }
@@ -90,7 +123,9 @@ impl Selector<'_> {
 
     /// Whether what was made before this header is there.
     fn is_behind(&self, header: Block, at: Block) -> bool {
-        self.graph.dominates(header, at) && self.steps.step(header) == self.steps.step(at)
+        self.graph.dominates(header, at)
+            && self.steps.step(header) == self.steps.step(at)
+            && !self.layout.cuts.is_behind(at)
     }
 
     fn make_halves(&mut self, c: Comparison, header: Block, inside: &[Block]) {
@@ -185,7 +220,7 @@ impl Selector<'_> {
 
     fn scaled_index(&self, condition: Value) -> Option<Scaled> {
         let f = self.f;
-        if self.layout.cuts.any() || !self.uses.is_tested(condition) {
+        if self.layout.cuts.is_behind(self.at) || !self.uses.is_tested(condition) {
             return None;
         }
         let Op::Compare { op, a, b } = op_of(f, &self.defs, condition)? else { return None };

@@ -8,7 +8,7 @@ use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::halving::Halving;
-use crate::ir::{BinOp, Block, CmpOp, Function, Mode, Op, Region, Size, Terminator, Value};
+use crate::ir::{BinOp, Block, CmpOp, Function, Inst, Mode, Op, Region, Size, Terminator, Value};
 
 /// The tables.
 pub struct Uses {
@@ -16,6 +16,8 @@ pub struct Uses {
     needed: Vec<bool>,
     /// For each varint's size whether its number is needed.
     decoded: Vec<bool>,
+    /// For each varint's size whether its number is compared with an argument.
+    sought: Vec<bool>,
     /// For each value whether it is a condition that is only tested, never needed as a word.
     tested: Vec<bool>,
     /// For each block how often it is entered; 0 when it is not reached.
@@ -36,12 +38,12 @@ impl Uses {
         let mut uses = Uses {
             needed: vec![false; f.values.len()],
             decoded: vec![false; f.values.len()],
+            sought: sought(f, defs),
             tested: vec![true; f.values.len()],
             entries: graph.predecessors.iter().enumerate().map(entries).collect(),
             held: held(f, graph, defs, widening, cuts),
             extents: FxHashMap::default(),
-            // Where a run begins inside a loop that was cut, a pointer from before it is not there.
-            places: if cuts.any() { FxHashMap::default() } else { places(f, graph, widening) },
+            places: places(f, graph, widening, cuts),
         };
         uses.find_tested(f, defs);
         uses.find_needed(f, defs);
@@ -57,6 +59,11 @@ impl Uses {
     /// Whether the number of the varint with this size is needed.
     pub fn is_decoded(&self, size: Value) -> bool {
         self.decoded[size.index()]
+    }
+
+    /// Whether the number of the varint with this size is compared with an argument: it is looked for.
+    pub fn is_sought(&self, size: Value) -> bool {
+        self.sought[size.index()]
     }
 
     /// Whether the value is a comparison (or the negation of one) which every use tests directly.
@@ -135,7 +142,11 @@ impl Uses {
         let mut incoming: Vec<Vec<Block>> = vec![Vec::new(); f.blocks.len()];
         for (id, block) in f.blocks().filter(|(b, _)| self.entries[b.index()] > 0) {
             block.term.targets().for_each(|t| incoming[t.block.index()].push(id));
-            for inst in block.insts.iter().filter(|inst| has_effect(&inst.op)) {
+            // A check that is known to hold is its operand by another name.
+            let is_name =
+                |inst: &Inst| matches!(inst.op, Op::Check { .. }) && inst.result.is_some_and(|v| f.is_shown(v));
+            let is_tested = |inst: &&Inst| has_effect(&inst.op) && !is_name(inst);
+            for inst in block.insts.iter().filter(is_tested) {
                 inst.op.for_each_use(|v| work.push(v));
             }
             match &block.term {
@@ -154,6 +165,7 @@ impl Uses {
                 Some(Def::Inst(b, i)) => match &f.block(b).insts[i].op {
                     // The condition is evidence only.
                     Op::Refine { a, .. } => work.push(*a),
+                    Op::Check { a, .. } if f.is_shown(v) => work.push(*a),
                     Op::Decoded(a) => self.decoded[a.index()] = true,
                     op if has_effect(op) => {}
                     op => op.for_each_use(|v| work.push(v)),
@@ -211,9 +223,9 @@ fn region_order(f: &Function, region: Region) -> (u32, u32) {
 
 /// The addresses that several blocks use, with the nearest block that dominates them all. What is widened on the way out of a loop
 /// is another word behind it.
-fn places(f: &Function, graph: &Graph, widening: &Widening) -> FxHashMap<AddrKey, Block> {
+fn places(f: &Function, graph: &Graph, widening: &Widening, cuts: &Cuts) -> FxHashMap<AddrKey, Block> {
     let mut users: FxHashMap<AddrKey, Vec<Block>> = FxHashMap::default();
-    for b in &graph.order {
+    for b in graph.order.iter().filter(|b| !cuts.is_behind(**b)) {
         for inst in &f.block(*b).insts {
             let addr = match &inst.op {
                 Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Store { addr, .. } => addr,
@@ -246,8 +258,8 @@ fn held(f: &Function, graph: &Graph, defs: &Defs, widening: &Widening, cuts: &Cu
     let mut held = vec![false; f.values.len()];
     for (header, data) in f.blocks().filter(|(b, _)| graph.is_reached(*b)) {
         let Some(info) = data.header.filter(|_| cuts.turns(header).is_none()) else { continue };
-        let halving =
-            Halving::of(f, graph, defs, header).filter(|h| h.is_seen() || widening.is_plain(header) && !cuts.any());
+        let halving = Halving::of(f, graph, defs, header)
+            .filter(|h| h.is_seen() || widening.is_plain(header) && !cuts.is_behind(header));
         // Behind a read the verifier does not know what comes in. What is no number is compared with its bound before the jump in.
         let comes_in = |(from, _): &(Block, usize)| match f.block(*from).term {
             _ if graph.is_back(*from, header) => true,
@@ -341,4 +353,24 @@ pub fn known_size(f: &Function, size: Size) -> Option<u64> {
         Size::Const(n) => Some(n.into()),
         Size::Value(v) => f.value(v).range.as_const().map(|n| n as u64),
     }
+}
+
+/// The varints whose numbers are compared with an argument, by their sizes.
+fn sought(f: &Function, defs: &Defs) -> Vec<bool> {
+    let mut sought = vec![false; f.values.len()];
+    for inst in f.blocks().flat_map(|(_, data)| &data.insts) {
+        if let Op::Compare { a, b, .. } = inst.op {
+            for (one, other) in [(a, b), (b, a)] {
+                if let (Some(Op::Decoded(size)), Some(Op::Arg(_))) = (made_by(f, defs, one), made_by(f, defs, other)) {
+                    sought[size.index()] = true;
+                }
+            }
+        }
+    }
+    sought
+}
+
+/// The operation that made the word which a value is.
+pub fn made_by<'a>(f: &'a Function, defs: &Defs, v: Value) -> Option<&'a Op> {
+    op_of(f, defs, refined(f, defs, v))
 }

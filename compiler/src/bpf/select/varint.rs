@@ -1,4 +1,4 @@
-//! Varints: by a routine, or byte by byte in place.
+//! Varints: some bytes in place and the rest by a routine, or byte by byte in place.
 
 use super::Selector;
 use super::memory::Pointer;
@@ -8,9 +8,26 @@ use crate::bpf::routine::{self, Key};
 use crate::bpf::vcode::{Exit, VBlock, VInsn, VReg};
 use crate::ir::{Addr, FaultRef, Value, Varint, begins_before};
 
-/// Bytes that are read in place before a routine reads them all. Most varints have no other, and a call takes long; but each is one more way
-/// that the kernel's verifier walks through.
+/// Bytes of a varint that are looked at in place before a routine reads them all. Most varints have no other, and a call takes long; but each is
+/// one more way that the kernel's verifier walks through.
 const BEFORE_CALL: u8 = 1;
+/// The same for a varint that is looked for: numbers of rows and the like, of which tables have many.
+const SOUGHT_BEFORE_CALL: u8 = 3;
+
+/// A varint on its way from its first byte to its last.
+struct Reading<'a> {
+    kind: Varint,
+    addr: &'a Addr,
+    /// The variable and the known part of where it begins.
+    place: (Option<VReg>, u64),
+    limit: Value,
+    outside: Exit,
+    wide: Option<Exit>,
+    /// Whether the number is needed, and not only the size.
+    is_decoded: bool,
+    /// Where all ways join.
+    ended: VBlock,
+}
 
 impl Selector<'_> {
     pub(super) fn varint(
@@ -22,71 +39,22 @@ impl Selector<'_> {
         (outside, wide): (&FaultRef, Option<&FaultRef>),
     ) {
         let first = self.pointer(addr, 1);
-        let (var, known) = self.parts(addr);
+        let place = self.parts(addr);
         let (outside, wide) = (self.exit(outside), wide.map(|fault| self.exit(fault)));
-        let end = self.rhs(limit);
+        let ended = self.code.block();
+        let is_decoded = self.uses.is_decoded(result);
+        let reading = Reading { kind, addr, place, limit, outside, wide, is_decoded, ended };
+        if !begins_before(self.f, &self.defs, addr, limit) {
+            self.exit_from(&reading, 0);
+        }
+        let (size, number) = (self.code.vreg(), self.code.vreg());
+        self.code.blocks[ended.0 as usize].params.extend([size].into_iter().chain(is_decoded.then_some(number)));
         // What is made from here on is not there where the ways join.
         let here = self.here.clone();
-        let ended = self.code.block();
-        let (size, number) = (self.code.vreg(), self.code.vreg());
-        let is_decoded = self.uses.is_decoded(result);
-        self.code.blocks[ended.0 as usize].params.extend([size].into_iter().chain(is_decoded.then_some(number)));
-        let mut so_far = None;
-        let in_place = if self.calls { BEFORE_CALL } else { kind.most_bytes() };
-        for i in 0..kind.most_bytes() {
-            if i == in_place {
-                let (symbol, start, size) = self.region(addr.region);
-                let args = [self.offset(var, known), self.reg(limit)];
-                let (size, number) = self.call_for_varint(Key { kind, symbol, start, size }, args, outside, wide);
-                self.push(VInsn::Jump {
-                    to: ended,
-                    args: [size].into_iter().chain(is_decoded.then_some(number)).collect(),
-                });
-                break;
-            }
-            let byte = match i {
-                0 => {
-                    if !begins_before(self.f, &self.defs, addr, limit) {
-                        let here = self.offset(var, known);
-                        self.push(VInsn::ExitIf { cond: Cond::Ge, a: here, b: end, exit: outside });
-                    }
-                    self.load_byte(first)
-                }
-                _ => {
-                    let at = known + u64::from(i);
-                    let here = self.offset(var, at);
-                    self.push(VInsn::ExitIf { cond: Cond::Ge, a: here, b: end, exit: outside });
-                    let pointer = self.byte_of(addr, var, at);
-                    self.load_byte(pointer)
-                }
-            };
-            let is_last = i + 1 == kind.most_bytes();
-            if let (true, Some(exit)) = (is_last, wide) {
-                match kind {
-                    Varint::Leb128 => self.push(VInsn::ExitIf { cond: Cond::Gt, a: byte, b: Rhs::Imm(1), exit }),
-                    Varint::Sqlite | Varint::Vlq => {
-                        let high = self.alu(AluOp::Rsh, so_far.unwrap_or(byte), 57);
-                        self.push(VInsn::ExitIf { cond: Cond::Ne, a: high, b: Rhs::Imm(0), exit });
-                        self.push(VInsn::ExitIf { cond: Cond::Gt, a: byte, b: Rhs::Imm(127), exit });
-                    }
-                }
-            }
-            let more = (!is_last).then(|| {
-                let (more, done) = (self.code.block(), self.code.block());
-                // The longer way comes first, so that the kernel's verifier finds what it knows of the shorter ones among what it has seen.
-                self.push(VInsn::Branch { cond: Cond::Gt, a: byte, b: Rhs::Imm(127), then: more, other: done });
-                self.current = done;
-                more
-            });
-            // The byte that ends it has no top bit to be taken off.
-            let number = if is_decoded { Some(self.joined(kind, so_far, byte, i)) } else { None };
-            self.end_of_varint(ended, i + 1, number);
-            let Some(more) = more else { break };
-            self.current = more;
-            if i + 1 < in_place && (is_decoded || wide.is_some() && kind == Varint::Vlq) {
-                let low = self.alu(AluOp::And, byte, 0x7f);
-                so_far = Some(self.joined(kind, so_far, low, i));
-            }
+        let first = self.load_byte(first);
+        match self.calls {
+            true => self.few_in_place(&reading, first, self.uses.is_sought(result)),
+            false => self.all_in_place(&reading, first),
         }
         self.here = here;
         self.current = ended;
@@ -96,12 +64,97 @@ impl Selector<'_> {
         self.decoded = is_decoded.then(|| joined(self, number));
     }
 
+    /// Looks at some bytes; a routine reads what has more of them, or may end behind the limit.
+    fn few_in_place(&mut self, reading: &Reading, first: VReg, is_sought: bool) {
+        let Reading { kind, addr, place: (var, known), limit, .. } = *reading;
+        let (symbol, start, size) = self.region(addr.region);
+        let in_place = if is_sought { SOUGHT_BEFORE_CALL } else { BEFORE_CALL };
+        let last = known + u64::from(in_place) - 1;
+        // Behind a displacement, which has 16 bits.
+        let more = var.filter(|_| in_place > 1 && last < size.min(i16::MAX as u32).into());
+        let call = self.code.block();
+        let mut so_far = self.go_on(reading, None, first, 0, more.is_some());
+        if let Some(var) = more {
+            // One test for all of them.
+            let (end, near, far) = (self.rhs(limit), self.code.block(), self.code.block());
+            let a = self.offset(Some(var), last);
+            self.push(VInsn::Branch { cond: Cond::Lt, a, b: end, then: near, other: far });
+            self.current = far;
+            self.push(VInsn::Jump { to: call, args: Vec::new() });
+            self.current = near;
+            let pointer = self.bounded_pointer(symbol, start, var, size.checked_sub(last as u32 + 1));
+            for i in 1..in_place {
+                let byte = self.load_byte(Pointer { off: pointer.off + known as u32 + u32::from(i), ..pointer });
+                so_far = self.go_on(reading, so_far, byte, i, i + 1 < in_place);
+            }
+        }
+        self.push(VInsn::Jump { to: call, args: Vec::new() });
+        self.current = call;
+        let args = [self.offset(var, known), self.reg(limit)];
+        let (size, number) = self.call_for_varint(Key { kind, symbol, start, size }, args, reading);
+        let args = [size].into_iter().chain(reading.is_decoded.then_some(number)).collect();
+        self.push(VInsn::Jump { to: reading.ended, args });
+    }
+
+    fn all_in_place(&mut self, reading: &Reading, first: VReg) {
+        let Reading { kind, addr, place: (var, known), .. } = *reading;
+        let mut so_far = None;
+        for i in 0..kind.most_bytes() {
+            let byte = match i {
+                0 => first,
+                _ => {
+                    self.exit_from(reading, i);
+                    let pointer = self.byte_of(addr, var, known + u64::from(i));
+                    self.load_byte(pointer)
+                }
+            };
+            if i + 1 < kind.most_bytes() {
+                so_far = self.go_on(reading, so_far, byte, i, true);
+                continue;
+            }
+            if let Some(exit) = reading.wide {
+                match kind {
+                    Varint::Leb128 => self.push(VInsn::ExitIf { cond: Cond::Gt, a: byte, b: Rhs::Imm(1), exit }),
+                    Varint::Sqlite | Varint::Vlq => {
+                        let high = self.alu(AluOp::Rsh, so_far.unwrap_or(byte), 57);
+                        self.push(VInsn::ExitIf { cond: Cond::Ne, a: high, b: Rhs::Imm(0), exit });
+                        self.push(VInsn::ExitIf { cond: Cond::Gt, a: byte, b: Rhs::Imm(127), exit });
+                    }
+                }
+            }
+            self.end_of_varint(reading, so_far, byte, i);
+        }
+    }
+
+    /// Leaves if the byte at this position is behind the limit.
+    fn exit_from(&mut self, reading: &Reading, i: u8) {
+        let (var, known) = reading.place;
+        let (a, b) = (self.offset(var, known + u64::from(i)), self.rhs(reading.limit));
+        self.push(VInsn::ExitIf { cond: Cond::Ge, a, b, exit: reading.outside });
+    }
+
+    /// Ends with a byte whose top bit is not set. Else goes on; the number so far, if it is needed and more bytes are `joined`.
+    fn go_on(&mut self, reading: &Reading, so_far: Option<VReg>, byte: VReg, i: u8, joined: bool) -> Option<VReg> {
+        let is_needed = joined && (reading.is_decoded || reading.wide.is_some() && reading.kind == Varint::Vlq);
+        let (more, done) = (self.code.block(), self.code.block());
+        // The longer way comes first, so that the kernel's verifier finds what it knows of the shorter ones among what it has seen.
+        self.push(VInsn::Branch { cond: Cond::Gt, a: byte, b: Rhs::Imm(127), then: more, other: done });
+        self.current = done;
+        // The byte that ends it has no top bit to be taken off.
+        self.end_of_varint(reading, so_far, byte, i);
+        self.current = more;
+        is_needed.then(|| {
+            let low = self.alu(AluOp::And, byte, 0x7f);
+            self.joined(reading.kind, so_far, low, i)
+        })
+    }
+
     /// Has a routine read it; the size and the number.
-    fn call_for_varint(&mut self, key: Key, args: [VReg; 2], outside: Exit, wide: Option<Exit>) -> (VReg, VReg) {
+    fn call_for_varint(&mut self, key: Key, args: [VReg; 2], reading: &Reading) -> (VReg, VReg) {
         let routine = self.code.routine(key);
         let dst = self.code.vreg();
         self.push(VInsn::Call { dst, routine, args });
-        let exits = [(routine::CUT, Some(outside)), (routine::WIDE, wide)];
+        let exits = [(routine::CUT, Some(reading.outside)), (routine::WIDE, reading.wide)];
         for (returned, exit) in exits.into_iter().filter_map(|(returned, exit)| Some((returned, exit?))) {
             self.push(VInsn::ExitIf { cond: Cond::Eq, a: dst, b: Rhs::Imm(returned), exit });
         }
@@ -153,8 +206,9 @@ impl Selector<'_> {
         }
     }
 
-    fn end_of_varint(&mut self, ended: VBlock, size: u8, number: Option<VReg>) {
-        let size = self.imm(size.into());
-        self.push(VInsn::Jump { to: ended, args: [size].into_iter().chain(number).collect() });
+    fn end_of_varint(&mut self, reading: &Reading, so_far: Option<VReg>, byte: VReg, i: u8) {
+        let number = reading.is_decoded.then(|| self.joined(reading.kind, so_far, byte, i));
+        let size = self.imm(u64::from(i) + 1);
+        self.push(VInsn::Jump { to: reading.ended, args: [size].into_iter().chain(number).collect() });
     }
 }

@@ -22,6 +22,8 @@ pub struct Widening {
     loops: Vec<Knowledge>,
     /// Parameters that are widened at the start of their block.
     params: Vec<bool>,
+    /// What a search has chosen in a turn, where it is widened at the start of the next.
+    chosen: Vec<bool>,
     /// Counters, and what they are refined to, that are used by a widened copy.
     copied: FxHashMap<Value, Value>,
     /// The counters' next values.
@@ -45,6 +47,7 @@ impl Widening {
         let mut widening = Widening {
             loops: Vec::new(),
             params: joins_of_many(f, graph, defs),
+            chosen: vec![false; f.values.len()],
             copied: FxHashMap::default(),
             next: vec![false; f.values.len()],
         };
@@ -87,6 +90,11 @@ impl Widening {
         self.params[param.index()]
     }
 
+    /// Whether the value is what a search chooses in a turn, and differs from turn to turn in nothing that the verifier knows.
+    pub fn is_chosen(&self, v: Value) -> bool {
+        self.chosen[v.index()]
+    }
+
     /// Whether this is the header of a loop in which no comparison with a number shows that it ends.
     pub fn is_uncounted(&self, header: Block) -> bool {
         self.loops.iter().any(|l| l.shape.header == header && !l.counted)
@@ -115,8 +123,11 @@ impl Widening {
             return;
         }
         for (i, param) in f.block(l.header).params.iter().enumerate() {
-            let mut again = l.backs.iter().flat_map(|b| f.block(*b).term.targets().filter(|t| t.block == l.header));
-            self.params[param.index()] |= again.any(|t| matches!(op_of(f, defs, t.args[i]), Some(Op::Select { .. })));
+            let again = l.backs.iter().flat_map(|b| f.block(*b).term.targets().filter(|t| t.block == l.header));
+            for chosen in again.map(|t| t.args[i]).filter(|v| matches!(op_of(f, defs, *v), Some(Op::Select { .. }))) {
+                self.params[param.index()] = true;
+                self.chosen[chosen.index()] = true;
+            }
         }
     }
 

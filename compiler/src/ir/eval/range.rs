@@ -124,7 +124,7 @@ pub fn size_range(f: &Function, size: Size) -> Range {
     }
 }
 
-/// What `a` is when `cond`, a comparison with `a` or with what `a` refines, is `sense`; none if `cond` is no such thing. Of several conditions of
+/// What `a` is when `cond`, a comparison with `a`, with what `a` refines or with what is made of that by numbers, is `sense`; none if `cond` is no such thing. Of several conditions of
 /// which one holds, all must speak of it.
 pub fn refined(f: &Function, defs: &Defs, a: Value, cond: Value, sense: bool) -> Option<Range> {
     refined_within(f, defs, a, (cond, sense), LOGIC_DEEP)
@@ -147,12 +147,61 @@ fn refined_within(f: &Function, defs: &Defs, a: Value, (cond, sense): (Value, bo
     let root = defs.root(f, a);
     let range = claim(f, a);
     if defs.root(f, *left) == root {
-        Some(refine(*op, sense, true, range, claim(f, *right)))
-    } else if defs.root(f, *right) == root {
-        Some(refine(*op, sense, false, range, claim(f, *left)))
-    } else {
-        None
+        return Some(refine(*op, sense, true, range, claim(f, *right)));
     }
+    if defs.root(f, *right) == root {
+        return Some(refine(*op, sense, false, range, claim(f, *left)));
+    }
+    [(*left, true, *right), (*right, false, *left)].into_iter().find_map(|(whole, is_left, other)| {
+        let told = refine(*op, sense, is_left, claim(f, whole), claim(f, other));
+        Some(range.meet(undone(f, defs, whole, told, root, SCALED_DEEP)?))
+    })
+}
+
+/// How many operations with numbers deep a condition is looked through for what it says of a count.
+pub const SCALED_DEEP: u32 = 3;
+
+/// What `part` is when `whole`, made of it by sums and products with numbers, lies in a range.
+fn undone(f: &Function, defs: &Defs, whole: Value, range: Range, part: Value, depth: u32) -> Option<Range> {
+    let whole = defs.root(f, whole);
+    if whole == part || range.is_empty() {
+        return (whole == part).then_some(range);
+    }
+    let (a, by) = scaled(f, defs, whole)?;
+    let depth = depth.checked_sub(1)?;
+    let inner = match by {
+        Scaled::Plus(n) => Range::new(range.lo.checked_sub(n)?, range.hi.checked_sub(n)?),
+        Scaled::Times(n) => Range::new(-(-range.lo).div_euclid(n), range.hi.div_euclid(n)),
+    };
+    undone(f, defs, a, inner, part, depth)
+}
+
+/// A sum or product with a number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scaled {
+    /// A sum.
+    Plus(i128),
+    /// A product with what is above zero.
+    Times(i128),
+}
+
+/// What a value is a sum or product of, and with which number; none if it may be another number than the mathematical one.
+pub fn scaled(f: &Function, defs: &Defs, v: Value) -> Option<(Value, Scaled)> {
+    let Op::Binary { op, mode: Mode::Exact | Mode::Checked(_), a, b } = *defs.op(f, v)? else { return None };
+    let number = |v: Value| claim(f, v).as_const();
+    let (a, n) = match (op, number(a), number(b)) {
+        (_, None, Some(n)) => (a, n),
+        (BinOp::Add | BinOp::Mul, Some(n), None) => (b, n),
+        _ => return None,
+    };
+    let by = match op {
+        BinOp::Add => Scaled::Plus(n),
+        BinOp::Sub => Scaled::Plus(n.checked_neg()?),
+        BinOp::Mul if n > 0 => Scaled::Times(n),
+        BinOp::Shl if (0..63).contains(&n) => Scaled::Times(1 << n),
+        _ => return None,
+    };
+    Some((a, by))
 }
 
 /// What both say, or the one that says something.
