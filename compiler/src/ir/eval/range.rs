@@ -164,12 +164,14 @@ pub const SCALED_DEEP: u32 = 3;
 /// What `part` is when `whole`, made of it by sums and products with numbers, lies in a range.
 fn undone(f: &Function, defs: &Defs, whole: Value, range: Range, part: Value, depth: u32) -> Option<Range> {
     let whole = defs.root(f, whole);
-    if whole == part || range.is_empty() {
-        return (whole == part).then_some(range);
+    if whole == part {
+        return Some(range);
     }
     let (a, by) = scaled(f, defs, whole)?;
     let depth = depth.checked_sub(1)?;
     let inner = match by {
+        // Of what never happens it is said of the part, too.
+        _ if range.is_empty() => range,
         Scaled::Plus(n) => Range::new(range.lo.checked_sub(n)?, range.hi.checked_sub(n)?),
         Scaled::Times(n) => Range::new(-(-range.lo).div_euclid(n), range.hi.div_euclid(n)),
     };
