@@ -19,18 +19,30 @@ use crate::ir::verify::passed;
 use crate::ir::{Block, CmpOp, FaultId, FaultKind, Function, Mode, Op, Range, Value};
 use std::rc::Rc;
 
-/// Forms looked at for one goal, invariants' included.
-const FUEL: u32 = 120;
-/// The same for an obligation, without whose proof there is no walk.
-const FUEL_OBLIGATION: u32 = 4_000;
-/// Eliminations in a row.
-const DEPTH_MAX: usize = 9;
+/// How far a search goes.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Forms looked at, invariants' included.
+    fuel: u32,
+    /// Eliminations in a row.
+    depth: usize,
+    /// Invariants, or operands of selects, that rest on one another.
+    nested: u32,
+}
+
+/// For a check.
+const CHECK: [Limits; 1] = [Limits { fuel: 120, depth: 9, nested: 8 }];
+/// For an obligation, without whose proof there is no walk. It is searched for near by, then farther: one of the nearest facts may lead far away
+/// while another shows the goal at once.
+const OBLIGATION: [Limits; 3] = [
+    Limits { fuel: 120, depth: 2, nested: 0 },
+    Limits { fuel: 120, depth: 3, nested: 8 },
+    Limits { fuel: 4_000, depth: 9, nested: 8 },
+];
 /// Facts tried for one elimination, the nearest first.
 const FACTS_MAX: usize = 10;
 /// Selects looked at within one another. The verifier takes facts of a depth of 3, of which one is for products.
 const SPLITS_MAX: usize = 2;
-/// Invariants that rest on one another.
-const NESTED_MAX: u32 = 8;
 
 /// Marks what can be shown: checks that then are no tests any more, and arithmetic that is exact.
 pub fn find(f: &mut Function) {
@@ -42,14 +54,13 @@ pub fn find(f: &mut Function) {
     for b in &graph.order {
         for (i, inst) in f.block(*b).insts.iter().enumerate() {
             let tests = matches!(inst.op, Op::Check { .. } | Op::Binary { mode: Mode::Checked(_), .. });
-            wanted.extend(inst.result.filter(|_| tests).map(|v| (*b, i, v, FUEL)));
+            wanted.extend(inst.result.filter(|_| tests).map(|v| (*b, i, v, false)));
             // Where a condition is tested that the spec does not state, it may be true wherever it is made.
             if let Op::Guard { cond, fault } = inst.op
                 && f.faults[fault.fault.index()].kind == FaultKind::Overflow
                 && let Some(Def::Inst(block, i)) = defs.get(cond)
             {
-                let fuel = if asked.contains(&fault.fault) { FUEL_OBLIGATION } else { FUEL };
-                wanted.push((block, i, cond, fuel));
+                wanted.push((block, i, cond, asked.contains(&fault.fault)));
             }
         }
     }
@@ -58,8 +69,9 @@ pub fn find(f: &mut Function) {
     }
     let evidence = {
         let mut search = Search::new(f, &graph, &defs);
-        for (block, i, v, fuel) in &wanted {
-            search.check((*block, *i), *v, *fuel);
+        for (block, i, v, is_obligation) in &wanted {
+            search.is_obligation = *is_obligation;
+            search.check((*block, *i), *v);
         }
         search.evidence
     };
@@ -106,7 +118,9 @@ pub struct Search<'f> {
     /// What was tried and is no invariant, as far as this search goes.
     failed: FxHashSet<(Block, Form)>,
     nested: u32,
+    /// What is left for the present search.
     fuel: u32,
+    limits: Limits,
     /// Whether what is asked is an obligation, for which no way is left untried.
     is_obligation: bool,
     /// The selects whose operands are looked at one by one.
@@ -160,6 +174,7 @@ impl<'f> Search<'f> {
             failed: FxHashSet::default(),
             nested: 0,
             fuel: 0,
+            limits: CHECK[0],
             is_obligation: false,
             splitting: Vec::new(),
             cuts: 0,
@@ -180,15 +195,14 @@ impl<'f> Search<'f> {
     }
 
     /// Tries to show that a check is none.
-    fn check(&mut self, (block, position): (Block, usize), v: Value, fuel: u32) {
+    fn check(&mut self, (block, position): (Block, usize), v: Value) {
         let op = &self.f.block(block).insts[position].op;
         let Some(goals) = goals(self.f, &self.forms, op) else { return };
         let point = Point { block, position, edge: Vec::new() };
         let kept = self.evidence.invariants.len();
         let mut sums = Vec::new();
         for goal in &goals {
-            (self.fuel, self.is_obligation) = (fuel, fuel == FUEL_OBLIGATION);
-            match self.show(goal, &point) {
+            match self.begin(goal, &point) {
                 Some(sum) => sums.push(sum),
                 None => {
                     self.evidence.invariants.truncate(kept);
@@ -201,14 +215,13 @@ impl<'f> Search<'f> {
 
     /// Whether a comparison always holds in front of an operation.
     pub fn holds(&mut self, (block, position): (Block, usize), cond: Value) -> bool {
-        self.before_folding = true;
+        (self.before_folding, self.is_obligation) = (true, true);
         let at = Point { block, position, edge: Vec::new() };
         let Some(Op::Compare { op, a, b }) = self.defs.op(self.f, cond) else { return false };
         let (a, b) = (self.forms.get(*a), self.forms.get(*b));
         let mut below = |x: &Form, n: i128, y: &Form| {
-            (self.fuel, self.is_obligation) = (FUEL_OBLIGATION, true);
             let form = x.plus(-1, y).and_then(|form| form.plus_number(n));
-            form.is_some_and(|form| self.show(&form, &at).is_some())
+            form.is_some_and(|form| self.begin(&form, &at).is_some())
         };
         match op {
             CmpOp::Lt => below(&a, 1, &b),
@@ -216,6 +229,15 @@ impl<'f> Search<'f> {
             CmpOp::Ne => below(&a, 1, &b) || below(&b, 1, &a),
             CmpOp::Eq => below(&a, 0, &b) && below(&b, 0, &a),
         }
+    }
+
+    /// Shows what is asked from outside.
+    fn begin(&mut self, goal: &Form, at: &Point) -> Option<Sum> {
+        let tries = if self.is_obligation { &OBLIGATION[..] } else { &CHECK };
+        tries.iter().find_map(|limits| {
+            (self.fuel, self.limits) = (limits.fuel, *limits);
+            self.show(goal, at)
+        })
     }
 
     fn show(&mut self, goal: &Form, at: &Point) -> Option<Sum> {
@@ -231,7 +253,7 @@ impl<'f> Search<'f> {
             Claimed::Never => return None,
             Claimed::Open => {}
         }
-        if self.fuel == 0 || gone.len() == DEPTH_MAX {
+        if self.fuel == 0 || gone.len() == self.limits.depth {
             self.cuts += 1;
             return None;
         }
@@ -394,7 +416,11 @@ impl<'f> Search<'f> {
 
     /// Facts that bound an atom from above, or from below: those that are known at a place, the nearest first.
     fn bounding(&self, atom: Atom, above: bool, at: &Point) -> Vec<Found> {
-        let fits = |known: &Known| known.form.factor(atom) != 0 && (known.form.factor(atom) > 0) == above;
+        let is_bound = |form: &Form| {
+            let factor = form.factor(atom);
+            factor != 0 && (factor > 0) == above
+        };
+        let fits = |known: &Known| is_bound(&known.form);
         let here = (at.block, at.position);
         let on_edge = at
             .edge
@@ -407,9 +433,9 @@ impl<'f> Search<'f> {
             out.extend(self.products((x, y), at).into_iter().filter(fits).map(Found::Made));
         }
         for (i, invariant) in self.evidence.invariants.iter().enumerate() {
-            if self.graph.dominates(invariant.block, at.block) && invariant.form.factor(atom) != 0 {
+            if is_bound(&invariant.form) && self.graph.dominates(invariant.block, at.block) {
                 let (fact, form) = (Fact::Invariant(i as u32), invariant.form.clone());
-                out.extend(Some(Known { fact, form, at: (invariant.block, 0) }).filter(fits).map(Found::Made));
+                out.push(Found::Made(Known { fact, form, at: (invariant.block, 0) }));
             }
         }
         out
@@ -438,7 +464,7 @@ impl<'f> Search<'f> {
     fn split(&mut self, goal: &Form, atom: Atom, at: &Point) -> Option<Split> {
         let value = atom.values().max_by_key(|v| self.age[v.index()])?;
         let Some(Op::Select { cond, a, b }) = self.defs.op(self.f, value) else { return None };
-        if self.nested == NESTED_MAX || self.splitting.len() == SPLITS_MAX {
+        if self.nested == self.limits.nested || self.splitting.len() == SPLITS_MAX {
             self.cuts += 1;
             return None;
         }
@@ -479,8 +505,8 @@ impl<'f> Search<'f> {
             return Some(i as u32);
         }
         let known = self.failed.contains(&(block, form.clone()));
-        self.cuts += u32::from(self.nested == NESTED_MAX);
-        if known || self.nested == NESTED_MAX || block == Block(0) || !self.graph.dominates(block, at.block) {
+        self.cuts += u32::from(self.nested == self.limits.nested);
+        if known || self.nested == self.limits.nested || block == Block(0) || !self.graph.dominates(block, at.block) {
             return None;
         }
         let (kept, cuts) = (self.evidence.invariants.len(), self.cuts);
