@@ -345,6 +345,49 @@ traversal walk(key: u8, name: bytes<12>) -> u64? {
     assert!(matches!(traces[0].outcome, Outcome::Done(_)), "{:?}", traces[0].outcome);
 }
 
+/// The loop inside is cut, so a run begins behind it, in the midst of the loop around it, whose counter has a widened copy only where that begins.
+#[test]
+fn a_counter_is_read_from_memory_where_a_run_begins_inside_its_loop() {
+    let text = "\
+struct Item { object: u64, kind: u8, number: u64, value: u64 }
+struct Block(size: u32) size size { next: u64, count: u32 where 12 + 25 * count <= size, items: [Item; count] }
+traversal walk(size: u32, columns: u64) -> u64? {
+    require size in 4096..=65536 && columns in 1..=1000 else fail \"no such size\";
+    var at: u64 = 0;
+    var total: u64 = 0;
+    loop up to 400 while total < 1000 {
+        let block = read Block(size) at at;
+        let i = last i in 0..block.count sorted where block.items[i].object <= at else return none;
+        for mirror in 0..4 {
+            for item in block.items {
+                total = total +% item.value;
+                if total % 3 == 1 { continue; }
+                if total % 5 == 4 { break; }
+            }
+            let n = (if mirror == 0 { total % columns } else { columns + mirror - 1 }) % 7;
+            if n == 5 { total = total +% n; }
+        }
+        at = block.next + i;
+    }
+    return total;
+}
+";
+    let compiled = trav_compiler::compile("walk.trav", text, &NoModules);
+    assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+    let mut block = vec![0; 4096];
+    block[8] = 160;
+    for i in 0..160 {
+        block[12 + 25 * i] = u8::from(i > 0);
+        block[12 + 25 * i + 17] = 1 + i as u8 % 4;
+    }
+    let calls = [2, 3, 5, 6].map(|columns| words(&[4096, columns]));
+    let memory = memory(&block);
+    let calls: Vec<_> = calls.iter().map(|args| (args.as_slice(), &memory)).collect();
+    for trace in check_calls(&compiled.traversals[0], &calls) {
+        assert!(matches!(trace.outcome, Outcome::Done(_)), "{:?}", trace.outcome);
+    }
+}
+
 /// The kernel's verifier followed each way out of the inner loop through several turns of the outer one, and gave up after a million instructions.
 #[test]
 fn ways_out_of_an_inner_loop_become_one() {

@@ -133,7 +133,9 @@ impl Selector<'_> {
             // The bound is some value, of which the verifier may know nothing.
             self.push(VInsn::ExitIf { cond: Cond::Gt, a: register, b: Rhs::Imm(most), exit: Exit::Trap });
         }
-        if self.widening.copied_counter(counter).is_some() {
+        // A run that begins inside the loop, where one in it is cut, has not come by here.
+        let is_passed = !self.layout.cuts.headers().any(|cut| cut != id && self.graph.members(id).contains(&cut));
+        if self.widening.copied_counter(counter).is_some() && is_passed {
             let copy = self.widen(register);
             self.copies.insert(counter, copy);
         }
