@@ -72,6 +72,10 @@ fn prevail_accepts_the_walks() {
 #[cfg(feature = "kernel")]
 const INSNS_MAX: usize = 600;
 
+/// Not looked at: PREVAIL goes around its loop over copies, in which another is cut, for more than five minutes.
+#[cfg(feature = "kernel")]
+const LONG: &str = "stdlib/btrfs.trav: chunk_copy";
+
 #[cfg(feature = "kernel")]
 #[test]
 fn prevail_accepts_the_standard_library() {
@@ -82,7 +86,8 @@ fn prevail_accepts_the_standard_library() {
     // An operation is seldom less than an instruction, so that large walks need not be generated to be left out.
     let operations = |f: &Verified| f.blocks.iter().map(|b| b.insts.len()).sum::<usize>();
     let library = super::hostile::programs().iter().filter(|(name, _)| name.starts_with("stdlib/"));
-    let small: Vec<_> = library.filter(|(_, f)| operations(f) <= INSNS_MAX).collect();
+    println!("skipped, because PREVAIL takes minutes: {LONG}, and all of more than {INSNS_MAX} instructions");
+    let small: Vec<_> = library.filter(|(name, f)| name != LONG && operations(f) <= INSNS_MAX).collect();
     let (next, looked_at, refused) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some((name, walk)) = small.get(next.fetch_add(1, Ordering::Relaxed)) {
