@@ -32,6 +32,7 @@ pub mod interval;
 pub mod linear;
 pub mod live;
 mod names;
+pub mod needed;
 pub mod parse;
 pub mod print;
 pub mod schema;

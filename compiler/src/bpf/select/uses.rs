@@ -8,7 +8,8 @@ use crate::fx::FxHashMap;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::halving::Halving;
-use crate::ir::{BinOp, Block, CmpOp, Function, Inst, Mode, Op, Region, Size, Terminator, Value};
+use crate::ir::needed::needed;
+use crate::ir::{BinOp, Block, CmpOp, Function, Op, Region, Size, Terminator, Value};
 
 /// The tables.
 pub struct Uses {
@@ -46,7 +47,7 @@ impl Uses {
             places: places(f, graph, widening, cuts),
         };
         uses.find_tested(f, defs);
-        uses.find_needed(f, defs);
+        uses.find_needed(f, graph, defs);
         uses.find_extents(f);
         uses
     }
@@ -136,44 +137,13 @@ impl Uses {
         }
     }
 
-    /// From the effects backwards. A word that is one number is never needed in a register of its own.
-    fn find_needed(&mut self, f: &Function, defs: &Defs) {
-        let mut work = Vec::new();
-        let mut incoming: Vec<Vec<Block>> = vec![Vec::new(); f.blocks.len()];
-        for (id, block) in f.blocks().filter(|(b, _)| self.entries[b.index()] > 0) {
-            block.term.targets().for_each(|t| incoming[t.block.index()].push(id));
-            // A check that is known to hold is its operand by another name.
-            let is_name =
-                |inst: &Inst| matches!(inst.op, Op::Check { .. }) && inst.result.is_some_and(|v| f.is_shown(v));
-            let is_tested = |inst: &&Inst| has_effect(&inst.op) && !is_name(inst);
-            for inst in block.insts.iter().filter(is_tested) {
-                inst.op.for_each_use(|v| work.push(v));
-            }
-            match &block.term {
-                Terminator::Branch { cond, .. } if self.holds(*cond) => {}
-                Terminator::Branch { cond, .. } => work.push(*cond),
-                Terminator::Hop { offset, len, .. } => work.extend([*offset, *len]),
-                Terminator::Fault(fault) => work.extend(fault.found.into_iter().chain(fault.at)),
-                Terminator::Jump(_) | Terminator::Emit { .. } | Terminator::Return => {}
-            }
-        }
-        while let Some(v) = work.pop() {
-            if f.value(v).range.as_const().is_some() || std::mem::replace(&mut self.needed[v.index()], true) {
-                continue;
-            }
-            match defs.get(v) {
-                Some(Def::Inst(b, i)) => match &f.block(b).insts[i].op {
-                    // The condition is evidence only.
-                    Op::Refine { a, .. } => work.push(*a),
-                    Op::Check { a, .. } if f.is_shown(v) => work.push(*a),
-                    Op::Decoded(a) => self.decoded[a.index()] = true,
-                    op if has_effect(op) => {}
-                    op => op.for_each_use(|v| work.push(v)),
-                },
-                Some(Def::Param(b, i)) => {
-                    work.extend(incoming[b.index()].iter().filter_map(|p| argument(f, *p, b, i)).flatten())
-                }
-                None => {}
+    /// A word that is one number is never needed in a register of its own.
+    fn find_needed(&mut self, f: &Function, graph: &Graph, defs: &Defs) {
+        let is_number = |v: Value| f.value(v).range.as_const().is_some();
+        self.needed = needed(f, (graph, defs), |cond| self.holds(cond), is_number, []);
+        for inst in f.blocks.iter().flat_map(|b| &b.insts) {
+            if let (Op::Decoded(size), Some(v)) = (&inst.op, inst.result) {
+                self.decoded[size.index()] |= self.needed[v.index()];
             }
         }
     }
@@ -282,16 +252,6 @@ fn held(f: &Function, graph: &Graph, defs: &Defs, widening: &Widening, cuts: &Cu
     held
 }
 
-/// The arguments that a block passes for a parameter of another; none for the length that a hop gives.
-fn argument(f: &Function, from: Block, to: Block, param: usize) -> Option<Vec<Value>> {
-    let term = &f.block(from).term;
-    let place = match term {
-        Terminator::Hop { .. } => param.checked_sub(1)?,
-        _ => param,
-    };
-    Some(term.targets().filter(|t| t.block == to).map(|t| t.args[place]).collect())
-}
-
 /// The operation that makes a value.
 pub fn op_of<'a>(f: &'a Function, defs: &Defs, v: Value) -> Option<&'a Op> {
     match defs.get(v)? {
@@ -326,25 +286,6 @@ fn melts(f: &Function, defs: &Defs, mut v: Value) -> bool {
         v = inner;
     }
     matches!(op_of(f, defs, v), Some(Op::Compare { .. }))
-}
-
-fn has_effect(op: &Op) -> bool {
-    match op {
-        Op::Binary { mode, .. } => matches!(mode, Mode::Checked(_)),
-        Op::Check { .. } | Op::Varint { .. } | Op::Guard { .. } | Op::Prove { .. } => true,
-        Op::Store { .. } | Op::Copy { .. } => true,
-        Op::Const(_)
-        | Op::Arg(_)
-        | Op::ArgLen(_)
-        | Op::Compare { .. }
-        | Op::Select { .. }
-        | Op::Cast(_)
-        | Op::Reinterpret(_)
-        | Op::Extend { .. }
-        | Op::Refine { .. }
-        | Op::Decoded(_)
-        | Op::Load { .. } => false,
-    }
 }
 
 /// The number of bytes, when it is known.

@@ -347,7 +347,7 @@ impl Lower<'_> {
 
     fn insts(&mut self, block: Block) {
         for (i, inst) in self.f.block(block).insts.iter().enumerate() {
-            if inst.result.is_none_or(|v| self.needed.is(v)) {
+            if self.needed.is_done(self.f, inst) {
                 self.cut_before(block, i, inst);
                 self.inst(inst);
             }
