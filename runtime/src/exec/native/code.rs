@@ -138,8 +138,9 @@ impl Caller<'_> {
         let mut host = Host { row, row_size: self.out.len(), reads };
         let host_pointer: *mut Host<'_, '_> = &mut host;
         self.context.host = host_pointer.cast();
-        // SAFETY: see the file's head. The four regions are valid for the call and have the sizes that the code was made for (`Code::caller`), the two
-        // writable ones are exclusively borrowed, and the views' bytes are kept alive by the images of [`super::Bound`] or of the caller.
+        // SAFETY: see the file's head. The code lives as long as this (`Code::caller`). The four regions are valid for the call and have the sizes
+        // that the code was made for, the two writable ones are exclusively borrowed, and the views' bytes are kept alive by the images of
+        // [`super::Bound`] or of the caller.
         Ok(unsafe { (self.walk)(&mut self.context, self.views.as_ptr(), args.as_ptr(), self.out.as_mut_ptr()) })
     }
 
@@ -218,8 +219,8 @@ impl Code {
         })
     }
 
-    /// For calls of a variant that walks one after another.
-    pub fn caller<'c>(&self, views: &'c [View]) -> Caller<'c> {
+    /// For calls of a variant that walks one after another. It lives no longer than the code, whose memory is freed with it.
+    pub fn caller<'c>(&'c self, views: &'c [View]) -> Caller<'c> {
         let Entry::Walk(walk) = self.entry else { unreachable!("a batch's code is not called so") };
         assert!(views.len() >= self.sources, "each source has an image");
         let (is_full, out) = (self.variant == Variant::Full, vec![0; self.out_size].into());
