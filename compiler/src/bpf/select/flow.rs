@@ -134,7 +134,7 @@ impl Selector<'_> {
             self.push(VInsn::ExitIf { cond: Cond::Gt, a: register, b: Rhs::Imm(most), exit: Exit::Trap });
         }
         // A run that begins inside the loop, where one in it is cut, has not come by here.
-        let is_passed = !self.layout.cuts.headers().any(|cut| cut != id && self.graph.members(id).contains(&cut));
+        let is_passed = !self.layout.cuts.headers().any(|cut| cut != id && self.widening.is_within(cut, id));
         if self.widening.copied_counter(counter).is_some() && is_passed {
             let copy = self.widen(register);
             self.copies.insert(counter, copy);

@@ -124,8 +124,8 @@ pub fn size_range(f: &Function, size: Size) -> Range {
     }
 }
 
-/// What `a` is when `cond`, a comparison with `a`, with what `a` refines or with what is made of that by numbers, is `sense`; none if `cond` is no such thing. Of several conditions of
-/// which one holds, all must speak of it.
+/// What `a` is when `cond`, a comparison with `a`, with what `a` refines or with what is made of that by numbers, is `sense`; none if `cond` is
+/// no such thing. Of several conditions of which one holds, all must speak of it.
 pub fn refined(f: &Function, defs: &Defs, a: Value, cond: Value, sense: bool) -> Option<Range> {
     refined_within(f, defs, a, (cond, sense), LOGIC_DEEP)
 }

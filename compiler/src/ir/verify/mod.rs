@@ -36,10 +36,10 @@
 //! 12. `Exact` arithmetic: the mathematical result lies in the type, by the claims or by rule 24.
 //! 13. A divisor's claim excludes 0, and for `I64` -1 unless the dividend's excludes the least number; a shift count's lies in
 //!     0..=63, and what is cast lies in the new type.
-//! 14. `Refine`: `cond` is a comparison with the value refined as an operand, or with what is made of it by sums and products with numbers, and it is `sense` here: by a dominating `Guard`, or by a
-//!     dominating block with one way in, which is a branch on it, or by rule 24 wherever it is made. (A conjunction that is true or a disjunction that is
-//!     false says the same of both its operands, a negation `x xor true` the contrary of `x`; of two of which one holds, the other does where
-//!     one does not.) Of conditions of which one holds, all speak of the value refined.
+//! 14. `Refine`: `cond` is a comparison with the value refined as an operand, or with what is made of it by sums and products with numbers, and it
+//!     is `sense` here: by a dominating `Guard`, or by a dominating block with one way in, which is a branch on it, or by rule 24 wherever it is made. (A
+//!     conjunction that is true or a disjunction that is false says the same of both its operands, a negation `x xor true` the contrary of `x`; of two
+//!     of which one holds, the other does where one does not.) Of conditions of which one holds, all speak of the value refined.
 //! 15. No `Prove` is left.
 //!
 //! Memory (`memory.rs`).
