@@ -2,6 +2,7 @@
 
 use crate::differential::{check_all, check_calls, memory};
 use crate::hostile::{NoModules, mix};
+use trav_compiler::ir::Op;
 use trav_compiler::ir::verify::Verified;
 use trav_runtime::exec::Outcome;
 
@@ -218,6 +219,50 @@ fn varints_of_every_length_are_found() {
         let last = block.len() - 1;
         block[last] |= 0x80;
         check_all(&f, &keys[keys.len() - 1].to_le_bytes(), &memory(&block));
+    }
+}
+
+/// A search whose position native code keeps times the size of an element, and what is found by it afterwards. No round has a test of its own: that it
+/// stays within the elements is proved.
+#[test]
+fn elements_of_every_size_are_found() {
+    for size in [4, 5, 12, 16, 24, 100] {
+        let f = compiled(&format!(
+            "struct Item size {size} {{ key: u32 }}
+            struct Table size 1024 {{ count: u16 where 2 + {size} * count <= 1024, items: [Item; count] }}
+            traversal find(key: u32) -> u64 {{
+                let table = read Table at 0;
+                let i = last i in 0..table.count sorted where table.items[i].key <= key else return 5000;
+                let above = first i in 0..table.count sorted where table.items[i].key > key else return i;
+                return i * 1000 + above;
+            }}"
+        ));
+        let insts = f.blocks.iter().flat_map(|block| &block.insts);
+        let tested = insts.filter_map(|inst| match inst.op {
+            Op::Guard { fault, .. } => Some(&f.faults[fault.fault.index()].message),
+            _ => None,
+        });
+        assert!(tested.clone().all(|message| !message.contains("left its range")), "{:?}", tested.collect::<Vec<_>>());
+        for count in [0, 1, 2, 3, 7, 8, 10] {
+            let mut block = vec![0; 1024];
+            block[0] = count as u8;
+            for i in 0..count {
+                block[2 + size * i..][..4].copy_from_slice(&(10 * i as u32 + 10).to_le_bytes());
+            }
+            let image = memory(&block);
+            let asked: Vec<u64> = (0..=count as u64).flat_map(|i| [10 * i + 9, 10 * i + 10]).collect();
+            let args: Vec<[u8; 8]> = asked.iter().map(|key| key.to_le_bytes()).collect();
+            let traces = check_calls(&f, &args.iter().map(|args| (args.as_slice(), &image)).collect::<Vec<_>>());
+            for (trace, key) in traces.iter().zip(&asked) {
+                let upto = (key / 10).min(count as u64);
+                let wanted = match upto {
+                    0 => 5000,
+                    n if n == count as u64 => n - 1,
+                    n => (n - 1) * 1000 + n,
+                };
+                assert_eq!(words(&trace.outcome), [wanted], "{size} bytes, {count} of them: {key}");
+            }
+        }
     }
 }
 

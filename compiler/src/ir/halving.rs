@@ -33,9 +33,7 @@ impl Halving {
             // Where a hop comes in, its first parameter has no argument.
             let arg = *target.args.get((place + target.args.len()).checked_sub(f.block(header).params.len())?)?;
             if graph.is_back(*from, header) {
-                let is_half = matches!(defs.op(f, arg), Some(Op::Binary { op: BinOp::Shr, a, b, .. })
-                    if defs.root(f, *a) == *room && f.value(*b).range.as_const() == Some(1));
-                if !is_half {
+                if !is_half(f, defs, arg, *room) {
                     return None;
                 }
             } else {
@@ -60,4 +58,10 @@ impl Halving {
     pub fn known_turns(&self) -> Option<u64> {
         self.start.as_const().and(self.turns())
     }
+}
+
+/// Whether a value is half of another, rounded down.
+pub fn is_half(f: &Function, defs: &Defs, half: Value, of: Value) -> bool {
+    matches!(defs.op(f, half), Some(Op::Binary { op: BinOp::Shr, a, b, .. })
+        if defs.root(f, *a) == of && f.value(*b).range.as_const() == Some(1))
 }

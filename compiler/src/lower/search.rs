@@ -259,7 +259,7 @@ impl Lowerer<'_> {
         let more = self.checked(BinOp::Add, room, one);
         let half = self.exact(BinOp::Shr, more, one);
         let after = self.checked(BinOp::Add, low, half);
-        // Holds since low + room never passes the end; said as a test, which also bounds the index for a BPF verifier.
+        // Holds since low + room never passes the end. Said as a test, which goes where that is proved (`prove/growth.rs`).
         let inside = self.compare(CmpOp::Le, after, end);
         let fault = self.fault(ir::FaultKind::Limit, format!("the search for `{name}` left its range"), span);
         self.guard(inside, fault);

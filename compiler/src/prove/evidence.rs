@@ -57,7 +57,7 @@ pub fn find(f: &mut Function) {
             wanted.extend(inst.result.filter(|_| tests).map(|v| (*b, i, v, false)));
             // Where a condition is tested that the spec does not state, it may be true wherever it is made.
             if let Op::Guard { cond, fault } = inst.op
-                && f.faults[fault.fault.index()].kind == FaultKind::Overflow
+                && matches!(f.faults[fault.fault.index()].kind, FaultKind::Overflow | FaultKind::Limit)
                 && let Some(Def::Inst(block, i)) = defs.get(cond)
             {
                 wanted.push((block, i, cond, asked.contains(&fault.fault)));
@@ -131,7 +131,8 @@ pub struct Search<'f> {
     before_folding: bool,
 }
 
-type Parts = Vec<(i128, Fact)>;
+/// Facts with factors.
+pub(super) type Parts = Vec<(i128, Fact)>;
 
 /// What claims say of a goal.
 enum Claimed {
@@ -247,7 +248,13 @@ impl<'f> Search<'f> {
 
     /// Facts with factors whose sum is as often the form as is said beside them, or more. Atoms that are `gone` are not brought back. The form is what is left of
     /// `times` the goal: since all are integers, it may be up to `times - 1`.
-    fn search(&mut self, goal: &Form, times: i128, at: &Point, gone: &mut Vec<Atom>) -> Option<(i128, Parts)> {
+    pub(super) fn search(
+        &mut self,
+        goal: &Form,
+        times: i128,
+        at: &Point,
+        gone: &mut Vec<Atom>,
+    ) -> Option<(i128, Parts)> {
         match self.by_claims(goal, times, at) {
             Claimed::Shown(parts) => return Some((1, parts)),
             Claimed::Never => return None,
@@ -290,6 +297,9 @@ impl<'f> Search<'f> {
         if let Some(known) = self.grown(atom, factor > 0, at)
             && let Some(found) = self.with_fact((goal, times), (atom, factor), &known, at, gone)
         {
+            return Some(found);
+        }
+        if let Some(found) = self.halved((goal, times), (atom, factor), at, gone) {
             return Some(found);
         }
         if self.is_obligation {

@@ -4,9 +4,10 @@
 //! Induction alone does not find this, since it speaks of the loop's counter, of which the goal says nothing. Here it is guessed, and then shown like
 //! any other invariant.
 
-use super::evidence::Search;
+use super::evidence::{Parts, Search};
 use super::facts::Known;
 use crate::ir::evidence::{Fact, Point};
+use crate::ir::halving::is_half;
 use crate::ir::linear::{Atom, Form};
 use crate::ir::{Block, Op, Value, defs::Def};
 
@@ -37,6 +38,34 @@ impl Search<'_> {
         let form = form.plus(-by, &Form::atom(Atom::Value(header.counter)))?;
         let invariant = self.invariant(block, &form, at)?;
         Some(Known { fact: Fact::Invariant(invariant), form, at: (block, 0) })
+    }
+
+    /// Shows a goal by what a loop that halves `atom` keeps: of a search, that what is left of its room ends before the room did. A round leaves
+    /// half of it behind and takes half away, each rounded, so with half of the room on one side of an inequality no round shows the next; with all of it
+    /// each does.
+    pub(super) fn halved(
+        &mut self,
+        (goal, times): (&Form, i128),
+        (atom, factor): (Atom, i128),
+        at: &Point,
+        gone: &mut Vec<Atom>,
+    ) -> Option<(i128, Parts)> {
+        let Atom::Value(room) = atom else { return None };
+        let Some(Def::Param(block, _)) = self.defs.get(room) else { return None };
+        let by = factor.checked_mul(2).filter(|by| *by > 0)?;
+        let is_even = |(other, n): &(Atom, i128)| *other == atom || n % by == 0;
+        let turns = self.arguments(block, room).into_iter().filter(|(from, _)| self.graph.is_back(*from, block));
+        let mut halves = turns.map(|(_, arg)| is_half(self.f, self.defs, arg, room));
+        if !goal.terms().iter().all(is_even) || halves.next() != Some(true) || !halves.all(|half| half) {
+            return None;
+        }
+        let whole = goal.clone().plus_number(1 - times)?.plus(factor, &Form::atom(atom))?;
+        let (kept, by) = whole.rounded();
+        let invariant = self.invariant(block, &kept, at)?;
+        let rest = goal.plus(-by, &kept)?;
+        let (more, mut parts) = self.search(&rest, times, at, gone)?;
+        parts.push((by.checked_mul(more)?, Fact::Invariant(invariant)));
+        Some((more, parts))
     }
 
     /// What a parameter receives, and from where.

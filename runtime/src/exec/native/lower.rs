@@ -9,6 +9,7 @@ use super::disks;
 use super::lanes::Lanes;
 use super::needed::Needed;
 use super::ops::low_bits;
+use super::scaled::{self, Factors};
 use super::status::{Status, Variant};
 use super::sum::Sum;
 use crate::exec::ExecError;
@@ -68,6 +69,7 @@ pub(super) fn lower(
         .filter_map(|block| Some((block, Difference::of(f, &defs, block)?)))
         .collect();
     let needed = Needed::of(f, &graph, &defs, differences.values().filter_map(|difference| difference.block_len));
+    let factors = if lanes.is_none() { scaled::factors(f, &graph, &defs, &needed) } else { Factors::new() };
     let mut lower = Lower {
         f,
         variant,
@@ -91,6 +93,7 @@ pub(super) fn lower(
         counts: None,
         decoded: None,
         numbers: decoded(f, &needed),
+        factors,
         needed,
         defs,
         b,
@@ -169,6 +172,8 @@ pub(super) struct Lower<'a> {
     /// For the batch variant.
     pub lanes: Option<Lanes>,
     needed: Needed,
+    /// The values of which multiples are kept.
+    pub factors: Factors,
     pub defs: Defs,
     /// The sizes of varints whose numbers are wanted.
     pub numbers: HashSet<Value>,
@@ -194,8 +199,19 @@ impl Lower<'_> {
     pub fn get(&mut self, v: Value) -> ir::Value {
         match &self.lanes {
             Some(lanes) => self.b.use_var(lanes.values[v.index()]),
-            None => self.values[v.index()].expect("the verifier has shown that definitions dominate uses"),
+            None => match self.factors.get(&v) {
+                Some(&factor) => {
+                    let multiple = self.kept(v);
+                    self.divided(multiple, factor)
+                }
+                None => self.kept(v),
+            },
         }
+    }
+
+    /// What is kept of an IR value: it itself, or a multiple.
+    pub fn kept(&self, v: Value) -> ir::Value {
+        self.values[v.index()].expect("the verifier has shown that definitions dominate uses")
     }
 
     /// Defines an IR value.
@@ -426,7 +442,11 @@ impl Lower<'_> {
         let params = &self.f.block(target.block).params;
         for (&arg, &param) in first.iter().chain(&target.args).zip(params) {
             if self.is_carried(param) {
-                args.push(BlockArg::Value(self.get(arg)));
+                let arg = match self.factors.get(&param) {
+                    Some(&factor) => self.multiple(arg, factor),
+                    None => self.get(arg),
+                };
+                args.push(BlockArg::Value(arg));
             }
         }
         (block, args)

@@ -18,6 +18,7 @@ mod memory;
 mod needed;
 mod ops;
 mod reads;
+mod scaled;
 mod status;
 mod stride;
 mod sum;

@@ -10,7 +10,9 @@ impl Lower<'_> {
     /// Emits one operation. Exhaustive: a new operation must break the build.
     pub fn inst(&mut self, inst: &Inst) {
         let ty = inst.result.map(|v| self.f.value(v).ty);
+        let factor = inst.result.and_then(|v| self.factors.get(&v).copied());
         let made = match &inst.op {
+            op if let Some(factor) = factor => Some(self.kept_inst(op, factor)),
             Op::Const(n) if ty == Some(Ty::Bool) => Some(self.b.ins().iconst(I8, *n as i64)),
             Op::Const(n) => Some(self.const_word(*n)),
             Op::Arg(i) | Op::ArgLen(i) => {
@@ -20,9 +22,8 @@ impl Lower<'_> {
             Op::Binary { op, mode, a, b } => Some(self.binary(*op, *mode, *a, *b)),
             Op::Compare { op, a, b } => Some(self.compare(*op, *a, *b)),
             Op::Select { cond, a, b } => {
-                let (cond, holds) = self.without_not(*cond);
-                let (yes, no) = if holds { (a, b) } else { (b, a) };
-                let (cond, yes, no) = (self.get(cond), self.get(*yes), self.get(*no));
+                let (cond, yes, no) = self.choice(*cond, *a, *b);
+                let (yes, no) = (self.get(yes), self.get(no));
                 Some(self.b.ins().select(cond, yes, no))
             }
             Op::Cast(a) | Op::Reinterpret(a) => {
@@ -78,6 +79,13 @@ impl Lower<'_> {
         }
     }
 
+    /// A condition and what is chosen where it holds and where not.
+    pub fn choice(&mut self, cond: Value, a: Value, b: Value) -> (ir::Value, Value, Value) {
+        let (cond, holds) = self.without_not(cond);
+        let (yes, no) = if holds { (a, b) } else { (b, a) };
+        (self.get(cond), yes, no)
+    }
+
     /// A word in the representation of a type.
     fn typed(&mut self, word: ir::Value, ty: Option<Ty>) -> ir::Value {
         if ty == Some(Ty::Bool) { self.b.ins().ireduce(I8, word) } else { word }
@@ -126,6 +134,10 @@ impl Lower<'_> {
         }
         // Of two numbers that are not negative, quotient and remainder are the unsigned ones, which are cheaper for powers of two.
         let negative = signed && (self.f.value(a).range.lo < 0 || self.f.value(b).range.lo < 0);
+        let kept = self.factors.get(&a).filter(|factor| op == BinOp::Mul && self.known(b) == Some(**factor as i64));
+        if kept.is_some() {
+            return self.kept(a);
+        }
         let (x, y) = (self.get(a), self.get(b));
         if let (BinOp::Mul, Some(shift)) = (op, self.power_of_two(b)) {
             return self.b.ins().ishl_imm_u(x, shift);
