@@ -23,10 +23,18 @@ struct Reading<'a> {
     limit: Value,
     outside: Exit,
     wide: Option<Exit>,
-    /// Whether the number is needed, and not only the size.
+    /// Whether the size is needed, and the number.
+    is_sized: bool,
     is_decoded: bool,
     /// Where all ways join.
     ended: VBlock,
+}
+
+impl Reading<'_> {
+    /// What the ways pass on where they join.
+    fn wanted(&self, size: impl FnOnce() -> VReg, number: Option<VReg>) -> Vec<VReg> {
+        self.is_sized.then(size).into_iter().chain(number.filter(|_| self.is_decoded)).collect()
+    }
 }
 
 impl Selector<'_> {
@@ -42,13 +50,13 @@ impl Selector<'_> {
         let place = self.parts(addr);
         let (outside, wide) = (self.exit(outside), wide.map(|fault| self.exit(fault)));
         let ended = self.code.block();
-        let is_decoded = self.uses.is_decoded(result);
-        let reading = Reading { kind, addr, place, limit, outside, wide, is_decoded, ended };
+        let (is_sized, is_decoded) = (self.uses.is_needed(result), self.uses.is_decoded(result));
+        let reading = Reading { kind, addr, place, limit, outside, wide, is_sized, is_decoded, ended };
         if !begins_before(self.f, &self.defs, addr, limit) {
             self.exit_from(&reading, 0);
         }
         let (size, number) = (self.code.vreg(), self.code.vreg());
-        self.code.blocks[ended.0 as usize].params.extend([size].into_iter().chain(is_decoded.then_some(number)));
+        self.code.blocks[ended.0 as usize].params = reading.wanted(|| size, Some(number));
         // What is made from here on is not there where the ways join.
         let here = self.here.clone();
         let first = self.load_byte(first);
@@ -60,7 +68,7 @@ impl Selector<'_> {
         self.current = ended;
         // What a routine returns is known of no more than this.
         let joined = |l: &mut Self, v: VReg| if l.calls { v } else { l.widen(v) };
-        self.registers[result.index()] = Some(joined(self, size));
+        self.registers[result.index()] = is_sized.then(|| joined(self, size));
         self.decoded = is_decoded.then(|| joined(self, number));
     }
 
@@ -92,7 +100,7 @@ impl Selector<'_> {
         self.current = call;
         let args = [self.offset(var, known), self.reg(limit)];
         let (size, number) = self.call_for_varint(Key { kind, symbol, start, size }, args, reading);
-        let args = [size].into_iter().chain(reading.is_decoded.then_some(number)).collect();
+        let args = reading.wanted(|| size, Some(number));
         self.push(VInsn::Jump { to: reading.ended, args });
     }
 
@@ -208,7 +216,7 @@ impl Selector<'_> {
 
     fn end_of_varint(&mut self, reading: &Reading, so_far: Option<VReg>, byte: VReg, i: u8) {
         let number = reading.is_decoded.then(|| self.joined(reading.kind, so_far, byte, i));
-        let size = self.imm(u64::from(i) + 1);
-        self.push(VInsn::Jump { to: reading.ended, args: [size].into_iter().chain(number).collect() });
+        let args = reading.wanted(|| self.imm(u64::from(i) + 1), number);
+        self.push(VInsn::Jump { to: reading.ended, args });
     }
 }
