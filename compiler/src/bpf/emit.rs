@@ -259,6 +259,7 @@ impl Emitter<'_> {
                 let len = rhs(len, &mut reg);
                 self.copy((to, to_var), (from, from_var), len, *max, temps);
             }
+            VInsn::Tested { .. } => {}
             VInsn::Checkpoint => (0..checkpoint::JUMPS).for_each(|_| self.asm.push(Insn::jump())),
             VInsn::Call { routine, .. } => self.asm.call(Callee::Routine(*routine)),
             VInsn::Jump { to, .. } => {

@@ -186,7 +186,7 @@ fn operands(insn: &VInsn, mut f: impl FnMut(Operand)) {
             f(Operand::reg_def(v(*dst)));
             f(Operand::reg_use(v(*a)));
         }
-        VInsn::Neg { dst, a } | VInsn::Swap { dst, a, .. } => {
+        VInsn::Neg { dst, a } | VInsn::Swap { dst, a, .. } | VInsn::Tested { dst, a } => {
             f(Operand::reg_reuse_def(v(*dst), 1));
             f(Operand::reg_use(v(*a)));
         }

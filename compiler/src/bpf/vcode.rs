@@ -105,6 +105,9 @@ pub enum VInsn {
     Copy { to: Place, from: Place, len: Rhs<VReg>, max: u32, temps: [VReg; 4] },
     /// `dst` = what a routine returns, by its place in [`VCode::routines`].
     Call { dst: VReg, routine: u32, args: [VReg; 2] },
+    /// `dst = a` in the same register, behind a test of it. Where the allocator puts `dst` on the stack it does so after the test: the verifiers of
+    /// kernels before 6.8 take what is on the stack for what it was when it was put there, and what was not bounded then for anything.
+    Tested { dst: VReg, a: VReg },
     /// Has the kernel's verifier keep its state (see [`checkpoint`](super::checkpoint)).
     Checkpoint,
     /// Ends a block.

@@ -199,6 +199,11 @@ impl Selector<'_> {
             Op::Const(n) => self.imm(*n),
             Op::Arg(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
             Op::ArgLen(i) => self.load_state(self.layout.args + self.f.args[*i as usize].offset),
+            Op::Refine { a, .. } if self.widening.is_resumed(self.f, *a) => {
+                let (dst, a) = (self.code.vreg(), self.counted(*a));
+                self.push(VInsn::Tested { dst, a });
+                dst
+            }
             Op::Cast(a) | Op::Reinterpret(a) | Op::Refine { a, .. } => self.counted(*a),
             Op::Decoded(_) => self.decoded.expect("it is right behind its varint"),
             Op::Extend { bits, a } => self.extend(self.f.value(result).ty, *bits, *a),

@@ -172,6 +172,15 @@ impl Widening {
         }
     }
 
+    /// Whether the value counts the turns of a loop in which runs begin: there it comes from memory, and may be anything until it is tested.
+    pub fn is_resumed(&self, f: &Function, v: Value) -> bool {
+        let suspends = |b: Block| matches!(f.block(b).term, Terminator::Hop { .. } | Terminator::Emit { .. });
+        self.loops.iter().any(|l| {
+            let is_counter = f.block(l.shape.header).header.is_some_and(|h| h.counter == v);
+            is_counter && f.blocks().any(|(b, _)| l.shape.contains(b) && suspends(b))
+        })
+    }
+
     /// Whether only one path leads around in the loop of this header.
     pub fn is_plain(&self, header: Block) -> bool {
         self.loops.iter().any(|l| l.shape.header == header && l.plain)
