@@ -16,6 +16,7 @@ mod lower;
 pub mod opt;
 pub mod parallel;
 pub mod prove;
+mod rows;
 pub mod rust;
 pub mod source;
 pub mod syntax;

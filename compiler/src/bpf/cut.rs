@@ -11,6 +11,7 @@ use super::loops::{Loop, loops, targets};
 use crate::ir::defs::{Def, Defs};
 use crate::ir::graph::Graph;
 use crate::ir::{BinOp, Block, BlockData, Function, Mode, Op, Size, Terminator, Value};
+use crate::rows::Rows;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the verifier may walk through on one way through all outermost loops together, as estimated here. Instructions: it walks some of
@@ -187,7 +188,7 @@ const LIVE_MAX: u32 = 40;
 /// Where values are alive.
 struct Lives {
     /// For each value the blocks at whose start it is alive, but for the one that makes it.
-    across: Vec<Vec<Block>>,
+    across: Rows<Block>,
     /// Parameters of headers of loops, which stay in registers: the verifier must see how loops count.
     pinned: Vec<bool>,
 }
@@ -195,37 +196,39 @@ struct Lives {
 impl Lives {
     fn of(f: &Function, graph: &Graph, loops: &[Loop]) -> Lives {
         let defs = Defs::of(f);
-        let mut uses: Vec<Vec<Block>> = vec![Vec::new(); f.values.len()];
+        let (mut uses, mut last, mut work) = (Vec::new(), vec![None; f.values.len()], Vec::new());
         for b in &graph.order {
-            let mut work = Vec::new();
             let data = f.block(*b);
             data.insts.iter().for_each(|inst| inst.op.for_each_use(|v| work.push(v)));
             data.term.for_each_use(|v| work.push(v));
             while let Some(v) = work.pop() {
-                if uses[v.index()].last() == Some(b) {
+                if last[v.index()].replace(*b) == Some(*b) {
                     continue;
                 }
-                uses[v.index()].push(*b);
+                uses.push((v.index(), *b));
                 // A comparison may be made where it is tested.
                 if let Some(Op::Compare { a, b, .. } | Op::Binary { op: BinOp::Xor, a, b, .. }) = op_of(f, &defs, v) {
                     work.extend([*a, *b]);
                 }
             }
         }
-        let mut lives = Lives { across: vec![Vec::new(); f.values.len()], pinned: vec![false; f.values.len()] };
+        let uses = Rows::of(f.values.len(), uses.iter().copied());
+        let (mut across, mut open) = (Vec::new(), Vec::new());
         let mut seen = vec![u32::MAX; f.blocks.len()];
         for v in (0..f.values.len() as u32).map(Value) {
             let (Some(def), None) = (defs.get(v).map(Def::block), f.value(v).range.as_const()) else { continue };
-            let mut work: Vec<Block> = uses[v.index()].iter().copied().filter(|b| *b != def).collect();
-            while let Some(b) = work.pop() {
+            open.extend_from_slice(&uses[v.index()]);
+            while let Some(b) = open.pop() {
                 if b != def && std::mem::replace(&mut seen[b.index()], v.0) != v.0 {
-                    lives.across[v.index()].push(b);
-                    work.extend(graph.predecessors[b.index()].iter().map(|(p, _)| *p));
+                    across.push((v.index(), b));
+                    open.extend(graph.predecessors[b.index()].iter().map(|(p, _)| *p));
                 }
             }
         }
-        loops.iter().flat_map(|l| &f.block(l.header).params).for_each(|p| lives.pinned[p.index()] = true);
-        lives
+        let across = Rows::of(f.values.len(), across.iter().copied());
+        let mut pinned = vec![false; f.values.len()];
+        loops.iter().flat_map(|l| &f.block(l.header).params).for_each(|p| pinned[p.index()] = true);
+        Lives { across, pinned }
     }
 
     /// The values that live in memory: what is alive where a loop that is cut begins, but for its own parameters; and what is too much for
@@ -234,15 +237,12 @@ impl Lives {
         let values = || (0..f.values.len() as u32).map(Value);
         let is_cut = |v: &Value| self.across[v.index()].iter().any(|b| turns.contains_key(b));
         let mut homes: BTreeSet<Value> = values().filter(is_cut).collect();
-        let mut alive: Vec<Vec<Value>> = vec![Vec::new(); f.blocks.len()];
-        for v in values().filter(|v| !homes.contains(v)) {
-            self.across[v.index()].iter().for_each(|b| alive[b.index()].push(v));
-        }
-        for (b, data) in f.blocks() {
-            let params = data.params.iter().filter(|p| !homes.contains(p) && f.value(**p).range.as_const().is_none());
-            alive[b.index()].extend(params);
-        }
-        for at_start in &alive {
+        let across = values().flat_map(|v| self.across[v.index()].iter().map(move |b| (b.index(), v)));
+        let params = f.blocks().flat_map(|(b, data)| data.params.iter().map(move |p| (b.index(), *p)));
+        let params = params.filter(|(_, p)| f.value(*p).range.as_const().is_none());
+        let in_registers = across.chain(params).filter(|(_, v)| !homes.contains(v));
+        let alive = Rows::of(f.blocks.len(), in_registers);
+        for at_start in alive.iter().filter(|alive| alive.len() > LIVE_MAX as usize) {
             let mut candidates: Vec<Value> = at_start.iter().copied().filter(|v| !homes.contains(v)).collect();
             let surplus = candidates.len().saturating_sub(LIVE_MAX as usize);
             candidates.retain(|v| !self.pinned[v.index()]);

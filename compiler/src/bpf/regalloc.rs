@@ -4,6 +4,7 @@
 
 use super::error::BpfError;
 use super::vcode::{Exit, Onto, Report, VBlock, VBlockData, VCode, VInsn, VReg};
+use crate::rows::Rows;
 use ra::{Allocation, Edit, InstOrEdit, MachineEnv, Operand, OperandKind, PReg, PRegSet, RegClass};
 use regalloc2 as ra;
 
@@ -245,12 +246,11 @@ fn reports(exit: &Exit, mut f: impl FnMut(VReg)) {
 struct Input<'a> {
     code: &'a VCode,
     ranges: Vec<std::ops::Range<usize>>,
-    succs: Vec<Vec<ra::Block>>,
-    preds: Vec<Vec<ra::Block>>,
-    params: Vec<Vec<ra::VReg>>,
-    args: Vec<Vec<ra::VReg>>,
-    operands: Vec<Operand>,
-    operand_ranges: Vec<std::ops::Range<usize>>,
+    succs: Rows<ra::Block>,
+    preds: Rows<ra::Block>,
+    params: Rows<ra::VReg>,
+    args: Rows<ra::VReg>,
+    operands: Rows<Operand>,
     ends: Vec<End>,
     calls: Vec<bool>,
 }
@@ -264,45 +264,44 @@ enum End {
 
 impl<'a> Input<'a> {
     fn new(code: &'a VCode) -> Self {
-        let n = code.blocks.len();
-        let vregs = |rs: &[VReg]| rs.iter().map(|r| ra::VReg::new(r.0 as usize, RegClass::Int)).collect();
+        let (n, insns) = (code.blocks.len(), code.blocks.iter().map(|b| b.insns.len()).sum());
+        let vregs = |rs: &'a [VReg]| rs.iter().map(|r| ra::VReg::new(r.0 as usize, RegClass::Int));
+        let ends = || code.blocks.iter().enumerate().filter_map(|(i, b)| Some((i, &b.insns.last()?.0)));
+        let edges = ends().flat_map(|(from, end)| end.targets().map(move |to| (from, to.0 as usize)));
+        let params = code.blocks.iter().map(|b| &b.params).enumerate();
+        let args = ends().filter_map(|(i, end)| match end {
+            VInsn::Jump { args, .. } => Some((i, args)),
+            _ => None,
+        });
         let mut input = Input {
             code,
             ranges: Vec::with_capacity(n),
-            succs: vec![Vec::new(); n],
-            preds: vec![Vec::new(); n],
-            params: code.blocks.iter().map(|b| vregs(&b.params)).collect(),
-            args: vec![Vec::new(); n],
-            operands: Vec::new(),
-            operand_ranges: Vec::new(),
-            ends: Vec::new(),
-            calls: Vec::new(),
+            succs: Rows::of(n, edges.clone().map(|(from, to)| (from, ra::Block::new(to)))),
+            preds: Rows::of(n, edges.map(|(from, to)| (to, ra::Block::new(from)))),
+            params: Rows::of(n, params.flat_map(|(i, params)| vregs(params).map(move |r| (i, r)))),
+            args: Rows::of(n, args.flat_map(|(i, args)| vregs(args).map(move |r| (i, r)))),
+            operands: Rows::with_capacity(insns),
+            ends: Vec::with_capacity(insns),
+            calls: Vec::with_capacity(insns),
         };
-        for (i, block) in code.blocks.iter().enumerate() {
+        let mut row = Vec::new();
+        for block in &code.blocks {
             let first = input.ends.len();
             if joins(block) {
-                input.push(None);
+                input.push(None, &mut row);
             }
             for (insn, _) in &block.insns {
-                input.push(Some(insn));
-                for target in insn.targets() {
-                    input.succs[i].push(ra::Block::new(target.0 as usize));
-                    input.preds[target.0 as usize].push(ra::Block::new(i));
-                }
-                if let VInsn::Jump { args, .. } = insn {
-                    input.args[i] = vregs(args);
-                }
+                input.push(Some(insn), &mut row);
             }
             input.ranges.push(first..input.ends.len());
         }
         input
     }
 
-    /// The next instruction; none for one that does nothing.
-    fn push(&mut self, insn: Option<&VInsn>) {
-        let start = self.operands.len();
-        insn.into_iter().for_each(|insn| operands(insn, |o| self.operands.push(o)));
-        self.operand_ranges.push(start..self.operands.len());
+    /// The next instruction; none for one that does nothing. `row` is empty.
+    fn push(&mut self, insn: Option<&VInsn>, row: &mut Vec<Operand>) {
+        insn.into_iter().for_each(|insn| operands(insn, |o| row.push(o)));
+        self.operands.push(row.drain(..));
         self.calls.push(matches!(insn, Some(VInsn::Call { .. })));
         self.ends.push(match insn {
             Some(VInsn::Jump { .. } | VInsn::Branch { .. }) => End::Branch,
@@ -351,7 +350,7 @@ impl ra::Function for Input<'_> {
         &self.args[block.index()]
     }
     fn inst_operands(&self, insn: ra::Inst) -> &[Operand] {
-        &self.operands[self.operand_ranges[insn.index()].clone()]
+        &self.operands[insn.index()]
     }
     fn inst_clobbers(&self, insn: ra::Inst) -> PRegSet {
         if self.calls[insn.index()] { CLOBBERED.map(register).collect() } else { PRegSet::empty() }

@@ -218,7 +218,7 @@ impl VInsn {
     }
 
     /// The blocks it goes on to.
-    pub fn targets(&self) -> impl Iterator<Item = VBlock> {
+    pub fn targets(&self) -> impl Iterator<Item = VBlock> + Clone {
         let (a, b) = match self {
             VInsn::Jump { to, .. } => (Some(*to), None),
             VInsn::Branch { then, other, .. } => (Some(*then), Some(*other)),

@@ -2,7 +2,7 @@
 
 use super::{Block, Function};
 use crate::fx::FxHashSet;
-use std::ops::Index;
+use crate::rows::Rows;
 
 /// Order, predecessors and dominators of the blocks that the entry reaches.
 #[derive(Clone, Debug)]
@@ -10,65 +10,13 @@ pub struct Graph {
     /// Reverse postorder: a block comes before all that it dominates.
     pub order: Vec<Block>,
     /// For each block its edges in: predecessor and which of its targets.
-    pub predecessors: Edges,
+    pub predecessors: Rows<(Block, usize)>,
     /// For each block its position in `order`; none if it is not reached.
     position: Vec<Option<u32>>,
     /// Immediate dominators, by block.
     idom: Vec<Option<Block>>,
     /// For each block that is reached the numbers, from 1, of the first and the last block below it in the tree of dominators, in preorder.
     below: Vec<(u32, u32)>,
-}
-
-/// For each block the edges that lead to it, all in one row.
-#[derive(Clone, Debug)]
-pub struct Edges {
-    /// Where each block's edges end; they begin where those of the block before end.
-    ends: Vec<u32>,
-    row: Vec<(Block, usize)>,
-}
-
-impl Edges {
-    /// Those that leave the blocks of `order`, for each block in that order.
-    fn of(f: &Function, order: &[Block]) -> Edges {
-        let targets = |b: &Block| f.block(*b).term.targets().map(|t| t.block).enumerate();
-        let mut ends = vec![0; f.blocks.len()];
-        for (_, to) in order.iter().flat_map(targets) {
-            ends[to.index()] += 1;
-        }
-        let mut sum = 0;
-        for end in &mut ends {
-            // Where the block's edges begin; it moves on to their end as they are entered.
-            sum += std::mem::replace(end, sum);
-        }
-        let mut row = vec![(Block(0), 0); sum as usize];
-        for b in order {
-            for (i, to) in targets(b) {
-                let end = &mut ends[to.index()];
-                row[*end as usize] = (*b, i);
-                *end += 1;
-            }
-        }
-        Edges { ends, row }
-    }
-
-    /// The edges to the block with this index; none for one that is not in the table.
-    pub fn get(&self, index: usize) -> Option<&[(Block, usize)]> {
-        (index < self.ends.len()).then(|| &self[index])
-    }
-
-    /// Those of each block, in the order of the table.
-    pub fn iter(&self) -> impl Iterator<Item = &[(Block, usize)]> {
-        (0..self.ends.len()).map(|i| &self[i])
-    }
-}
-
-impl Index<usize> for Edges {
-    type Output = [(Block, usize)];
-
-    fn index(&self, index: usize) -> &Self::Output {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.row[start as usize..self.ends[index] as usize]
-    }
 }
 
 impl Graph {
@@ -80,7 +28,9 @@ impl Graph {
         for (i, b) in order.iter().enumerate() {
             position[b.index()] = Some(i as u32);
         }
-        let predecessors = Edges::of(f, &order);
+        let edge =
+            |from: Block| f.block(from).term.targets().enumerate().map(move |(i, to)| (to.block.index(), (from, i)));
+        let predecessors = Rows::of(n, order.iter().flat_map(|b| edge(*b)));
         let mut graph = Graph { order, predecessors, position, idom: vec![None; n], below: vec![(0, 0); n] };
         graph.find_dominators();
         graph.number_tree();
@@ -209,7 +159,8 @@ impl Graph {
 pub fn reverse_postorder(f: &Function) -> Vec<Block> {
     let mut seen = vec![false; f.blocks.len()];
     let mut out = Vec::with_capacity(f.blocks.len());
-    let mut stack = vec![(Block(0), 0usize)];
+    let mut stack = Vec::with_capacity(f.blocks.len());
+    stack.push((Block(0), 0));
     seen[0] = true;
     while let Some((b, i)) = stack.pop() {
         match f.block(b).term.targets().nth(i).map(|t| t.block) {

@@ -134,7 +134,10 @@ impl Form {
 
     /// Divided by what all factors are multiples of, and that divisor: the form is at most 0 where this one is.
     pub fn rounded(&self) -> (Form, i128) {
-        let by = self.terms.iter().fold(0, |by, t| gcd(by, t.1.saturating_abs())).max(1);
+        let by = self.terms.iter().fold(0, |by, t| common_divisor(by, t.1.saturating_abs())).max(1);
+        if by == 1 {
+            return (self.clone(), 1);
+        }
         let mut terms = Terms::default();
         self.terms.iter().for_each(|(atom, factor)| terms.push((*atom, factor / by)));
         // Up: what is added to an integer that is to be at most 0 may be the next one.
@@ -177,6 +180,11 @@ pub fn product(a: i128, b: i128) -> Option<i128> {
         (Ok(a), Ok(b)) => Some(i128::from(a) * i128::from(b)),
         _ => a.checked_mul(b),
     }
+}
+
+/// The greatest common divisor of two factors, neither below 0. Most are 1, and need no division.
+pub fn common_divisor(a: i128, b: i128) -> i128 {
+    if a == 1 || b == 1 { 1 } else { gcd(a, b) }
 }
 
 /// At most so many inequalities follow from one operation.

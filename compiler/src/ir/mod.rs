@@ -513,7 +513,7 @@ impl Function {
         &self.blocks[b.index()]
     }
     /// All blocks with their ids.
-    pub fn blocks(&self) -> impl Iterator<Item = (Block, &BlockData)> {
+    pub fn blocks(&self) -> impl Iterator<Item = (Block, &BlockData)> + Clone {
         self.blocks.iter().enumerate().map(|(i, b)| (Block(i as u32), b))
     }
     /// The bytes of the result area.
@@ -532,7 +532,7 @@ impl Function {
 
 impl Terminator {
     /// The targets, in order.
-    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+    pub fn targets(&self) -> impl Iterator<Item = &Target> + Clone {
         let (a, b) = match self {
             Terminator::Jump(t) => (Some(t), None),
             Terminator::Branch { then, other, .. } => (Some(then), Some(other)),

@@ -28,17 +28,23 @@ pub struct Terms {
 
 impl Terms {
     /// Appends one.
+    #[inline]
     pub fn push(&mut self, term: Term) {
-        if !self.more.is_empty() {
-            self.more.push(term);
-        } else if self.count < FEW {
+        if self.count < FEW {
             self.few[self.count] = term;
             self.count += 1;
         } else {
+            self.push_to_more(term);
+        }
+    }
+
+    #[cold]
+    fn push_to_more(&mut self, term: Term) {
+        if self.more.is_empty() {
             self.more.reserve(2 * FEW);
             self.more.extend(self.few);
-            self.more.push(term);
         }
+        self.more.push(term);
     }
 }
 

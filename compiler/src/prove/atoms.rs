@@ -24,6 +24,11 @@ impl<T: Default + Clone> ByAtom<T> {
         }
     }
 
+    /// What there is for each atom of which something was said, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.of_values.iter_mut().chain(self.of_products.values_mut())
+    }
+
     /// The same, to be changed.
     pub fn at(&mut self, atom: Atom) -> &mut T {
         match atom {

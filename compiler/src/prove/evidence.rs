@@ -12,8 +12,7 @@ use crate::fx::FxHashSet;
 use crate::ir::defs::{Def, Defs};
 use crate::ir::evidence::{Evidence, Fact, Invariant, Point, Split, Sum, goals};
 use crate::ir::graph::Graph;
-use crate::ir::interval::gcd;
-use crate::ir::linear::{Atom, Form, Forms, product};
+use crate::ir::linear::{Atom, Form, Forms, common_divisor, product};
 use crate::ir::settled::{implied, on_edge};
 use crate::ir::verify::passed;
 use crate::ir::{Block, CmpOp, FaultId, FaultKind, Function, Mode, Op, Range, Value};
@@ -91,7 +90,7 @@ pub fn find(f: &mut Function) {
 /// A fact that was collected, by its position, or one that was made for the occasion.
 enum Found {
     Collected(u32),
-    Made(Known),
+    Made(Box<Known>),
 }
 
 impl Found {
@@ -110,8 +109,9 @@ pub struct Search<'f> {
     pub(super) defs: &'f Defs,
     pub(super) forms: Forms,
     facts: Rc<Facts>,
-    /// The values that are just one atom, but for the atom's own.
-    names: ByAtom<Vec<Value>>,
+    /// The values that are just one atom, but for the atom's own: by what they claim it to be at least, the greatest first, and by what at
+    /// most, the least first.
+    names: ByAtom<[Vec<Value>; 2]>,
     /// When each value is made, in the order of blocks.
     age: Vec<u32>,
     evidence: Evidence,
@@ -182,6 +182,10 @@ impl<'f> Search<'f> {
             before_folding: false,
         };
         graph.order.iter().flat_map(made).for_each(|v| search.name(v));
+        for [least, most] in search.names.iter_mut() {
+            least.sort_by_key(|v| std::cmp::Reverse(f.value(*v).range.lo));
+            most.sort_by_key(|v| f.value(*v).range.hi);
+        }
         search
     }
 
@@ -191,7 +195,7 @@ impl<'f> Search<'f> {
         // The type is a claim as well, but no better one than an atom's own value has.
         let is_first = matches!(atom, Atom::Product(..)) && self.names.get(atom).is_none();
         if data.range != Range::of(data.ty) || is_first {
-            self.names.at(atom).push(v);
+            self.names.at(atom).iter_mut().for_each(|names| names.push(v));
         }
     }
 
@@ -355,8 +359,9 @@ impl<'f> Search<'f> {
         gone: &mut Vec<Atom>,
     ) -> Option<(i128, Parts)> {
         let with = known.form.factor(atom);
-        let common = gcd(factor.abs(), with.abs()).max(1);
-        let (scale, times) = (with.abs() / common, factor.abs() / common);
+        let common = common_divisor(factor.abs(), with.abs()).max(1);
+        let part = |n: i128| if common == 1 { n.abs() } else { n.abs() / common };
+        let (scale, times) = (part(with), part(factor));
         let rest = Form::combined(scale, goal, -times, &known.form)?;
         let (more, mut parts) = self.search(&rest, of.checked_mul(scale)?, at, gone)?;
         parts.push((times.checked_mul(more)?, known.fact.clone()));
@@ -382,20 +387,20 @@ impl<'f> Search<'f> {
 
     /// The tightest claim on an atom: the value that makes it, and its bound. Of equal ones that which is made first.
     fn claim(&self, atom: Atom, above: bool, at: &Point) -> Option<(Value, i128)> {
+        let claim = |v: Value| {
+            let range = self.f.value(v).range;
+            (v, if above { range.hi } else { range.lo })
+        };
         let own = match atom {
-            Atom::Value(v) => Some(v),
+            Atom::Value(v) => self.is_known(v, at).then(|| claim(v)),
             Atom::Product(..) => None,
         };
-        let mut tightest: Option<(Value, i128)> = None;
-        for v in own.iter().chain(self.names.get(atom).into_iter().flatten()) {
-            let range = self.f.value(*v).range;
-            let bound = if above { range.hi } else { range.lo };
-            let is_tighter = tightest.is_none_or(|(_, known)| if above { bound < known } else { bound > known });
-            if is_tighter && self.is_known(*v, at) {
-                tightest = Some((*v, bound));
-            }
-        }
-        tightest
+        let is_tighter = |(_, bound): &(Value, i128)| {
+            own.is_none_or(|(_, known)| if above { *bound < known } else { *bound > known })
+        };
+        let names = self.names.get(atom).into_iter().flat_map(|names| &names[usize::from(above)]);
+        let mut tighter = names.map(|v| claim(*v)).take_while(is_tighter);
+        tighter.find(|(v, _)| self.is_known(*v, at)).or(own)
     }
 
     /// What the claims alone say of a goal.
@@ -436,16 +441,17 @@ impl<'f> Search<'f> {
             .edge
             .iter()
             .flat_map(|(cond, sense)| of_condition(self.f, self.defs, &self.forms, (*cond, *sense), here));
-        let mut out: Vec<Found> = on_edge.filter(fits).map(Found::Made).collect();
+        let made = |known: Known| Found::Made(Box::new(known));
+        let mut out: Vec<Found> = on_edge.filter(fits).map(made).collect();
         let near = self.facts.about(atom).filter(|fact| fact.above == above && self.holds_at(fact.at, at));
         out.extend(near.take(FACTS_MAX).map(|fact| Found::Collected(fact.known)));
         if let Atom::Product(x, y) = atom {
-            out.extend(self.products((x, y), at).into_iter().filter(fits).map(Found::Made));
+            out.extend(self.products((x, y), at).into_iter().filter(fits).map(made));
         }
         for (i, invariant) in self.evidence.invariants.iter().enumerate() {
             if is_bound(&invariant.form) && self.graph.dominates(invariant.block, at.block) {
                 let (fact, form) = (Fact::Invariant(i as u32), invariant.form.clone());
-                out.push(Found::Made(Known { fact, form, at: (invariant.block, 0) }));
+                out.push(made(Known { fact, form, at: (invariant.block, 0) }));
             }
         }
         out

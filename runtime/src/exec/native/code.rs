@@ -19,8 +19,8 @@ use cranelift_module::{Linkage, Module, default_libcall_names};
 use std::ffi::c_void;
 use std::ops::Range;
 use std::sync::{Mutex, OnceLock};
-use trav_compiler::ir::SourceId;
 use trav_compiler::ir::verify::Verified;
+use trav_compiler::ir::{NoVarint, SourceId, Varint};
 
 /// What the generated code and its caller share during a call. The code finds the fields by [`std::mem::offset_of`].
 #[repr(C)]
@@ -33,6 +33,8 @@ pub(super) struct Context {
     pub found: u64,
     /// The offset in the disk block, if the status says so.
     pub at: u64,
+    /// The number of the varint that the host decoded last.
+    pub number: u64,
     /// Whether a read that lies on its image failed; the host has the reason.
     pub unread: u64,
     /// The [`Host`]; only the callbacks look at it.
@@ -42,7 +44,7 @@ pub(super) struct Context {
 impl Context {
     /// Of no call.
     pub fn new() -> Self {
-        Context { hops: 0, bytes: 0, found: 0, at: 0, unread: 0, host: std::ptr::null_mut() }
+        Context { hops: 0, bytes: 0, found: 0, at: 0, number: 0, unread: 0, host: std::ptr::null_mut() }
     }
 }
 
@@ -419,6 +421,15 @@ impl Callbacks {
     pub fn row() -> usize {
         row as *const () as usize
     }
+    /// `(context, kind, from, room) -> size`: decodes a varint of [`Varint::ALL`] from at most so many bytes, the number into
+    /// [`Context::number`]. Its size, or why there is none: [`CUT`](Self::CUT), [`WIDE`](Self::WIDE).
+    pub fn varint() -> usize {
+        varint as *const () as usize
+    }
+    /// The size of a varint whose bytes end before it does.
+    pub const CUT: u64 = 0;
+    /// The size of one with more than 64 bits.
+    pub const WIDE: u64 = 0xff;
     /// `(to, from, len)`: copies bytes.
     pub fn copy() -> usize {
         copy as *const () as usize
@@ -479,6 +490,22 @@ unsafe extern "C" fn row(context: *mut Context, out: *const u8) {
         (host, std::slice::from_raw_parts(out, size))
     };
     (host.row)(row);
+}
+
+unsafe extern "C" fn varint(context: *mut Context, kind: usize, from: *const u8, room: usize) -> u64 {
+    let kind = Varint::ALL[kind];
+    // SAFETY: the verifier has shown that the varint begins in its region and that so many bytes behind its begin belong to it; nobody
+    // writes them meanwhile. The code does not touch the context during the call.
+    let (bytes, number) =
+        unsafe { (std::slice::from_raw_parts(from, room.min(kind.most_bytes().into())), &mut (*context).number) };
+    match kind.decode(bytes) {
+        Ok((decoded, size)) => {
+            *number = decoded;
+            size.into()
+        }
+        Err(NoVarint::Cut) => Callbacks::CUT,
+        Err(NoVarint::Wide) => Callbacks::WIDE,
+    }
 }
 
 unsafe extern "C" fn copy(to: *mut u8, from: *const u8, len: usize) {

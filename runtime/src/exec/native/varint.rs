@@ -1,9 +1,11 @@
-//! Varints: one and two bytes by themselves, up to eight from one word, the rest byte by byte.
+//! Varints: one and two bytes by themselves, up to eight from one word, the rest by the host.
 
+use super::code::{Callbacks, Context};
 use super::lower::Lower;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder, MemFlagsData};
+use std::mem::offset_of;
 use trav_compiler::ir::{Addr, FaultRef, Value, Varint, begins_before};
 
 /// The top bits of bytes: set where another follows.
@@ -71,7 +73,7 @@ impl Lower<'_> {
         });
         self.several_at_once(&r, slow);
         self.b.switch_to_block(slow);
-        self.byte_by_byte(&r, first);
+        self.by_callback(&r);
         self.b.switch_to_block(ended);
         self.decoded = results.get(1).copied();
         results[0]
@@ -137,75 +139,22 @@ impl Lower<'_> {
         self.end_of_varint(r, size, number);
     }
 
-    /// From the second byte on: where the bytes may end before it does, and where it has more than eight.
-    fn byte_by_byte(&mut self, r: &Reading<'_>, first: ir::Value) {
-        let most = r.kind.most_bytes();
-        let (turn, last) = (self.b.create_block(), self.b.create_block());
-        let [count, so_far] = [(); 2].map(|()| self.b.append_block_param(turn, I64));
-        let (one, low) = (self.const_word(1), self.b.ins().band_imm_u(first, 0x7f));
-        self.b.ins().jump(turn, &[one.into(), low.into()]);
-        self.b.switch_to_block(turn);
-        self.b.set_cold_block(turn);
-        self.b.set_cold_block(last);
-        let late = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, count, r.room);
-        self.fault_if(late, r.outside);
-        let here = self.b.ins().iadd(r.address, count);
-        let byte = self.b.ins().uload8(I64, r.flags, here, 0);
-        let inner = self.b.create_block();
-        self.b.set_cold_block(inner);
-        let is_last = self.b.ins().icmp_imm_u(IntCC::Equal, count, i64::from(most) - 1);
-        self.b.ins().brif(is_last, last, &[], inner, &[]);
-        self.b.switch_to_block(inner);
-        let low = self.b.ins().band_imm_u(byte, 0x7f);
-        let number = match r.kind {
-            Varint::Leb128 => {
-                let shift = self.b.ins().imul_imm_s(count, 7);
-                let low = self.b.ins().ishl(low, shift);
-                self.b.ins().bor(so_far, low)
-            }
-            Varint::Sqlite | Varint::Vlq => self.shifted_in(so_far, low, 7),
-        };
-        let size = self.b.ins().iadd_imm_s(count, 1);
-        let more = self.b.create_block();
-        self.b.set_cold_block(more);
-        let is_more = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, byte, 0x7f);
-        let done = self.b.create_block();
-        self.b.set_cold_block(done);
-        self.b.ins().brif(is_more, more, &[], done, &[]);
-        self.b.switch_to_block(done);
-        self.end_of_varint(r, size, r.is_decoded.then_some(number));
-        self.b.switch_to_block(more);
-        self.b.ins().jump(turn, &[size.into(), number.into()]);
-        self.b.switch_to_block(last);
-        let number = self.last_byte(r, so_far, byte);
-        let size = self.const_word(most.into());
-        self.end_of_varint(r, size, r.is_decoded.then_some(number));
-    }
-
-    /// The number with the bits of the last byte that there can be.
-    fn last_byte(&mut self, r: &Reading<'_>, so_far: ir::Value, byte: ir::Value) -> ir::Value {
+    /// By the host: where the bytes may end before it does, and where it has more than eight. That is rare, and written out in each place it
+    /// would be a third of the function.
+    fn by_callback(&mut self, r: &Reading<'_>) {
+        let kind = self.const_word(r.kind as u64);
+        let size = self.call(Callbacks::varint(), &[self.context, kind, r.address, r.room], true);
+        let cut = self.b.ins().icmp_imm_u(IntCC::Equal, size, Callbacks::CUT as i64);
+        self.fault_if(cut, r.outside);
         if let Some(wide) = r.wide {
-            let most = if r.kind == Varint::Leb128 { 1 } else { 0x7f };
-            let mut large = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, byte, most);
-            if r.kind == Varint::Vlq {
-                let full = self.b.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, so_far, (1 << 57) - 1);
-                large = self.b.ins().bor(large, full);
-            }
-            self.fault_if(large, wide);
+            let is_wide = self.b.ins().icmp_imm_u(IntCC::Equal, size, Callbacks::WIDE as i64);
+            self.fault_if(is_wide, wide);
         }
-        match r.kind {
-            Varint::Leb128 => {
-                let top = self.b.ins().ishl_imm_u(byte, 63);
-                self.b.ins().bor(so_far, top)
-            }
-            Varint::Sqlite => self.shifted_in(so_far, byte, 8),
-            Varint::Vlq => self.shifted_in(so_far, byte, 7),
-        }
-    }
-
-    fn shifted_in(&mut self, so_far: ir::Value, bits: ir::Value, by: i64) -> ir::Value {
-        let high = self.b.ins().ishl_imm_u(so_far, by);
-        self.b.ins().bor(high, bits)
+        let number = r.is_decoded.then(|| {
+            let at = offset_of!(Context, number) as i32;
+            self.b.ins().load(I64, self.regions.context, self.context, at)
+        });
+        self.end_of_varint(r, size, number);
     }
 
     fn byte(&mut self, r: &Reading<'_>, at: i32) -> ir::Value {
