@@ -31,6 +31,7 @@ const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
 const VAR: u32 = 14;
 const DATASEC: u32 = 15;
+const DECL_TAG: u32 = 17;
 
 /// Types and strings in the making.
 #[derive(Debug)]
@@ -96,6 +97,15 @@ impl Btf {
     pub fn function(&mut self, name: &str, result: TypeId, params: &[(&str, TypeId)]) -> TypeId {
         let prototype = self.prototype(result, params);
         self.push(name, FUNC, GLOBAL as usize, prototype.0, &[])
+    }
+
+    /// A global function whose parameters are pointers that are never none; Linux 6.8 and later believe it, and hold callers to it.
+    pub fn function_of_some(&mut self, name: &str, result: TypeId, params: &[(&str, TypeId)]) -> TypeId {
+        let function = self.function(name, result, params);
+        for position in 0..params.len() as u32 {
+            self.push("arg:nonnull", DECL_TAG, 0, function.0, &[position]);
+        }
+        function
     }
 
     /// A function of the kernel's with named parameters.

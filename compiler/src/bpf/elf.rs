@@ -203,7 +203,7 @@ impl<'a> File<'a> {
             let block = self.btf.structure(&format!("{name}_block"), size, &[bytes]);
             params = vec![("state", self.btf.pointer(state)), ("block", self.btf.pointer(block))];
         }
-        self.btf.function(&step_name(name), self.scalars.int, &params)
+        self.btf.function_of_some(&step_name(name), self.scalars.int, &params)
     }
 
     fn constant(&mut self, name: &str, ty: TypeId, bytes: &[u8]) -> SymbolId {

@@ -62,7 +62,6 @@ fn write(
             .exits()
             .any(|exit| matches!(exit, Exit::Fault { found: Some(_), .. } | Exit::Fault { at: Some(_), .. })),
         span: code.blocks[0].insns[0].1,
-        unusable: asm.label(),
         apart,
         asm,
     };
@@ -146,8 +145,6 @@ struct Emitter<'a> {
     /// Behind the stubs: tells the kernel of the next read, or that the walk is over.
     ask: Label,
     over: Label,
-    /// The end of a step whose arguments are no areas.
-    unusable: Label,
     frame: Frame,
     areas: Areas,
     /// The loops inside copies.

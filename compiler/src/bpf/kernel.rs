@@ -119,6 +119,10 @@ pub enum Member {
     InodeSize,
     /// `iou_loop_params.cq_wait_idx`
     WaitIndex,
+    /// `io_rings.sq.head`
+    SqHead,
+    /// `io_rings.sq.tail`
+    SqTail,
     /// `io_rings.cq.head`
     CqHead,
     /// `io_rings.cq.tail`
@@ -147,7 +151,8 @@ impl Member {
             Member::VmaFile | Member::FileMapping | Member::MappingHost | Member::InodeSize | Member::CqeUserData => {
                 Width::B8
             }
-            Member::FileMode | Member::WaitIndex | Member::CqHead | Member::CqTail | Member::CqeResult => Width::B4,
+            Member::FileMode | Member::WaitIndex | Member::CqeResult => Width::B4,
+            Member::SqHead | Member::SqTail | Member::CqHead | Member::CqTail => Width::B4,
         }
     }
 
@@ -155,10 +160,12 @@ impl Member {
     pub fn offset(self) -> i16 {
         match self {
             Member::VmaFile | Member::FileMapping | Member::MappingHost | Member::InodeSize => 0,
-            Member::WaitIndex | Member::CqHead => 0,
-            Member::CqTail => 4,
-            Member::FileMode | Member::CqeUserData => 8,
-            Member::CqeResult => 16,
+            Member::WaitIndex | Member::SqHead => 0,
+            Member::SqTail => 4,
+            Member::FileMode | Member::CqHead => 8,
+            Member::CqTail => 12,
+            Member::CqeUserData => 16,
+            Member::CqeResult => 24,
         }
     }
 
@@ -168,10 +175,12 @@ impl Member {
             Member::VmaFile | Member::FileMapping | Member::MappingHost | Member::InodeSize => "0:0",
             Member::WaitIndex => "0:0",
             Member::FileMode => "0:1",
-            Member::CqHead => "0:0:0",
-            Member::CqTail => "0:0:1",
-            Member::CqeUserData => "0:1:0:0",
-            Member::CqeResult => "0:1:0:1",
+            Member::SqHead => "0:0:0",
+            Member::SqTail => "0:0:1",
+            Member::CqHead => "0:1:0",
+            Member::CqTail => "0:1:1",
+            Member::CqeUserData => "0:2:0:0",
+            Member::CqeResult => "0:2:0:1",
         }
     }
 
@@ -182,7 +191,8 @@ impl Member {
             Member::MappingHost => Structure::Mapping,
             Member::InodeSize => Structure::Inode,
             Member::WaitIndex => Structure::Params,
-            Member::CqHead | Member::CqTail | Member::CqeUserData | Member::CqeResult => Structure::Rings,
+            Member::SqHead | Member::SqTail | Member::CqHead | Member::CqTail => Structure::Rings,
+            Member::CqeUserData | Member::CqeResult => Structure::Rings,
         }
     }
 }
@@ -234,7 +244,7 @@ impl Structure {
                 let cqe = [field("user_data", scalars.word, 0), field("res", scalars.int, 8)];
                 let cqe = btf.structure("io_uring_cqe___trav", 16, &cqe);
                 let cqes = btf.array(cqe, scalars.int, 0);
-                (8, vec![field("cq", ring, 0), field("cqes", cqes, 8)])
+                (16, vec![field("sq", ring, 0), field("cq", ring, 8), field("cqes", cqes, 16)])
             }
         };
         btf.structure(self.name(), size, &fields)

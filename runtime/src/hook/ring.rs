@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 use trav_compiler::bpf::abi::{StateLayout, Status, TIMED_OUT, word as state_word};
 use trav_compiler::bpf::profile::Profile;
-use trav_compiler::bpf::ring::{RingLayout, word};
+use trav_compiler::bpf::ring::{self, RINGS, RingLayout, word};
 use trav_compiler::ir::verify::Verified;
 use uring::Uring;
 
@@ -53,7 +53,7 @@ impl Ring {
         let settings = profile.ring.expect("an object was made for it");
         let ring_layout = RingLayout::of(f, &settings).expect("an object was made for it");
         let file = uring::open(file, options.direct)?;
-        let ring = Uring::new(ring_layout.walks, ring_layout.size, &file, f.sources.len());
+        let ring = Uring::new(&ring_layout, &file, f.sources.len());
         let mut ring = ring.map_err(|e| refused("no io_uring that a program can drive", &e))?;
         let mut object = load::open(elf)?;
         for mut map in object.maps_mut() {
@@ -70,9 +70,9 @@ impl Ring {
         let link = operations.attach_struct_ops().map_err(|e| refused("the program cannot be attached", &e))?;
         drop(maps);
         let mapping = uring::map_file(&file)?;
-        ring.set_word(8 * word::BLOCKS, ring.address() + u64::from(ring_layout.blocks));
-        ring.set_word(8 * word::MAPPING, mapping.as_ptr() as u64);
-        let deadline = Deadline::new(ring.memory().clone(), 8 * word::DEADLINE);
+        ring.set_word(header(word::ADDRESS), ring.address());
+        ring.set_word(header(word::MAPPING), mapping.as_ptr() as u64);
+        let deadline = Deadline::new(ring.memory().clone(), header(word::DEADLINE));
         let parts = Parts {
             _link: link,
             _object: object,
@@ -191,7 +191,7 @@ impl Ring {
 
 impl Parts {
     fn state_at(&self, call: u32) -> usize {
-        (self.layout.states + call * self.layout.state_stride) as usize
+        (RINGS + self.layout.states + call * self.layout.state_stride) as usize
     }
 
     fn state(&self, call: u32) -> Vec<u8> {
@@ -216,20 +216,23 @@ impl Parts {
 
     /// Runs the first calls until each has ended or wants something of user space.
     fn batch(&mut self, count: u32) -> Result<(), ExecError> {
-        let mut set = |position: usize, value: u64| self.ring.set_word(8 * position, value);
-        set(word::COUNT, count.into());
-        set(word::NEXT, 0);
-        set(word::STARTED, 0);
+        let RingLayout { walks, state_stride, block_stride, .. } = self.layout;
+        let first = u64::from((count - 1) * state_stride);
+        self.ring.set_word(header(word::NEXT), first);
+        let start = self.layout.last_block() - (count.min(walks) - 1) * block_stride;
+        self.ring.set_word(header(word::START), start.into());
         loop {
             match self.ring.enter() {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) => return Err(ExecError::Io(e)),
             }
-            match self.ring.word(8 * word::ERROR) as i64 {
-                0 => return Ok(()),
-                e => return Err(broken(format!("the ring's program stopped with {e}"))),
-            }
+            let begun = self.ring.word(header(word::NEXT)) != first;
+            return match self.ring.word(header(word::ERROR)) as i64 {
+                0 if begun => Ok(()),
+                0 => Err(broken("the ring's program did not find its file".into())),
+                e => Err(broken(format!("the ring's program stopped with {e}"))),
+            };
         }
     }
 }
@@ -259,7 +262,13 @@ impl Machine for Parts {
     }
 
     fn write_block(&mut self, bytes: &[u8]) {
-        let at = self.layout.blocks as usize;
-        self.ring.write(at, bytes);
+        // A batch of one call is run there.
+        let at = RINGS + self.layout.last_block();
+        self.ring.write(at as usize, bytes);
     }
+}
+
+/// Where a header word stands in the memory.
+fn header(position: usize) -> usize {
+    (RINGS as usize).wrapping_add_signed(ring::header(position).into())
 }

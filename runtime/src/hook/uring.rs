@@ -1,8 +1,8 @@
 //! An io_uring instance for a program that submits its reads itself: set-up, memory, entering.
 //! The `unsafe` of the hooks is here.
 //!
-//! The program reaches submission entries, completions and memory through the kernel's own mappings, so none is made here but that of
-//! the memory region. Numbers and layouts are those of include/uapi/linux/io_uring.h; the `io-uring` crate has no memory regions.
+//! The rings and the submission entries stand in the memory region, as [`RingLayout`] says, so that the program finds all in one place. It reaches them through the kernel's
+//! own mappings; here none is made but that of the region. Numbers and layouts are those of include/uapi/linux/io_uring.h; the `io-uring` crate has no memory regions.
 
 #![allow(unsafe_code, reason = "system calls of io_uring, and memory that is shared with the kernel")]
 
@@ -14,12 +14,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use trav_compiler::bpf::ring::{RINGS, RingLayout};
 
 const SETUP_CQSIZE: u32 = 1 << 3;
+const SETUP_SUBMIT_ALL: u32 = 1 << 7;
 const SETUP_SINGLE_ISSUER: u32 = 1 << 12;
 const SETUP_DEFER_TASKRUN: u32 = 1 << 13;
+const SETUP_NO_MMAP: u32 = 1 << 14;
 const SETUP_NO_SQARRAY: u32 = 1 << 16;
-const SETUP_SQ_REWIND: u32 = 1 << 20;
 const REGISTER_BUFFERS: u32 = 0;
 const REGISTER_FILES: u32 = 2;
 const REGISTER_RING_FDS: u32 = 20;
@@ -27,8 +29,12 @@ const UNREGISTER_RING_FDS: u32 = 21;
 const REGISTER_MEM_REGION: u32 = 34;
 const MEM_REGION_TYPE_USER: u32 = 1;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
-/// Bytes of `struct io_uring_params`.
-const PARAMS_SIZE: usize = 120;
+/// `struct io_uring_params` in words of 32 bits: its size, and where it has numbers and addresses.
+const PARAMS_WORDS: usize = 30;
+const CQ_ENTRIES: usize = 1;
+const FLAGS: usize = 2;
+const ENTRIES_ADDRESS: usize = 18;
+const RINGS_ADDRESS: usize = 28;
 
 /// Opens a file for reading.
 pub fn open(path: &Path, direct: bool) -> Result<File, ExecError> {
@@ -54,21 +60,26 @@ pub struct Uring {
 struct Memory(Arc<MmapRaw>);
 
 impl Uring {
-    /// Makes a ring for so many submissions at once, with twice as many completions and `size` bytes of memory. The file stands for all sources.
-    pub fn new(entries: u32, size: u32, file: &File, sources: usize) -> io::Result<Uring> {
-        let mut params = [0u32; PARAMS_SIZE / 4];
-        params[1] = 2 * entries;
-        params[2] = SETUP_CQSIZE | SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_NO_SQARRAY | SETUP_SQ_REWIND;
-        // SAFETY: the kernel reads and writes the structure of 120 bytes, which lives through the call.
-        let fd = check(unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, params.as_mut_ptr()) })?;
+    /// Makes a ring with its memory. The file stands for all sources.
+    pub fn new(layout: &RingLayout, file: &File, sources: usize) -> io::Result<Uring> {
+        let memory = Memory(Arc::new(MmapMut::map_anon(layout.size as usize)?.into()));
+        let mut params = [0u32; PARAMS_WORDS];
+        params[CQ_ENTRIES] = 2 * layout.walks;
+        params[FLAGS] = SETUP_CQSIZE | SETUP_SINGLE_ISSUER | SETUP_DEFER_TASKRUN | SETUP_NO_SQARRAY;
+        params[FLAGS] |= SETUP_NO_MMAP | SETUP_SUBMIT_ALL;
+        let rings = memory.0.as_ptr() as u64 + u64::from(RINGS);
+        for (at, address) in [(RINGS_ADDRESS, rings), (ENTRIES_ADDRESS, rings + u64::from(layout.entries))] {
+            (params[at], params[at + 1]) = (address as u32, (address >> 32) as u32);
+        }
+        // SAFETY: the kernel reads and writes the structure, which lives through the call, and pins the memory of rings and entries.
+        let fd = check(unsafe { libc::syscall(libc::SYS_io_uring_setup, layout.walks, params.as_mut_ptr()) })?;
         // SAFETY: the kernel has just made this descriptor, and nobody else has it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let memory = Memory(Arc::new(MmapMut::map_anon(size as usize)?.into()));
         let mut ring = Uring { fd, memory, registered: None };
         ring.register_memory()?;
         let files = vec![file.as_raw_fd(); sources.max(1)];
         ring.register(REGISTER_FILES, files.as_ptr().cast(), files.len() as u32)?;
-        let buffer = libc::iovec { iov_base: ring.memory.0.as_mut_ptr().cast(), iov_len: size as usize };
+        let buffer = libc::iovec { iov_base: ring.memory.0.as_mut_ptr().cast(), iov_len: layout.size as usize };
         ring.register(REGISTER_BUFFERS, (&raw const buffer).cast(), 1)?;
         // struct io_uring_rsrc_update: offset (-1: any), reserved, data (the ring).
         let mut update = [u64::from(u32::MAX), ring.fd.as_raw_fd() as u64];
@@ -107,9 +118,9 @@ impl Uring {
         check(unsafe { libc::syscall(libc::SYS_io_uring_enter, ring, 0, 0, flags, 0, 0) }).map(|_| ())
     }
 
-    /// The address of the memory.
+    /// The address of the rings.
     pub fn address(&self) -> u64 {
-        self.memory.0.as_ptr() as u64
+        self.memory.0.as_ptr() as u64 + u64::from(RINGS)
     }
 
     /// The word at a byte offset.
@@ -129,7 +140,7 @@ impl Uring {
         &self.memory.0
     }
 
-    /// A part of the memory, not the program's deadline.
+    /// A part of the memory, neither the program's deadline nor the rings.
     pub fn bytes(&self, at: usize, len: usize) -> &[u8] {
         let start = self.part(at, len);
         // SAFETY: the part lies in the mapping, which lives as long as `self`. The kernel may be writing elsewhere in it, and the program runs

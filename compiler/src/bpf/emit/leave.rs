@@ -98,10 +98,8 @@ impl Emitter<'_> {
         match self.areas {
             Areas::Maps => {}
             Areas::Context(_) => self.asm.store(Width::B8, FRAME, CONTEXT_SLOT, Rhs::Reg(CONTEXT)),
-            // The verifier checks a global function by itself, and lets its pointers be none.
             Areas::Arguments => {
                 for (register, slot) in [(1, STATE_SLOT), (2, BLOCK_SLOT)] {
-                    self.asm.branch(Cond::Eq, register, Rhs::Imm(0), self.unusable);
                     self.asm.store(Width::B8, FRAME, slot, Rhs::Reg(register));
                 }
             }
@@ -148,11 +146,6 @@ impl Emitter<'_> {
 
     /// What all steps end in that the context is told of.
     pub(super) fn tails(&mut self) {
-        if let Areas::Arguments = self.areas {
-            self.asm.bind(self.unusable);
-            self.asm.imm(R0, Status::Fault as u64);
-            self.asm.push(Insn::exit());
-        }
         let Areas::Context(context) = self.areas.clone() else { return };
         self.asm.bind(self.ask);
         self.asm.load(Width::B8, CONTEXT, FRAME, CONTEXT_SLOT);

@@ -14,23 +14,33 @@ const FMODE_READ: i32 = 1;
 #[derive(Clone, Copy)]
 pub struct Places {
     /// The iterator, 8 bytes; none where the file is given.
-    pub iterator: Option<i16>,
+    iterator: Option<i16>,
     /// The file's size, 8 bytes.
-    pub size: i16,
+    size: i16,
     /// The dynptr, 16 bytes.
     pub dynptr: i16,
     /// It reads only what is in the page cache, and never waits.
-    pub cached: bool,
+    cached: bool,
 }
 
 impl Places {
-    /// Finds the file whose mapping has the address in the word at `header` of where `area` points. Goes to `none` without it, with only the
+    /// For a file that is found by its mapping.
+    pub fn by_mapping(cached: bool) -> Places {
+        Places { iterator: Some(-8), size: -16, dynptr: -32, cached }
+    }
+
+    /// For a file that is given.
+    pub fn of_given(cached: bool) -> Places {
+        Places { iterator: None, ..Places::by_mapping(cached) }
+    }
+
+    /// Finds the file whose mapping has the address that stands at `displacement` of where `area` points. Goes to `none` without it, with only the
     /// iterator to give back. Changes registers 0 to 5 and `file`.
-    pub fn find(&self, asm: &mut Assembler, (area, header): (Reg, usize), file: Reg, none: Label) {
+    pub fn find(&self, asm: &mut Assembler, (area, displacement): (Reg, i16), file: Reg, none: Label) {
         let Some(iterator) = self.iterator else { return };
         asm.push(Insn::helper(GET_CURRENT_TASK_BTF));
         asm.mov(2, R0);
-        super::load_word(asm, 3, area, header);
+        asm.load(Width::B8, 3, area, displacement);
         stack_address(asm, 1, iterator);
         asm.kernel(Function::VmaNew);
         stack_address(asm, 1, iterator);
@@ -40,11 +50,15 @@ impl Places {
         asm.branch(Cond::Eq, file, Rhs::Imm(0), none);
     }
 
-    /// Makes the dynptr of the file. Goes to `none` if it cannot be read. Changes registers 0 to 5.
-    pub fn take(&self, asm: &mut Assembler, file: Reg, none: Label) {
+    /// Goes to `none` if the file is not open for reading. One that is mapped is: mmap(2) refuses others. Changes register 1.
+    pub fn readable(asm: &mut Assembler, file: Reg, none: Label) {
         asm.load_member(1, file, Member::FileMode);
         asm.alu(AluOp::And, 1, Rhs::Imm(FMODE_READ));
         asm.branch(Cond::Eq, 1, Rhs::Imm(0), none);
+    }
+
+    /// Makes the dynptr of the file. Changes registers 0 to 5.
+    pub fn take(&self, asm: &mut Assembler, file: Reg) {
         asm.load_member(1, file, Member::FileMapping);
         asm.load_member(1, 1, Member::MappingHost);
         asm.load_member(1, 1, Member::InodeSize);
@@ -57,6 +71,14 @@ impl Places {
         if self.cached {
             asm.kernel(Function::RcuUnlock);
         }
+    }
+
+    /// Goes to `outside` if a read does not lie in the file. Changes register 3.
+    pub fn inside(&self, asm: &mut Assembler, offset: Reg, len: Reg, outside: Label) {
+        asm.load(Width::B8, 3, FRAME, self.size);
+        asm.branch(Cond::Gt, offset, Rhs::Reg(3), outside);
+        asm.alu(AluOp::Sub, 3, Rhs::Reg(offset));
+        asm.branch(Cond::Gt, len, Rhs::Reg(3), outside);
     }
 
     /// Gives it back; `none` is where to go on without a dynptr.

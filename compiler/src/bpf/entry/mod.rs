@@ -9,6 +9,7 @@ mod looked_at;
 mod pull;
 mod ring;
 
+use super::abi;
 use super::asm::{Assembler, Label, TooFar};
 use super::error::BpfError;
 use super::insn::{Cond, Insn, R0, Reg, Rhs, Width};
@@ -16,33 +17,40 @@ use super::kernel::KTIME_GET_NS;
 use super::program::Entry;
 use super::target::Entered;
 use crate::ir::Function;
+use looked_at::LookedAt;
 
 /// Bytes of stack that an entry takes, as the verifier rounds them.
-pub const STACK_BYTES: u32 = 96;
+pub const STACK_BYTES: u32 = 64;
+
+/// Where a way out of an entry finds its reason.
+const REASON: Reg = 5;
 
 /// Writes the entry for a function.
 pub fn entry(f: &Function, entered: &Entered) -> Result<Entry, BpfError> {
     let mut asm = Assembler::default();
     match entered {
         Entered::Pull { cached, given } => pull::write(&mut asm, f, *cached, *given),
-        Entered::Loop { ring, cached, sources } => ring::write(&mut asm, ring, f, *cached, *sources),
+        Entered::Loop { ring, cached, sources } => {
+            ring::write(&mut asm, ring, cached.then(|| LookedAt::of(f)), *sources);
+        }
     }
     let done = asm.finish().map_err(|TooFar| BpfError::JumpTooFar)?;
     Ok(Entry { insns: done.insns, relocations: done.relocations, calls: done.calls, accesses: done.accesses })
 }
 
-/// Goes to `over` when the time in a word of an area's header has come. Changes registers 0 to 5.
-fn until(asm: &mut Assembler, base: Reg, position: usize, over: Label) {
+/// Goes to `over` when the time has come that stands at `displacement` of where `base` points, with that in [`REASON`]. Changes registers 0 to 5.
+fn until(asm: &mut Assembler, base: Reg, displacement: i16, over: Label) {
     let on = asm.label();
-    load_word(asm, 1, base, position);
+    asm.load(Width::B8, 1, base, displacement);
     asm.branch(Cond::Eq, 1, Rhs::Imm(0), on);
     asm.push(Insn::helper(KTIME_GET_NS));
-    load_word(asm, 1, base, position);
+    asm.load(Width::B8, 1, base, displacement);
+    asm.imm(REASON, abi::TIMED_OUT as i64 as u64);
     asm.branch(Cond::Gt, R0, Rhs::Reg(1), over);
     asm.bind(on);
 }
 
-/// A 64-bit word of an area's header, by its position.
+/// A 64-bit word of a state area's header, by its position.
 fn header(position: usize) -> i16 {
     8 * position as i16
 }

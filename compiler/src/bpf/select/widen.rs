@@ -37,6 +37,8 @@ struct Knowledge {
     plain: bool,
     /// Whether each turn compares the counter with a number.
     counted: bool,
+    /// Whether a run may come to it in its midst, and bring a counter from memory.
+    resumed: bool,
     /// For each value whether the verifier knows something else of it in each turn.
     varies: Vec<bool>,
 }
@@ -74,7 +76,9 @@ impl Widening {
             }
             let counted = is_counted(f, graph, defs, &l);
             let plain = !branches_and_joins(f, &l);
-            widening.loops.push(Knowledge { shape: l, plain, counted, varies });
+            let mut backs = graph.predecessors[l.header.index()].iter().filter(|(b, _)| graph.is_back(*b, l.header));
+            let resumed = l.entered || backs.any(|(b, _)| !l.backs.contains(b));
+            widening.loops.push(Knowledge { shape: l, plain, counted, resumed, varies });
         }
         widening
     }
@@ -174,11 +178,8 @@ impl Widening {
 
     /// Whether the value counts the turns of a loop in which runs begin: there it comes from memory, and may be anything until it is tested.
     pub fn is_resumed(&self, f: &Function, v: Value) -> bool {
-        let suspends = |b: Block| matches!(f.block(b).term, Terminator::Hop { .. } | Terminator::Emit { .. });
-        self.loops.iter().any(|l| {
-            let is_counter = f.block(l.shape.header).header.is_some_and(|h| h.counter == v);
-            is_counter && f.blocks().any(|(b, _)| l.shape.contains(b) && suspends(b))
-        })
+        let counter = |l: &Knowledge| f.block(l.shape.header).header.map(|h| h.counter);
+        self.loops.iter().any(|l| l.resumed && counter(l) == Some(v))
     }
 
     /// Whether only one path leads around in the loop of this header.
