@@ -7,8 +7,8 @@
 //!
 //! Jumps to the next instruction at the head of the outer loop bring a state into nearly each turn. Once a program is verified, the kernel takes them
 //! away (`opt_remove_nops`). Each is a place of its own for a state: with as many as it takes for sure, twenty, the states of all turns may come
-//! to lie at one place, where they drive each other out. Measured on 464 random walks with nested loops, of which one was refused with twenty jumps and
-//! another without any.
+//! to lie at one place, where they drive each other out. Measured on 370 random walks with nested loops: with 15 jumps
+//! the most is 322,000, with 17 it is 427,000, with 16 one goes through a million; of others one was refused with twenty and one without any.
 
 /// So many are written.
-pub const JUMPS: u32 = 16;
+pub const JUMPS: u32 = 15;
