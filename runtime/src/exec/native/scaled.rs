@@ -1,8 +1,8 @@
 //! Positions of searches that are kept as offsets.
 //!
-//! A round of a search over elements of 12 bytes multiplies the position of its probe by 12 before it can load, and the next round waits for what was loaded.
-//! If the position is kept times 12 throughout, the product of what is added is made beside the wait. Elements of 1, 2, 4 and 8 bytes are left alone: there
-//! the load multiplies by itself.
+//! A round of a search over elements of 12 bytes multiplies the position of its probe by 12 before it can load, and the next round waits for what was
+//! loaded. If the position is kept times 12 throughout, the product of what is added is made beside the wait. Elements of 1, 2, 4 and 8 bytes are
+//! left alone: there the load multiplies by itself.
 
 use super::lower::Lower;
 use super::needed::Needed;
@@ -84,8 +84,10 @@ impl Search<'_> {
             }
         }
         let factor = factor?;
-        let fits =
-            |v: &Value| f.value(*v).ty == Ty::U64 && f.value(*v).range.hi * i128::from(factor) <= u64::MAX.into();
+        let fits = |v: &Value| {
+            let most = f.value(*v).range.hi.checked_mul(factor.into());
+            f.value(*v).ty == Ty::U64 && most.is_some_and(|most| most <= u64::MAX.into())
+        };
         let passed =
             self.blocks.iter().flat_map(|block| f.block(*block).term.targets()).all(|target| {
                 let params = &f.block(target.block).params;
