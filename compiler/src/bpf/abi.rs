@@ -17,8 +17,8 @@
 //! kernel's part; after a row, user space starts again with the block at `offset`. [`Status::Again`] reads the same block again.
 //!
 //! Under a hook whose program makes the reads, one run is as many steps as it can make ([`pull`](super::entry), and for many walks at once
-//! [`ring`](super::ring)). When it returns the word `status` says why; with [`Status::Hop`] user space makes that read, which the program could not for the reason in the word `error`, or
-//! because it had had its time; then it runs the program again, or it ends the walk.
+//! [`ring`](super::ring)). When it returns the word `status` says why; with [`Status::Hop`] user space makes that read, which the program could not
+//! for the reason in the word `error`, or because it had had its time; then it runs the program again, or it ends the walk.
 //!
 //! The harness changes nothing else between runs; bytes of the block area past `len` may hold anything.
 

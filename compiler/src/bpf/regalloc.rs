@@ -5,7 +5,7 @@
 use super::error::BpfError;
 use super::vcode::{Exit, Onto, Report, VBlock, VBlockData, VCode, VInsn, VReg};
 use crate::rows::Rows;
-use ra::{Allocation, Edit, InstOrEdit, MachineEnv, Operand, OperandKind, PReg, PRegSet, RegClass};
+use ra::{Allocation, Edit, InstOrEdit, MachineEnv, Operand, PReg, PRegSet, RegClass};
 use regalloc2 as ra;
 
 /// Registers that hold values: r0 to r9.
@@ -36,41 +36,6 @@ pub enum Event<'a> {
 pub struct Allocated<'a> {
     input: Input<'a>,
     output: ra::Output,
-    /// For each block what is known where it begins.
-    entered: Vec<Held>,
-}
-
-/// For each register the stack slot that holds the same.
-///
-/// The allocator stores a value that it has loaded from its slot there again where their ways part, and loads what a register still has.
-#[derive(Clone, Copy, Default, PartialEq)]
-struct Held([Option<u32>; REGISTERS.end]);
-
-impl Held {
-    /// A move; whether it changes anything.
-    fn moves(&mut self, from: Home, to: Home) -> bool {
-        match (from, to) {
-            (Home::Reg(r), Home::Stack(s)) | (Home::Stack(s), Home::Reg(r)) if self.0[usize::from(r)] == Some(s) => {
-                return false;
-            }
-            (Home::Reg(from), Home::Reg(to)) => self.0[usize::from(to)] = self.0[usize::from(from)],
-            (Home::Stack(s), Home::Reg(r)) => self.0[usize::from(r)] = Some(s),
-            (_, Home::Stack(s)) => {
-                self.0.iter_mut().filter(|held| **held == Some(s)).for_each(|held| *held = None);
-                if let Home::Reg(r) = from {
-                    self.0[usize::from(r)] = Some(s);
-                }
-            }
-        }
-        true
-    }
-
-    /// What both know.
-    fn and(&self, other: &Held) -> Held {
-        let mut both = *self;
-        both.0.iter_mut().zip(other.0).filter(|(a, b)| *a != b).for_each(|(a, _)| *a = None);
-        both
-    }
 }
 
 impl Allocated<'_> {
@@ -81,11 +46,6 @@ impl Allocated<'_> {
 
     /// Calls `f` on what happens in a block.
     pub fn for_each_event(&self, block: VBlock, mut f: impl FnMut(Event<'_>)) {
-        self.follow(block, self.entered[block.0 as usize], &mut f);
-    }
-
-    /// The same with what is known where the block begins; what is known at its end.
-    fn follow(&self, block: VBlock, mut held: Held, f: &mut dyn FnMut(Event<'_>)) -> Held {
         let joins = joins(&self.input.code.blocks[block.0 as usize]);
         let first = self.input.ranges[block.0 as usize].start + usize::from(joins);
         let mut homes = Vec::new();
@@ -94,37 +54,12 @@ impl Allocated<'_> {
                 InstOrEdit::Inst(insn) => {
                     homes.clear();
                     homes.extend(self.output.inst_allocs(insn).iter().map(|a| home(*a)));
-                    let operands = ra::Function::inst_operands(&self.input, insn).iter().zip(&homes);
-                    for (_, home) in operands.filter(|(operand, _)| operand.kind() == OperandKind::Def) {
-                        if let Home::Reg(r) = home {
-                            held.0[usize::from(*r)] = None;
-                        }
-                    }
-                    if self.input.calls[insn.index()] {
-                        CLOBBERED.for_each(|r| held.0[r] = None);
-                    }
                     if let Some(position) = insn.index().checked_sub(first) {
                         f(Event::Insn(position, &homes));
                     }
                 }
-                InstOrEdit::Edit(Edit::Move { from, to }) => {
-                    let (from, to) = (home(*from), home(*to));
-                    if held.moves(from, to) {
-                        f(Event::Move { from, to });
-                    }
-                }
+                InstOrEdit::Edit(Edit::Move { from, to }) => f(Event::Move { from: home(*from), to: home(*to) }),
             }
-        }
-        held
-    }
-
-    /// Finds what is known where blocks begin. Of what is behind, as the end of a loop is at its header, nothing is.
-    fn follow_all(&mut self) {
-        let mut left: Vec<Held> = Vec::new();
-        for block in 0..self.input.ranges.len() {
-            let preds = self.input.preds[block].iter().map(|pred| left.get(pred.index()).copied().unwrap_or_default());
-            self.entered[block] = preds.reduce(|a, b| a.and(&b)).unwrap_or_default();
-            left.push(self.follow(VBlock(block as u32), self.entered[block], &mut |_| {}));
         }
     }
 }
@@ -156,10 +91,7 @@ pub fn allocate(code: &VCode) -> Result<Allocated<'_>, BpfError> {
     let output = ra::run(&input, &env, &options).unwrap_or_else(|e| {
         panic!("virtual code is SSA in split form and needs few registers an instruction, but {e}")
     });
-    let entered = vec![Held::default(); code.blocks.len()];
-    let mut allocated = Allocated { input, output, entered };
-    allocated.follow_all();
-    Ok(allocated)
+    Ok(Allocated { input, output })
 }
 
 /// Calls `f` on each operand in the order in which homes are given.
@@ -311,8 +243,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Whether ways join here. For the allocator such a block begins with an instruction that does nothing: what its first one needs from the stack is then loaded
-/// behind the join, once, and not on each way to it.
+/// Whether ways join here. For the allocator such a block begins with an instruction that does nothing: what its first one needs from the stack is
+/// then loaded behind the join, once, and not on each way to it.
 fn joins(block: &VBlockData) -> bool {
     !block.params.is_empty()
 }

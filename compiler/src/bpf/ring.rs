@@ -4,9 +4,9 @@
 //! the program reaches them without asking the kernel for more), the state areas of calls (see [`abi`]), and
 //! one block area for each walk in flight. Offsets count from the [`RINGS`], before which the header stands.
 //!
-//! User space lays out the calls of a batch in the first state areas, says in [`word::NEXT`] and [`word::START`] where the program begins, and enters the ring.
-//! The program takes the calls from the last to the first, up to [`RingLayout::walks`] of them at a time, each in a walk of
-//! its own; when one has ended, the next call takes its place. It returns to user space when none is left in flight.
+//! User space lays out the calls of a batch in the first state areas, says in [`word::NEXT`] and [`word::START`] where the program begins, and enters
+//! the ring. The program takes the calls from the last to the first, up to [`RingLayout::walks`] of them at a time, each in a walk of its own; when
+//! one has ended, the next call takes its place. It returns to user space when none is left in flight.
 //!
 //! The ring is the program's alone: `user_data` of a completion names the walk that asked for it, by the offsets of its block area and, above it, of its
 //! call's state area.

@@ -131,8 +131,7 @@ pub struct Search<'f> {
     before_folding: bool,
 }
 
-/// Facts with factors.
-pub(super) type Parts = Vec<(i128, Fact)>;
+type Parts = Vec<(i128, Fact)>;
 
 /// What claims say of a goal.
 enum Claimed {
@@ -252,13 +251,7 @@ impl<'f> Search<'f> {
 
     /// Facts with factors whose sum is as often the form as is said beside them, or more. Atoms that are `gone` are not brought back. The form is what is left of
     /// `times` the goal: since all are integers, it may be up to `times - 1`.
-    pub(super) fn search(
-        &mut self,
-        goal: &Form,
-        times: i128,
-        at: &Point,
-        gone: &mut Vec<Atom>,
-    ) -> Option<(i128, Parts)> {
+    fn search(&mut self, goal: &Form, times: i128, at: &Point, gone: &mut Vec<Atom>) -> Option<(i128, Parts)> {
         match self.by_claims(goal, times, at) {
             Claimed::Shown(parts) => return Some((1, parts)),
             Claimed::Never => return None,
@@ -303,7 +296,9 @@ impl<'f> Search<'f> {
         {
             return Some(found);
         }
-        if let Some(found) = self.halved((goal, times), (atom, factor), at, gone) {
+        if let Some((known, other)) = self.halved((goal, times), (atom, factor), at)
+            && let Some(found) = self.with_fact((goal, times), other, &known, at, gone)
+        {
             return Some(found);
         }
         if self.is_obligation {

@@ -4,7 +4,7 @@
 //! Induction alone does not find this, since it speaks of the loop's counter, of which the goal says nothing. Here it is guessed, and then shown like
 //! any other invariant.
 
-use super::evidence::{Parts, Search};
+use super::evidence::Search;
 use super::facts::Known;
 use crate::ir::evidence::{Fact, Point};
 use crate::ir::halving::is_half;
@@ -40,32 +40,28 @@ impl Search<'_> {
         Some(Known { fact: Fact::Invariant(invariant), form, at: (block, 0) })
     }
 
-    /// Shows a goal by what a loop that halves `atom` keeps: of a search, that what is left of its room ends before the room did. A round leaves
-    /// half of it behind and takes half away, each rounded, so with half of the room on one side of an inequality no round shows the next; with all of it
-    /// each does.
+    /// What a loop that halves `atom` keeps, as a fact that shows a goal: of a search, that what is left of its room ends before the room did; with the
+    /// term of the goal to be eliminated by it. A round leaves half of the room behind and takes half away, each rounded, so with half of it on one
+    /// side of an inequality no round shows the next; with all of it each does.
     pub(super) fn halved(
         &mut self,
         (goal, times): (&Form, i128),
         (atom, factor): (Atom, i128),
         at: &Point,
-        gone: &mut Vec<Atom>,
-    ) -> Option<(i128, Parts)> {
+    ) -> Option<(Known, (Atom, i128))> {
         let Atom::Value(room) = atom else { return None };
         let Some(Def::Param(block, _)) = self.defs.get(room) else { return None };
         let by = factor.checked_mul(2).filter(|by| *by > 0)?;
-        let is_even = |(other, n): &(Atom, i128)| *other == atom || n % by == 0;
+        let mut others = goal.terms().iter().copied().filter(|(other, _)| *other != atom);
         let turns = self.arguments(block, room).into_iter().filter(|(from, _)| self.graph.is_back(*from, block));
         let mut halves = turns.map(|(_, arg)| is_half(self.f, self.defs, arg, room));
-        if !goal.terms().iter().all(is_even) || halves.next() != Some(true) || !halves.all(|half| half) {
+        if !others.clone().all(|(_, n)| n % by == 0) || halves.next() != Some(true) || !halves.all(|half| half) {
             return None;
         }
         let whole = goal.clone().plus_number(1 - times)?.plus(factor, &Form::atom(atom))?;
-        let (kept, by) = whole.rounded();
-        let invariant = self.invariant(block, &kept, at)?;
-        let rest = goal.plus(-by, &kept)?;
-        let (more, mut parts) = self.search(&rest, times, at, gone)?;
-        parts.push((by.checked_mul(more)?, Fact::Invariant(invariant)));
-        Some((more, parts))
+        let (form, _) = whole.rounded();
+        let invariant = self.invariant(block, &form, at)?;
+        Some((Known { fact: Fact::Invariant(invariant), form, at: (block, 0) }, others.next()?))
     }
 
     /// What a parameter receives, and from where.

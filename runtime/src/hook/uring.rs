@@ -1,8 +1,9 @@
 //! An io_uring instance for a program that submits its reads itself: set-up, memory, entering.
 //! The `unsafe` of the hooks is here.
 //!
-//! The rings and the submission entries stand in the memory region, as [`RingLayout`] says, so that the program finds all in one place. It reaches them through the kernel's
-//! own mappings; here none is made but that of the region. Numbers and layouts are those of include/uapi/linux/io_uring.h; the `io-uring` crate has no memory regions.
+//! The rings and the submission entries stand in the memory region, as [`RingLayout`] says, so that the program finds all in one place. It reaches
+//! them through the kernel's own mappings; here none is made but that of the region. Numbers and layouts are those of include/uapi/linux/io_uring.h;
+//! the `io-uring` crate has no memory regions.
 
 #![allow(unsafe_code, reason = "system calls of io_uring, and memory that is shared with the kernel")]
 
