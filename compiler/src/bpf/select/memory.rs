@@ -359,8 +359,10 @@ impl Selector<'_> {
             Size::Const(n) => n.into(),
             Size::Value(v) => self.f.value(v).range.hi,
         };
-        if known == Some(0) {
-            return self.jump_on(Cond::Gt, a, limit);
+        match known {
+            Some(0) => return self.jump_on(Cond::Gt, a, limit),
+            Some(1) => return self.jump_on(Cond::Ge, a, limit),
+            _ => {}
         }
         if self.f.value(a).range.hi + size_most <= u64::MAX.into() {
             let end = match (self.number(a), known, size) {
