@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use trav_compiler::bpf::profile::Profile;
 use trav_compiler::certificate::{Certificate, certificate};
 use trav_compiler::ir::verify::Verified;
-use trav_runtime::exec::native::{self, Native};
+use trav_runtime::exec::native::{self, Bound, Native};
 use trav_runtime::exec::{Effort, Engine, ExecError, Executor, Outcome, Trace};
 use trav_runtime::image::{FileImage, Image, MemoryImage, Sources};
 
@@ -42,8 +42,9 @@ pub fn check_calls(f: &Verified, calls: &[(&[u8], &Sources)]) -> Vec<Trace> {
     }
     let native = native::prepare(f).unwrap_or_else(|e| panic!("{}: {e:?}", f.name));
     for (trace, (args, sources)) in agreed.iter().zip(calls) {
-        check_walker(&native, trace, args, sources);
-        check_walker(&native, trace, args, &remote(sources));
+        for bound in [native.bind(sources), native.bind_far(sources), native.bind(&remote(sources))] {
+            check_walker(&bound.unwrap_or_else(|e| panic!("{e:?}")), trace, args);
+        }
     }
     check_batches(&native, f, &agreed, calls);
     agreed
@@ -134,8 +135,7 @@ fn run(executor: &mut dyn Executor, args: &[u8], sources: &Sources, most: &Certi
 }
 
 /// The variant without a trace must count and end as the trace says.
-fn check_walker(native: &Native, trace: &Trace, args: &[u8], sources: &Sources) {
-    let bound = native.bind(sources).unwrap_or_else(|e| panic!("{e:?}"));
+fn check_walker(bound: &Bound<'_>, trace: &Trace, args: &[u8]) {
     let mut walker = bound.walker();
     let mut rows = Vec::new();
     walker.call(args, &mut |row| rows.push(row.to_vec())).unwrap_or_else(|e| panic!("{e:?}"));

@@ -204,7 +204,9 @@ impl Code {
         // (`lower::signature`); what the words mean follows from the variant.
         let entry = unsafe {
             match variant {
-                Variant::Fast | Variant::Full => Entry::Walk(std::mem::transmute::<*const u8, Walk>(pointer)),
+                Variant::Fast | Variant::Far | Variant::Full => {
+                    Entry::Walk(std::mem::transmute::<*const u8, Walk>(pointer))
+                }
                 Variant::Batch | Variant::Reads => Entry::Turn(std::mem::transmute::<*const u8, Turn>(pointer)),
             }
         };

@@ -87,7 +87,7 @@ fn root(f: &Function, defs: &Defs, mut v: Value) -> Value {
 }
 
 /// Values that depend on what was loaded from the disk block.
-fn tainted(f: &Function, graph: &Graph) -> Vec<bool> {
+pub(super) fn tainted(f: &Function, graph: &Graph) -> Vec<bool> {
     let mut tainted = vec![false; f.values.len()];
     loop {
         let mut changed = false;

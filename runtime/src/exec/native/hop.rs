@@ -99,7 +99,7 @@ impl Lower<'_> {
 
     /// At the begin of a walk that does not stop.
     pub fn begin_counts(&mut self) {
-        if self.variant != Variant::Fast {
+        if !matches!(self.variant, Variant::Fast | Variant::Far) {
             return;
         }
         let zero = self.const_word(0);

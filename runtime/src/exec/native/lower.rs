@@ -6,6 +6,7 @@
 use super::code::{Callbacks, Context};
 use super::difference::Difference;
 use super::disks;
+use super::guess;
 use super::lanes::Lanes;
 use super::needed::Needed;
 use super::ops::low_bits;
@@ -95,6 +96,7 @@ pub(super) fn lower(
         numbers: decoded(f, &needed),
         factors,
         needed,
+        guessed: if variant == Variant::Far { guess::choices(f, &graph, &defs) } else { HashSet::new() },
         defs,
         b,
     };
@@ -174,6 +176,8 @@ pub(super) struct Lower<'a> {
     needed: Needed,
     /// The values of which multiples are kept.
     pub factors: Factors,
+    /// The choices that are branches.
+    pub guessed: HashSet<Value>,
     pub defs: Defs,
     /// The sizes of varints whose numbers are wanted.
     pub numbers: HashSet<Value>,

@@ -1,8 +1,9 @@
 //! The native executor: a verified traversal as machine code for this machine, made by Cranelift.
 //!
 //! The whole walk is one function. A hop is a bounds test against the image and pointer arithmetic; what it carries stays in
-//! registers, and no state machine is left. Two variants are made: the fast one, for images in memory, counts hops and bytes; the
-//! full one, made at the first [`Executor::run`], notes each hop and can read images that are not in memory.
+//! registers, and no state machine is left. Variants are made when they are first wanted: for images in memory a fast one, which counts hops and
+//! bytes, and one more where these are larger than the caches (see [`guess`]); the full one notes each hop and can read images that are
+//! not in memory.
 //!
 //! [`Native`] is shared by threads: compile once, [`bind`](Native::bind) to images once, call without allocation.
 
@@ -11,6 +12,7 @@ mod code;
 mod cuts;
 mod difference;
 mod disks;
+mod guess;
 mod hop;
 mod lanes;
 mod lower;
@@ -29,6 +31,7 @@ pub use batch::{Batch, End};
 use super::{Brief, Effort, ExecError, Executor, FaultReport, Outcome, Trace};
 use crate::image::{Sources, any_lost};
 use code::{Caller, Code, Context, Reads, View};
+use guess::NEAR_MAX_BYTES;
 use status::{Status, Variant};
 use std::hint::black_box;
 use std::sync::OnceLock;
@@ -78,6 +81,7 @@ pub struct Native {
     function: Verified,
     effort: Effort,
     fast: OnceLock<Code>,
+    far: OnceLock<Code>,
     full: OnceLock<Code>,
     batch: OnceLock<Code>,
     reads: OnceLock<Code>,
@@ -102,23 +106,41 @@ pub struct Walker<'b> {
 
 impl Native {
     fn new(f: &Verified, effort: Effort) -> Native {
-        let [fast, full, batch, reads] = [const { OnceLock::new() }; 4];
+        let [fast, far, full, batch, reads] = [const { OnceLock::new() }; 5];
         let function = match effort {
             Effort::Many => for_native(f).unwrap_or_else(|| f.clone()),
             Effort::Once => f.clone(),
         };
-        Native { function, effort, fast, full, batch, reads }
+        Native { function, effort, fast, far, full, batch, reads }
     }
 
     /// Binds the code to images. Images in memory are walked without a callback.
     pub fn bind(&self, sources: &Sources) -> Result<Bound<'_>, ExecError> {
+        let bytes = views(&self.function, sources)?.iter().fold(0, |sum: u64, view| sum.saturating_add(view.len));
+        self.bind_where(sources, bytes > NEAR_MAX_BYTES)
+    }
+
+    /// The same as if the images were larger than the caches, however small they are.
+    pub fn bind_far(&self, sources: &Sources) -> Result<Bound<'_>, ExecError> {
+        self.bind_where(sources, true)
+    }
+
+    fn bind_where(&self, sources: &Sources, is_far: bool) -> Result<Bound<'_>, ExecError> {
         let in_memory = sources.images.iter().all(|image| image.bytes().is_some());
-        let code = if in_memory { self.fast()? } else { self.full()? };
+        let code = match (in_memory, is_far) {
+            (true, false) => self.fast()?,
+            (true, true) => self.far()?,
+            (false, _) => self.full()?,
+        };
         Ok(Bound { native: self, code, images: sources.clone(), in_memory, views: views(&self.function, sources)? })
     }
 
     fn fast(&self) -> Result<&Code, ExecError> {
         self.compiled(&self.fast, Variant::Fast)
+    }
+
+    fn far(&self) -> Result<&Code, ExecError> {
+        self.compiled(&self.far, Variant::Far)
     }
 
     fn full(&self) -> Result<&Code, ExecError> {

@@ -12,7 +12,7 @@ impl Lower<'_> {
         let ty = inst.result.map(|v| self.f.value(v).ty);
         let factor = inst.result.and_then(|v| self.factors.get(&v).copied());
         let made = match &inst.op {
-            op if let Some(factor) = factor => Some(self.kept_inst(op, factor)),
+            op if let Some(factor) = factor => Some(self.kept_inst(inst.result, op, factor)),
             Op::Const(n) if ty == Some(Ty::Bool) => Some(self.b.ins().iconst(I8, *n as i64)),
             Op::Const(n) => Some(self.const_word(*n)),
             Op::Arg(i) | Op::ArgLen(i) => {
@@ -24,7 +24,7 @@ impl Lower<'_> {
             Op::Select { cond, a, b } => {
                 let (cond, yes, no) = self.choice(*cond, *a, *b);
                 let (yes, no) = (self.get(yes), self.get(no));
-                Some(self.b.ins().select(cond, yes, no))
+                Some(self.pick(inst.result, cond, yes, no))
             }
             Op::Cast(a) | Op::Reinterpret(a) => {
                 let word = self.word(*a);

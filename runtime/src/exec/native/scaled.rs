@@ -116,7 +116,7 @@ impl Lower<'_> {
     }
 
     /// Emits an operation whose result is kept as a multiple.
-    pub fn kept_inst(&mut self, op: &Op, factor: u64) -> ir::Value {
+    pub fn kept_inst(&mut self, result: Option<Value>, op: &Op, factor: u64) -> ir::Value {
         match *op {
             Op::Refine { a, .. } => self.multiple(a, factor),
             Op::Binary { a, b, .. } => {
@@ -126,7 +126,7 @@ impl Lower<'_> {
             Op::Select { cond, a, b } => {
                 let (cond, yes, no) = self.choice(cond, a, b);
                 let (yes, no) = (self.multiple(yes, factor), self.multiple(no, factor));
-                self.b.ins().select(cond, yes, no)
+                self.pick(result, cond, yes, no)
             }
             _ => unreachable!("only sums, choices and refinements are kept as multiples"),
         }

@@ -5,6 +5,8 @@
 pub(super) enum Variant {
     /// Images in memory; hops and bytes are counted.
     Fast,
+    /// The same for images that do not fit into the caches: see [`guess`](super::guess).
+    Far,
     /// Any images; each hop is noted.
     Full,
     /// Images in memory; many walks at once, each of which stops where it would wait for memory.
