@@ -369,25 +369,35 @@ impl Code {
         for i in range {
             let lane = row.lane(i);
             least = least.min(lane.resume);
-            prefetch(lane.wanted);
-            if lane.wanted_bytes > 0 {
-                for line in (64..std::mem::take(&mut lane.wanted_bytes)).step_by(64) {
-                    prefetch(lane.wanted + line);
-                }
-            }
+            fetch(lane.wanted, std::mem::take(&mut lane.wanted_bytes));
         }
         least
     }
 }
 
-/// Asks for the cache line of an address.
+/// Bytes of a cache line.
+const LINE_BYTES: u64 = 64;
+
+/// Asks for the cache lines of so many bytes, or for that of an address. A single line goes to the first-level cache, and blocks to the
+/// second: those of a whole row do not fit into the first, of which only a dozen lines can be on their way at once.
 #[inline]
-fn prefetch(address: u64) {
+fn fetch(address: u64, bytes: u64) {
+    if bytes <= LINE_BYTES {
+        return fetch_line::<true>(address);
+    }
+    for at in (0..bytes).step_by(LINE_BYTES as usize) {
+        fetch_line::<false>(address + at);
+    }
+}
+
+#[inline]
+fn fetch_line<const IS_SINGLE: bool>(address: u64) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        let address = std::ptr::without_provenance(address as usize);
         // SAFETY: to fetch ahead is no access, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance(address as usize)) }
+        unsafe { if IS_SINGLE { _mm_prefetch::<_MM_HINT_T0>(address) } else { _mm_prefetch::<_MM_HINT_T1>(address) } }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
