@@ -6,7 +6,6 @@
 
 #![allow(unsafe_code, reason = "runs generated machine code")]
 
-use super::lanes;
 use super::lower;
 use super::status::Variant;
 use crate::exec::{Effort, ExecError, Hop};
@@ -193,7 +192,7 @@ impl Code {
     pub fn compile(f: &Verified, variant: Variant, effort: Effort) -> Result<Code, ExecError> {
         let isa = isa(effort)?;
         let data: Vec<Box<[u8]>> = f.data.iter().map(|d| d.bytes.clone().into()).collect();
-        let mut compilation = build(f, variant, &data, &**isa)?;
+        let (mut compilation, lane_words) = build(f, variant, &data, &**isa)?;
         let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         let signature = compilation.func.signature.clone();
         let id = module.declare_function("walk", Linkage::Local, &signature).map_err(refused)?;
@@ -208,7 +207,6 @@ impl Code {
                 Variant::Batch | Variant::Reads => Entry::Turn(std::mem::transmute::<*const u8, Turn>(pointer)),
             }
         };
-        let lane_words = if variant.has_lanes() { lanes::lane_words(f, variant) } else { 0 };
         Ok(Code {
             module: Mutex::new(Some(module)),
             entry,
@@ -528,17 +526,17 @@ unsafe extern "C" fn clear(to: *mut u8, len: usize) {
     unsafe { std::ptr::write_bytes(to, 0, len) }
 }
 
-/// The function in Cranelift's terms.
+/// The function in Cranelift's terms, and the words of a lane, for variants that have them.
 pub(super) fn build(
     f: &Verified,
     variant: Variant,
     data: &[Box<[u8]>],
     isa: &dyn TargetIsa,
-) -> Result<Compilation, ExecError> {
+) -> Result<(Compilation, usize), ExecError> {
     let mut compilation = Compilation::new();
     let mut scratch = FunctionBuilderContext::new();
-    lower::lower(f, variant, data, isa, &mut compilation.func, &mut scratch)?;
-    Ok(compilation)
+    let lane_words = lower::lower(f, variant, data, isa, &mut compilation.func, &mut scratch)?;
+    Ok((compilation, lane_words))
 }
 
 /// What this machine runs; found once.

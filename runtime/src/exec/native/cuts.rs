@@ -4,7 +4,7 @@
 //! loop over an array does not, and the processor fetches ahead by itself. So a walk is cut before a load of the disk block
 //! in a loop without hops, if its address depends on what was read, and if no load on the way to it has touched the line.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use trav_compiler::ir::defs::Defs;
 use trav_compiler::ir::graph::Graph;
 use trav_compiler::ir::{Addr, BinOp, Block, Function, Inst, Op, Region, Terminator, Value};
@@ -14,52 +14,44 @@ pub(super) const WHOLE_MAX_BYTES: u32 = 512;
 /// What lies nearer is taken to be on the same line.
 const NEAR_BYTES: i128 = 64;
 
-/// The cuts of one function.
-pub(super) struct Cuts {
-    /// For each, the values that are alive before the load.
-    alive: BTreeMap<(Block, usize), Vec<Value>>,
-}
+/// The cuts of one function: the loads before which they are.
+pub(super) struct Cuts(HashSet<(Block, usize)>);
 
 impl Cuts {
     /// None: what the walk looks at has been read.
     pub fn none() -> Cuts {
-        Cuts { alive: BTreeMap::new() }
+        Cuts(HashSet::new())
     }
 
     /// Finds them.
-    pub fn of(f: &Function) -> Cuts {
-        let (graph, defs) = (Graph::of(f), Defs::of(f));
-        let tainted = tainted(f, &graph);
-        let in_loop = in_small_loop(f, &graph);
+    pub fn of(f: &Function, graph: &Graph, defs: &Defs) -> Cuts {
+        let tainted = tainted(f, graph);
+        let in_loop = in_small_loop(f, graph);
         let mut touched: HashMap<Block, HashSet<Value>> = HashMap::new();
-        let mut places = Vec::new();
+        let mut places = HashSet::new();
         for &block in &graph.order {
             // What every way to here has touched; a loop's begin forgets what its turns touch.
             let mut roots = graph.idom(block).and_then(|d| touched.get(&d).cloned()).unwrap_or_default();
             for (i, inst) in f.block(block).insts.iter().enumerate() {
                 let Some(index) = variable_address(inst) else { continue };
                 let large = f.block(block).disk.is_some_and(|d| f.value(d.len).range.hi > WHOLE_MAX_BYTES.into());
-                if roots.insert(root(f, &defs, index)) && large && in_loop[block.index()] && tainted[index.index()] {
-                    places.push((block, i));
+                if roots.insert(root(f, defs, index)) && large && in_loop[block.index()] && tainted[index.index()] {
+                    places.insert((block, i));
                 }
             }
             touched.insert(block, roots);
         }
-        if places.is_empty() {
-            return Cuts::none();
-        }
-        let live_in = live_in(f, &graph);
-        Cuts { alive: places.into_iter().map(|at| (at, alive_before(f, &live_in, at))).collect() }
+        Cuts(places)
     }
 
-    /// The values alive before an operation, if the walk is cut there.
-    pub fn before(&self, block: Block, inst: usize) -> Option<&[Value]> {
-        self.alive.get(&(block, inst)).map(Vec::as_slice)
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// For each cut the values that are alive there, the cuts in order.
-    pub fn alive(&self) -> impl Iterator<Item = &[Value]> {
-        self.alive.values().map(Vec::as_slice)
+    /// Whether one is before an operation.
+    pub fn is_before(&self, block: Block, inst: usize) -> bool {
+        self.0.contains(&(block, inst))
     }
 }
 
@@ -124,77 +116,10 @@ fn tainted(f: &Function, graph: &Graph) -> Vec<bool> {
 fn in_small_loop(f: &Function, graph: &Graph) -> Vec<bool> {
     let mut inside = vec![false; f.blocks.len()];
     for &header in graph.order.iter().filter(|b| f.block(**b).header.is_some()) {
-        // The natural loop: what reaches a back edge without passing the header.
-        let mut body = vec![false; f.blocks.len()];
-        body[header.index()] = true;
-        let back = graph.predecessors[header.index()].iter().map(|(p, _)| *p).filter(|p| graph.dominates(header, *p));
-        let mut work: Vec<Block> = back.collect();
-        while let Some(block) = work.pop() {
-            if !std::mem::replace(&mut body[block.index()], true) {
-                work.extend(graph.predecessors[block.index()].iter().map(|(p, _)| *p));
-            }
-        }
-        let hops = f.blocks().any(|(b, data)| body[b.index()] && matches!(data.term, Terminator::Hop { .. }));
-        if !hops {
-            inside.iter_mut().zip(body).for_each(|(inside, body)| *inside |= body);
+        let members = graph.members(header);
+        if !members.iter().any(|b| matches!(f.block(*b).term, Terminator::Hop { .. })) {
+            members.iter().for_each(|b| inside[b.index()] = true);
         }
     }
     inside
-}
-
-/// For each block the values alive at its begin, its own parameters included.
-fn live_in(f: &Function, graph: &Graph) -> Vec<HashSet<Value>> {
-    let mut live: Vec<HashSet<Value>> = vec![HashSet::new(); f.blocks.len()];
-    loop {
-        let mut changed = false;
-        for &block in graph.order.iter().rev() {
-            let mut now = live_out(f, &live, block);
-            walk_back(f, block, 0, &mut now);
-            if now.len() > live[block.index()].len() {
-                live[block.index()] = now;
-                changed = true;
-            }
-        }
-        if !changed {
-            return live;
-        }
-    }
-}
-
-fn live_out(f: &Function, live_in: &[HashSet<Value>], block: Block) -> HashSet<Value> {
-    let term = &f.block(block).term;
-    let mut live = HashSet::new();
-    for target in term.targets() {
-        let params = &f.block(target.block).params;
-        live.extend(live_in[target.block.index()].iter().filter(|v| !params.contains(v)));
-    }
-    term.for_each_use(|v| {
-        live.insert(v);
-    });
-    live
-}
-
-/// From the end of a block back to before the operation `to`.
-fn walk_back(f: &Function, block: Block, to: usize, live: &mut HashSet<Value>) {
-    for inst in f.block(block).insts[to..].iter().rev() {
-        if let Some(result) = inst.result {
-            live.remove(&result);
-        }
-        inst.op.for_each_use(|v| {
-            live.insert(v);
-        });
-    }
-}
-
-fn alive_before(f: &Function, live_in: &[HashSet<Value>], (block, inst): (Block, usize)) -> Vec<Value> {
-    let mut live = live_out(f, live_in, block);
-    walk_back(f, block, inst, &mut live);
-    let mut live: Vec<Value> = live.into_iter().collect();
-    live.sort();
-    live
-}
-
-/// Values that are made again rather than carried: constants and arguments.
-pub(super) fn is_made_again(f: &Function, defs: &Defs, v: Value) -> bool {
-    f.value(v).range.as_const().is_some() || matches!(defs.op(f, v), Some(Op::Const(_) | Op::Arg(_) | Op::ArgLen(_)))
 }
