@@ -267,9 +267,7 @@ impl Row {
     /// The head of a lane.
     #[inline]
     pub fn lane(&mut self, i: usize) -> &mut Lane {
-        let words = &mut self.words[i * self.lane_words..][..size_of::<Lane>() / 8];
-        // SAFETY: a lane begins with its head, made of words for which every value is a good one.
-        unsafe { &mut *words.as_mut_ptr().cast::<Lane>() }
+        head(&mut self.words[i * self.lane_words..][..self.lane_words])
     }
 
     /// Begins a walk in a lane.
@@ -359,32 +357,41 @@ impl Code {
     /// of those that are least far. For these the others wait, so that walks meet again behind a loop.
     #[inline]
     fn turn(&self, turn: Turn, row: &mut Row, views: &[View], range: Range<usize>, point: u64) -> u64 {
-        let lanes = row.words[range.start * self.lane_words..range.end * self.lane_words].as_mut_ptr_range();
+        let words = &mut row.words[range.start * self.lane_words..range.end * self.lane_words];
+        let lanes = words.as_mut_ptr_range();
         // SAFETY: see the file's head: the function is verified; each lane has its own regions, which live as long as the call of `run`,
         // and its head says where; points and carried values are the code's own, and nobody else uses the lanes during a turn.
         unsafe { turn(lanes.start, views.as_ptr(), lanes.end, point) };
         let mut least = Lane::RESTING;
-        for i in range {
-            let lane = row.lane(i);
+        for lane in words.chunks_exact_mut(self.lane_words) {
+            let lane = head(lane);
             least = least.min(lane.resume);
-            fetch(lane.wanted, std::mem::take(&mut lane.wanted_bytes));
+            fetch(lane);
         }
         least
     }
 }
 
+/// The head of the lane that has these words.
+#[inline]
+fn head(lane: &mut [u64]) -> &mut Lane {
+    let words = &mut lane[..size_of::<Lane>() / 8];
+    // SAFETY: a lane begins with its head, made of words for which every value is a good one.
+    unsafe { &mut *words.as_mut_ptr().cast::<Lane>() }
+}
+
 /// Bytes of a cache line.
 const LINE_BYTES: u64 = 64;
 
-/// Asks for the cache lines of so many bytes, or for that of an address. A single line goes to the first-level cache, and blocks to the
-/// second: those of a whole row do not fit into the first, of which only a dozen lines can be on their way at once.
+/// Asks once for what a walk will look at. A single line goes to the first-level cache, and blocks to the second: those of a whole row do
+/// not fit into the first, of which only a dozen lines can be on their way at once.
 #[inline]
-fn fetch(address: u64, bytes: u64) {
-    if bytes <= LINE_BYTES {
-        return fetch_line::<true>(address);
+fn fetch(lane: &mut Lane) {
+    if lane.wanted_bytes <= LINE_BYTES {
+        return fetch_line::<true>(lane.wanted);
     }
-    for at in (0..bytes).step_by(LINE_BYTES as usize) {
-        fetch_line::<false>(address + at);
+    for at in (0..std::mem::take(&mut lane.wanted_bytes)).step_by(LINE_BYTES as usize) {
+        fetch_line::<false>(lane.wanted + at);
     }
 }
 

@@ -18,7 +18,7 @@ use super::status::Variant;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I64};
 use cranelift_codegen::ir::{self, InstBuilder};
-use cranelift_frontend::{FunctionBuilder, Switch, Variable};
+use cranelift_frontend::{FunctionBuilder, Variable};
 use std::mem::offset_of;
 use trav_compiler::ir::defs::Defs;
 use trav_compiler::ir::graph::Graph;
@@ -117,11 +117,26 @@ impl Lower<'_> {
         let here = self.b.ins().icmp(IntCC::Equal, resume, lanes.point);
         self.b.ins().brif(here, run, &[], lanes.advance, &[]);
         self.b.switch_to_block(run);
-        let mut switch = Switch::new();
-        for (i, &block) in lanes.points.iter().enumerate() {
-            switch.set_entry(i as u128, block);
+        let points = lanes.points.clone();
+        self.resume_at(resume, &points, 0);
+    }
+
+    /// Goes on at one of the points from `first` on. By comparisons and not by a table: the point is the same for all lanes of a turn, so
+    /// that their ways are predicted, and there are few of them. Of the lane's own word, which no register has to keep for them.
+    fn resume_at(&mut self, resume: ir::Value, points: &[ir::Block], first: usize) {
+        let (low, high) = points.split_at(points.len() / 2);
+        if low.is_empty() {
+            self.b.ins().jump(high[0], &[]);
+            return;
         }
-        switch.emit(&mut self.b, lanes.point, lanes.advance);
+        let (below, above) = (self.b.create_block(), self.b.create_block());
+        let middle = first + low.len();
+        let is_below = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, resume, middle as i64);
+        self.b.ins().brif(is_below, below, &[], above, &[]);
+        self.b.switch_to_block(below);
+        self.resume_at(resume, low, first);
+        self.b.switch_to_block(above);
+        self.resume_at(resume, high, middle);
     }
 
     /// At the begin of each block: what belongs to the lane. What is not used is not loaded.
