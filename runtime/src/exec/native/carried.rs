@@ -152,7 +152,7 @@ impl Finder<'_> {
         for &block in &graph.order {
             let data = f.block(block);
             for (i, inst) in data.insts.iter().enumerate() {
-                if self.cuts.is_before(block, i) && self.needed.is_done(f, inst) {
+                if self.cuts.is_before(block, i) {
                     let mut behind = self.alive_before(&alive, block, i + 1);
                     inst.result.map(|v| behind.remove(&v));
                     self.for_each_read_behind(inst, |v| {
@@ -161,7 +161,9 @@ impl Finder<'_> {
                     self.add_stop((block, i), behind);
                 }
             }
-            if let Terminator::Hop { len, next, .. } = &data.term {
+            if let Terminator::Hop { len, next, .. } = &data.term
+                && !self.cuts.is_passed(block)
+            {
                 let params = self.set_by(next, Some(*len)).map(|(param, _)| param).collect();
                 self.add_stop((block, data.insts.len()), params);
             }

@@ -60,8 +60,8 @@ pub(super) struct Lane {
     pub out: *mut u8,
     /// Address of the current disk block.
     pub disk: u64,
-    /// What the walk will look at when it goes on: the address of a byte, and behind a hop how many bytes from there. In the variant
-    /// that reads: the offset in its source.
+    /// What the walk will look at when it goes on: the address of a byte, and how many bytes from there, if they may be on more than one
+    /// line. In the variant that reads: the offset in its source.
     pub wanted: u64,
     pub wanted_bytes: u64,
     /// The source, in the variant that reads.

@@ -10,7 +10,7 @@
 
 use super::carried::{Carried, Stop};
 use super::code::Lane;
-use super::cuts::{Cuts, WHOLE_MAX_BYTES};
+use super::cuts::{self, Cuts, WHOLE_MAX_BYTES};
 use super::lower::{Lower, type_of};
 use super::memory::slot_offset;
 use super::needed::Needed;
@@ -22,9 +22,9 @@ use cranelift_frontend::{FunctionBuilder, Variable};
 use std::mem::offset_of;
 use trav_compiler::ir::defs::Defs;
 use trav_compiler::ir::graph::Graph;
-use trav_compiler::ir::{Block, Function, Inst, Op, SourceId, Target, Ty, Value};
+use trav_compiler::ir::{Block, Function, Inst, Op, Size, SourceId, Target, Ty, Value};
 
-/// Of a large block only the begin is fetched at its hop; a search's probes are fetched one by one.
+/// What is fetched of a large block at its hop.
 const BEGIN_BYTES: u64 = 64;
 
 /// What the builder of a batch's function keeps.
@@ -59,7 +59,7 @@ impl Lanes {
         b: &mut FunctionBuilder<'_>,
         [first, end, point]: [ir::Value; 3],
     ) -> Lanes {
-        let cuts = if variant == Variant::Batch { Cuts::of(f, graph, defs) } else { Cuts::none() };
+        let cuts = if variant == Variant::Batch { Cuts::of(f, graph, defs, needed) } else { Cuts::none() };
         let carried = Carried::of(f, (graph, defs, needed), &cuts);
         let variables: Vec<Variable> = carried.names.iter().map(|v| b.declare_var(type_of(f, *v))).collect();
         let slots_at = 8 * carried.end;
@@ -157,34 +157,52 @@ impl Lower<'_> {
         self.b.ins().jump(advance, &[]);
     }
 
-    /// The walk goes on behind its hop when the block's bytes are in the cache, or have been read.
-    pub fn suspend_at_hop(&mut self, block: Block, source: SourceId, len: Value, next: &Target) {
+    /// The walk goes on behind its hop: at once, or when the block's bytes are in the cache, or have been read.
+    pub fn go_on_behind_hop(&mut self, block: Block, source: SourceId, len: Value, next: &Target) {
         let disk = self.disk.expect("a hop has just set it");
-        let whole = self.variant == Variant::Reads || self.f.value(len).range.hi <= WHOLE_MAX_BYTES.into();
-        let wanted = if whole { self.get(len) } else { self.const_word(BEGIN_BYTES) };
         self.store_in_lane(offset_of!(Lane, disk), disk);
-        self.store_in_lane(offset_of!(Lane, wanted_bytes), wanted);
+        let at_end = self.f.block(block).insts.len();
+        let stop = self.lanes().carried.at(block, at_end).cloned();
+        if stop.is_some() {
+            self.want(Size::Value(len));
+        }
         if self.variant == Variant::Reads {
             let source = self.const_word(source.0.into());
             self.store_in_lane(offset_of!(Lane, source), source);
         }
         self.set_params(next, Some(len));
-        let at_end = self.f.block(block).insts.len();
-        let stop = self.lanes().carried.at(block, at_end).cloned();
-        self.suspend(disk, stop.expect("walks stop at each hop"));
+        match stop {
+            Some(stop) => self.suspend(disk, stop),
+            None => {
+                let variable = self.lanes().disk;
+                self.b.def_var(variable, disk);
+            }
+        }
         let block = self.clif_block(next.block);
         self.b.ins().jump(block, &[]);
     }
 
-    /// Cuts the walk before an operation that would wait, where [`Cuts`](super::cuts::Cuts) says so.
+    /// Cuts the walk before an operation that would wait, where [`Cuts`] says so.
     pub fn cut_before(&mut self, block: Block, i: usize, inst: &Inst) {
         let Some(stop) = self.lanes.as_ref().and_then(|lanes| lanes.carried.at(block, i)).cloned() else { return };
-        let (Op::Load { addr, .. } | Op::Varint { addr, .. }) = &inst.op else {
-            unreachable!("only what loads is cut")
-        };
+        let addr = cuts::disk_address(inst).expect("only what looks at the disk block is cut");
+        if let Op::Copy { len, .. } = inst.op {
+            self.want(len);
+        }
         let address = self.address(addr);
         self.suspend(address, stop);
         self.looked_at = Some(self.load_from_lane(offset_of!(Lane, wanted)));
+    }
+
+    /// How many bytes are wanted behind the next stop. Of many only the begin: a search's probes are fetched one by one.
+    fn want(&mut self, bytes: Size) {
+        let (bytes, most) = match bytes {
+            Size::Const(n) => (self.const_word(n.into()), n.into()),
+            Size::Value(v) => (self.get(v), self.f.value(v).range.hi),
+        };
+        let is_whole = self.variant == Variant::Reads || most <= WHOLE_MAX_BYTES.into();
+        let bytes = if is_whole { bytes } else { self.const_word(BEGIN_BYTES) };
+        self.store_in_lane(offset_of!(Lane, wanted_bytes), bytes);
     }
 
     /// Stops the walk and goes to the next lane; then begins the code behind the point.

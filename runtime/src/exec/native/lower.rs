@@ -389,7 +389,7 @@ impl Lower<'_> {
             Terminator::Hop { source, offset, len, next, keep: _, fault } => {
                 self.hop(*source, *offset, *len, *fault);
                 if self.lanes.is_some() {
-                    self.suspend_at_hop(block, *source, *len, next);
+                    self.go_on_behind_hop(block, *source, *len, next);
                 } else {
                     let (block, args) = self.target(next, Some(*len));
                     self.b.ins().jump(block, &args);
