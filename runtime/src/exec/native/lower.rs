@@ -61,13 +61,15 @@ pub(super) fn lower(
     let regions = super::memory::Regions::new(&mut b);
     let defs = Defs::of(f);
     let headers = graph.order.iter().copied().filter(|block| f.block(*block).header.is_some());
-    let sums: HashMap<Block, Sum<'_>> =
+    let mut sums: HashMap<Block, Sum<'_>> =
         headers.clone().filter_map(|block| Some((block, Sum::of(f, &graph, &defs, block)?))).collect();
     let differences: HashMap<Block, Difference> = headers
         .filter(|_| !variant.has_lanes())
         .filter_map(|block| Some((block, Difference::of(f, &defs, block)?)))
         .collect();
     let needed = Needed::of(f, &graph, &defs, differences.values().filter_map(|difference| difference.block_len));
+    // What a sum reads is alive only if it is needed itself.
+    sums.retain(|_, sum| needed.is(sum.sum));
     let row = [context, args, out];
     let lanes = variant.has_lanes().then(|| Lanes::new((f, variant), (&graph, &defs, &needed), &mut b, row));
     let lane_words = lanes.as_ref().map_or(0, Lanes::words);
