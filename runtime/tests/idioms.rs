@@ -297,6 +297,32 @@ fn pointers_are_made_again_behind_a_cut() {
     }
 }
 
+#[test]
+fn a_block_of_which_one_place_is_wanted_is_passed() {
+    let f = compiled(
+        "struct Next size 512 { places: [u64; 64] }
+        struct Log(size: u32) size size { bytes: bytes[size] }
+        record Found { first: bytes<100>, second: u64 }
+        traversal found(place: u64, from: u32) -> Found? {
+            let next = read Next at 512 * (place / 64);
+            let at = next.places[place % 64];
+            require from <= 512 else fail \"too far\";
+            let other = read Next at at;
+            let second = other.places[from % 64];
+            let log = read Log(4096) at at;
+            return Found { first: log.bytes[from..from + 100], second };
+        }",
+    );
+    let mut image: Vec<u8> = (0..64 << 10).map(|i| mix(i) as u8).collect();
+    for (i, place) in image[..1024].chunks_exact_mut(8).enumerate() {
+        place.copy_from_slice(&(1024 + 7 * i as u64).to_le_bytes());
+    }
+    for (place, from) in [(0, 0), (3, 60), (63, 511), (64, 1), (127, 512), (9, 513)] {
+        let trace = check_all(&f, &[place, from].map(u64::to_le_bytes).concat(), &memory(&image));
+        assert_eq!(matches!(trace.outcome, Outcome::Done(_)), from <= 512, "{place} {from}");
+    }
+}
+
 /// A number below 2^62 as the kinds of varints write it.
 fn varint(kind: &str, n: u64) -> Vec<u8> {
     let groups = (64 - n.leading_zeros()).div_ceil(7).max(1);

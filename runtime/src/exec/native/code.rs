@@ -6,7 +6,6 @@
 
 #![allow(unsafe_code, reason = "runs generated machine code")]
 
-use super::lanes;
 use super::lower;
 use super::status::Variant;
 use crate::exec::{Effort, ExecError, Hop};
@@ -61,8 +60,8 @@ pub(super) struct Lane {
     pub out: *mut u8,
     /// Address of the current disk block.
     pub disk: u64,
-    /// What the walk will look at when it goes on: the address of a byte, and behind a hop how many bytes from there. In the variant
-    /// that reads: the offset in its source.
+    /// What the walk will look at when it goes on: the address of a byte, and how many bytes from there, if they may be on more than one
+    /// line. In the variant that reads: the offset in its source.
     pub wanted: u64,
     pub wanted_bytes: u64,
     /// The source, in the variant that reads.
@@ -193,7 +192,7 @@ impl Code {
     pub fn compile(f: &Verified, variant: Variant, effort: Effort) -> Result<Code, ExecError> {
         let isa = isa(effort)?;
         let data: Vec<Box<[u8]>> = f.data.iter().map(|d| d.bytes.clone().into()).collect();
-        let mut compilation = build(f, variant, &data, &**isa)?;
+        let (mut compilation, lane_words) = build(f, variant, &data, &**isa)?;
         let mut module = JITModule::new(JITBuilder::with_isa(isa.clone(), default_libcall_names()));
         let signature = compilation.func.signature.clone();
         let id = module.declare_function("walk", Linkage::Local, &signature).map_err(refused)?;
@@ -210,7 +209,6 @@ impl Code {
                 Variant::Batch | Variant::Reads => Entry::Turn(std::mem::transmute::<*const u8, Turn>(pointer)),
             }
         };
-        let lane_words = if variant.has_lanes() { lanes::lane_words(f, variant) } else { 0 };
         Ok(Code {
             module: Mutex::new(Some(module)),
             entry,
@@ -271,9 +269,7 @@ impl Row {
     /// The head of a lane.
     #[inline]
     pub fn lane(&mut self, i: usize) -> &mut Lane {
-        let words = &mut self.words[i * self.lane_words..][..size_of::<Lane>() / 8];
-        // SAFETY: a lane begins with its head, made of words for which every value is a good one.
-        unsafe { &mut *words.as_mut_ptr().cast::<Lane>() }
+        head(&mut self.words[i * self.lane_words..][..self.lane_words])
     }
 
     /// Begins a walk in a lane.
@@ -363,33 +359,52 @@ impl Code {
     /// of those that are least far. For these the others wait, so that walks meet again behind a loop.
     #[inline]
     fn turn(&self, turn: Turn, row: &mut Row, views: &[View], range: Range<usize>, point: u64) -> u64 {
-        let lanes = row.words[range.start * self.lane_words..range.end * self.lane_words].as_mut_ptr_range();
+        let words = &mut row.words[range.start * self.lane_words..range.end * self.lane_words];
+        let lanes = words.as_mut_ptr_range();
         // SAFETY: see the file's head: the function is verified; each lane has its own regions, which live as long as the call of `run`,
         // and its head says where; points and carried values are the code's own, and nobody else uses the lanes during a turn.
         unsafe { turn(lanes.start, views.as_ptr(), lanes.end, point) };
         let mut least = Lane::RESTING;
-        for i in range {
-            let lane = row.lane(i);
+        for lane in words.chunks_exact_mut(self.lane_words) {
+            let lane = head(lane);
             least = least.min(lane.resume);
-            prefetch(lane.wanted);
-            if lane.wanted_bytes > 0 {
-                for line in (64..std::mem::take(&mut lane.wanted_bytes)).step_by(64) {
-                    prefetch(lane.wanted + line);
-                }
-            }
+            fetch(lane);
         }
         least
     }
 }
 
-/// Asks for the cache line of an address.
+/// The head of the lane that has these words.
 #[inline]
-fn prefetch(address: u64) {
+fn head(lane: &mut [u64]) -> &mut Lane {
+    let words = &mut lane[..size_of::<Lane>() / 8];
+    // SAFETY: a lane begins with its head, made of words for which every value is a good one.
+    unsafe { &mut *words.as_mut_ptr().cast::<Lane>() }
+}
+
+/// Bytes of a cache line.
+const LINE_BYTES: u64 = 64;
+
+/// Asks once for what a walk will look at. A single line goes to the first-level cache, and blocks to the second: those of a whole row do
+/// not fit into the first, of which only a dozen lines can be on their way at once.
+#[inline]
+fn fetch(lane: &mut Lane) {
+    if lane.wanted_bytes <= LINE_BYTES {
+        return fetch_line::<true>(lane.wanted);
+    }
+    for at in (0..std::mem::take(&mut lane.wanted_bytes)).step_by(LINE_BYTES as usize) {
+        fetch_line::<false>(lane.wanted + at);
+    }
+}
+
+#[inline]
+fn fetch_line<const IS_SINGLE: bool>(address: u64) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        let address = std::ptr::without_provenance(address as usize);
         // SAFETY: to fetch ahead is no access, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance(address as usize)) }
+        unsafe { if IS_SINGLE { _mm_prefetch::<_MM_HINT_T0>(address) } else { _mm_prefetch::<_MM_HINT_T1>(address) } }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
@@ -520,17 +535,17 @@ unsafe extern "C" fn clear(to: *mut u8, len: usize) {
     unsafe { std::ptr::write_bytes(to, 0, len) }
 }
 
-/// The function in Cranelift's terms.
+/// The function in Cranelift's terms, and the words of a lane, for variants that have them.
 pub(super) fn build(
     f: &Verified,
     variant: Variant,
     data: &[Box<[u8]>],
     isa: &dyn TargetIsa,
-) -> Result<Compilation, ExecError> {
+) -> Result<(Compilation, usize), ExecError> {
     let mut compilation = Compilation::new();
     let mut scratch = FunctionBuilderContext::new();
-    lower::lower(f, variant, data, isa, &mut compilation.func, &mut scratch)?;
-    Ok(compilation)
+    let lane_words = lower::lower(f, variant, data, isa, &mut compilation.func, &mut scratch)?;
+    Ok((compilation, lane_words))
 }
 
 /// What this machine runs; found once.

@@ -1,10 +1,14 @@
-//! Where walks of a batch stop beside their hops: before a load that will miss the caches.
+//! Where walks of a batch stop: at their hops, and before they look at what will not be in the caches.
 //!
 //! A search of a large block touches a new cache line with each probe, at a place that depends on what the probe before it read; a
-//! loop over an array does not, and the processor fetches ahead by itself. So a walk is cut before a load of the disk block
-//! in a loop without hops, if its address depends on what was read, and if no load on the way to it has touched the line.
+//! loop over an array does not, and the processor fetches ahead by itself. So a walk is cut before it looks at the disk block
+//! in a loop without hops, if the address depends on what was read, and if nothing on the way to it has touched the line.
+//!
+//! Behind most hops the walk first looks at fixed places, and then at others by what it finds there: it stops at the hop, for the whole
+//! block. If it looks at one place only, it goes on, and is cut there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use super::needed::Needed;
+use std::collections::{HashMap, HashSet};
 use trav_compiler::ir::defs::Defs;
 use trav_compiler::ir::graph::Graph;
 use trav_compiler::ir::{Addr, BinOp, Block, Function, Inst, Op, Region, Terminator, Value};
@@ -16,57 +20,111 @@ const NEAR_BYTES: i128 = 64;
 
 /// The cuts of one function.
 pub(super) struct Cuts {
-    /// For each, the values that are alive before the load.
-    alive: BTreeMap<(Block, usize), Vec<Value>>,
+    /// The operations before which they are.
+    places: HashSet<(Block, usize)>,
+    /// The blocks whose hops are made without a stop.
+    passed: HashSet<Block>,
 }
 
 impl Cuts {
     /// None: what the walk looks at has been read.
     pub fn none() -> Cuts {
-        Cuts { alive: BTreeMap::new() }
+        Cuts { places: HashSet::new(), passed: HashSet::new() }
     }
 
     /// Finds them.
-    pub fn of(f: &Function) -> Cuts {
-        let (graph, defs) = (Graph::of(f), Defs::of(f));
-        let tainted = tainted(f, &graph);
-        let in_loop = in_small_loop(f, &graph);
+    pub fn of(f: &Function, graph: &Graph, defs: &Defs, needed: &Needed) -> Cuts {
+        let tainted = tainted(f, graph);
+        let mut finder = Finder { f, defs, needed, in_loop: in_small_loop(f, graph), behind_passed: HashSet::new() };
+        let mut cuts = Cuts::none();
+        for &block in &graph.order {
+            if let Terminator::Hop { next, .. } = &f.block(block).term
+                && let Some(behind) = finder.with_one_place(next.block)
+            {
+                cuts.passed.insert(block);
+                finder.behind_passed.extend(behind);
+            }
+        }
         let mut touched: HashMap<Block, HashSet<Value>> = HashMap::new();
-        let mut places = Vec::new();
         for &block in &graph.order {
             // What every way to here has touched; a loop's begin forgets what its turns touch.
             let mut roots = graph.idom(block).and_then(|d| touched.get(&d).cloned()).unwrap_or_default();
-            for (i, inst) in f.block(block).insts.iter().enumerate() {
-                let Some(index) = variable_address(inst) else { continue };
-                let large = f.block(block).disk.is_some_and(|d| f.value(d.len).range.hi > WHOLE_MAX_BYTES.into());
-                if roots.insert(root(f, &defs, index)) && large && in_loop[block.index()] && tainted[index.index()] {
-                    places.push((block, i));
+            let large = f.block(block).disk.is_some_and(|d| f.value(d.len).range.hi > WHOLE_MAX_BYTES.into());
+            for (i, addr) in finder.looks(block) {
+                let Some(index) = addr.base.or(addr.index) else { continue };
+                let is_probe = large && finder.in_loop[block.index()] && tainted[index.index()];
+                if roots.insert(root(f, defs, index)) && (is_probe || finder.behind_passed.contains(&block)) {
+                    cuts.places.insert((block, i));
                 }
             }
             touched.insert(block, roots);
         }
-        if places.is_empty() {
-            return Cuts::none();
-        }
-        let live_in = live_in(f, &graph);
-        Cuts { alive: places.into_iter().map(|at| (at, alive_before(f, &live_in, at))).collect() }
+        cuts
     }
 
-    /// The values alive before an operation, if the walk is cut there.
-    pub fn before(&self, block: Block, inst: usize) -> Option<&[Value]> {
-        self.alive.get(&(block, inst)).map(Vec::as_slice)
+    /// Whether there is none before an operation.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
-    /// For each cut the values that are alive there, the cuts in order.
-    pub fn alive(&self) -> impl Iterator<Item = &[Value]> {
-        self.alive.values().map(Vec::as_slice)
+    /// Whether one is before an operation.
+    pub fn is_before(&self, block: Block, inst: usize) -> bool {
+        self.places.contains(&(block, inst))
+    }
+
+    /// Whether the hop of a block is made without a stop.
+    pub fn is_passed(&self, block: Block) -> bool {
+        self.passed.contains(&block)
     }
 }
 
-/// What varies in the address of a load of the disk block.
-fn variable_address(inst: &Inst) -> Option<Value> {
+struct Finder<'f> {
+    f: &'f Function,
+    defs: &'f Defs,
+    needed: &'f Needed,
+    in_loop: Vec<bool>,
+    /// Blocks behind hops without a stop.
+    behind_passed: HashSet<Block>,
+}
+
+impl<'f> Finder<'f> {
+    /// Where the operations of a block look at the disk block.
+    fn looks(&self, block: Block) -> impl Iterator<Item = (usize, &'f Addr)> {
+        let insts = self.f.block(block).insts.iter().enumerate();
+        insts
+            .filter(|(_, inst)| self.needed.is_done(self.f, inst))
+            .filter_map(|(i, inst)| Some((i, disk_address(inst)?)))
+    }
+
+    /// The blocks between a hop to `begin` and the next ones, if they look at one place of the disk block only, and not in a loop. A fixed
+    /// place is as well waited for at the hop.
+    fn with_one_place(&self, begin: Block) -> Option<HashSet<Block>> {
+        let (mut behind, mut open) = (HashSet::from([begin]), vec![begin]);
+        let mut place = None;
+        while let Some(block) = open.pop() {
+            for (_, addr) in self.looks(block) {
+                let root = root(self.f, self.defs, addr.base.or(addr.index)?);
+                let (first, disp) = *place.get_or_insert((root, addr.disp));
+                let is_near = root == first && i128::from(addr.disp.abs_diff(disp)) < NEAR_BYTES;
+                (is_near && !self.in_loop[block.index()]).then_some(())?;
+            }
+            let term = &self.f.block(block).term;
+            if !matches!(term, Terminator::Hop { .. }) {
+                open.extend(term.targets().map(|target| target.block).filter(|next| behind.insert(*next)));
+            }
+        }
+        Some(behind)
+    }
+}
+
+/// Where an operation looks at the disk block.
+pub(super) fn disk_address(inst: &Inst) -> Option<&Addr> {
     match &inst.op {
-        Op::Load { addr, .. } | Op::Varint { addr, .. } if addr.region == Region::Disk => addr.base.or(addr.index),
+        Op::Load { addr, .. } | Op::Varint { addr, .. } | Op::Copy { from: addr, .. }
+            if addr.region == Region::Disk =>
+        {
+            Some(addr)
+        }
         _ => None,
     }
 }
@@ -97,8 +155,7 @@ pub(super) fn tainted(f: &Function, graph: &Graph) -> Vec<bool> {
         for &block in &graph.order {
             for inst in &f.block(block).insts {
                 let Some(result) = inst.result else { continue };
-                let loads = |addr: &Addr| addr.region == Region::Disk;
-                let mut is = matches!(&inst.op, Op::Load { addr, .. } | Op::Varint { addr, .. } if loads(addr));
+                let mut is = disk_address(inst).is_some();
                 inst.op.for_each_use(|v| is |= tainted[v.index()]);
                 if is {
                     taint(&mut tainted, result);
@@ -124,77 +181,10 @@ pub(super) fn tainted(f: &Function, graph: &Graph) -> Vec<bool> {
 fn in_small_loop(f: &Function, graph: &Graph) -> Vec<bool> {
     let mut inside = vec![false; f.blocks.len()];
     for &header in graph.order.iter().filter(|b| f.block(**b).header.is_some()) {
-        // The natural loop: what reaches a back edge without passing the header.
-        let mut body = vec![false; f.blocks.len()];
-        body[header.index()] = true;
-        let back = graph.predecessors[header.index()].iter().map(|(p, _)| *p).filter(|p| graph.dominates(header, *p));
-        let mut work: Vec<Block> = back.collect();
-        while let Some(block) = work.pop() {
-            if !std::mem::replace(&mut body[block.index()], true) {
-                work.extend(graph.predecessors[block.index()].iter().map(|(p, _)| *p));
-            }
-        }
-        let hops = f.blocks().any(|(b, data)| body[b.index()] && matches!(data.term, Terminator::Hop { .. }));
-        if !hops {
-            inside.iter_mut().zip(body).for_each(|(inside, body)| *inside |= body);
+        let members = graph.members(header);
+        if !members.iter().any(|b| matches!(f.block(*b).term, Terminator::Hop { .. })) {
+            members.iter().for_each(|b| inside[b.index()] = true);
         }
     }
     inside
-}
-
-/// For each block the values alive at its begin, its own parameters included.
-fn live_in(f: &Function, graph: &Graph) -> Vec<HashSet<Value>> {
-    let mut live: Vec<HashSet<Value>> = vec![HashSet::new(); f.blocks.len()];
-    loop {
-        let mut changed = false;
-        for &block in graph.order.iter().rev() {
-            let mut now = live_out(f, &live, block);
-            walk_back(f, block, 0, &mut now);
-            if now.len() > live[block.index()].len() {
-                live[block.index()] = now;
-                changed = true;
-            }
-        }
-        if !changed {
-            return live;
-        }
-    }
-}
-
-fn live_out(f: &Function, live_in: &[HashSet<Value>], block: Block) -> HashSet<Value> {
-    let term = &f.block(block).term;
-    let mut live = HashSet::new();
-    for target in term.targets() {
-        let params = &f.block(target.block).params;
-        live.extend(live_in[target.block.index()].iter().filter(|v| !params.contains(v)));
-    }
-    term.for_each_use(|v| {
-        live.insert(v);
-    });
-    live
-}
-
-/// From the end of a block back to before the operation `to`.
-fn walk_back(f: &Function, block: Block, to: usize, live: &mut HashSet<Value>) {
-    for inst in f.block(block).insts[to..].iter().rev() {
-        if let Some(result) = inst.result {
-            live.remove(&result);
-        }
-        inst.op.for_each_use(|v| {
-            live.insert(v);
-        });
-    }
-}
-
-fn alive_before(f: &Function, live_in: &[HashSet<Value>], (block, inst): (Block, usize)) -> Vec<Value> {
-    let mut live = live_out(f, live_in, block);
-    walk_back(f, block, inst, &mut live);
-    let mut live: Vec<Value> = live.into_iter().collect();
-    live.sort();
-    live
-}
-
-/// Values that are made again rather than carried: constants and arguments.
-pub(super) fn is_made_again(f: &Function, defs: &Defs, v: Value) -> bool {
-    f.value(v).range.as_const().is_some() || matches!(defs.op(f, v), Some(Op::Const(_) | Op::Arg(_) | Op::ArgLen(_)))
 }

@@ -1,34 +1,36 @@
 //! The code of a batch: many walks on one thread, each in a lane of memory.
 //!
-//! The function gets a row of lanes and a *point*, and runs every lane that waits there up to its next point: the block behind a
-//! hop, or a load that would wait for memory (see [`cuts`](super::cuts); not in the variant that reads). A value that is alive at a point has a *home*, a word in the lane: it is
-//! stored there where it is made, and loaded behind the point; between points it lives in registers. Every IR value is a Cranelift variable here, because a block can be entered at a point in its midst.
+//! The function gets a row of lanes and a *point*, and runs every lane that waits there up to its next stop: a hop, or an operation that
+//! would wait for memory (see [`cuts`](super::cuts)). What is carried over the stop then lies in the lane (see
+//! [`carried`](super::carried)); between stops values live in registers. Every IR value is a Cranelift variable here, because a
+//! block can be entered at a point in its midst.
 //!
 //! All lanes of a turn go on at the same place, so no branch depends on which walk is where, and the processor works on
 //! several of them at once.
 
+use super::carried::{Carried, Stop};
 use super::code::Lane;
 use super::cuts::{self, Cuts, WHOLE_MAX_BYTES};
 use super::lower::{Lower, type_of};
 use super::memory::slot_offset;
+use super::needed::Needed;
 use super::status::Variant;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I64};
 use cranelift_codegen::ir::{self, InstBuilder};
-use cranelift_frontend::{FunctionBuilder, Switch, Variable};
-use std::mem::{offset_of, size_of};
+use cranelift_frontend::{FunctionBuilder, Variable};
+use std::mem::offset_of;
 use trav_compiler::ir::defs::Defs;
-use trav_compiler::ir::{Block, Function, Inst, Op, SourceId, Target, Terminator, Ty, Value};
+use trav_compiler::ir::graph::Graph;
+use trav_compiler::ir::{Block, Function, Inst, Op, Size, SourceId, Target, Ty, Value};
 
-/// Of a large block only the begin is fetched at its hop; a search's probes are fetched one by one.
+/// What is fetched of a large block at its hop.
 const BEGIN_BYTES: u64 = 64;
 
 /// What the builder of a batch's function keeps.
 pub(super) struct Lanes {
-    /// For each IR value.
+    /// For each IR value; what has one name has one variable.
     pub values: Vec<Variable>,
-    /// For each IR value its word in the lane, if it has one.
-    homes: Vec<Option<u32>>,
     /// The address of the current disk block.
     pub disk: Variable,
     /// Where in a lane the slots begin, in bytes.
@@ -46,51 +48,23 @@ pub(super) struct Lanes {
     /// Where each point goes on.
     points: Vec<ir::Block>,
     stride: u32,
-    cuts: Cuts,
-    defs: Defs,
-}
-
-/// For each value its home, as a word of the lane, and the words of a lane before its slots.
-fn homes(f: &Function, defs: &Defs, cuts: &Cuts) -> (Vec<Option<u32>>, u32) {
-    let (mut homes, mut end) = (vec![None; f.values.len()], size_of::<Lane>() as u32 / 8);
-    let carried = f.blocks.iter().filter_map(|block| match &block.term {
-        Terminator::Hop { next, .. } => Some(f.block(next.block).params.as_slice()),
-        _ => None,
-    });
-    for &v in carried.chain(cuts.alive()).flatten() {
-        if homes[v.index()].is_none() && !cuts::is_made_again(f, defs, v) {
-            homes[v.index()] = Some(end);
-            end += 1;
-        }
-    }
-    (homes, end)
-}
-
-/// Where the walks of a variant stop beside their hops.
-fn cuts(f: &Function, variant: Variant) -> Cuts {
-    if variant == Variant::Batch { Cuts::of(f) } else { Cuts::none() }
-}
-
-/// Words of a whole lane.
-pub(super) fn lane_words(f: &Function, variant: Variant) -> usize {
-    homes(f, &Defs::of(f), &cuts(f, variant)).1 as usize + slot_offset(f, f.slots.len()) as usize / 8
+    carried: Carried,
 }
 
 impl Lanes {
     /// At the function's entry.
     pub fn new(
-        f: &Function,
-        variant: Variant,
+        (f, variant): (&Function, Variant),
+        (graph, defs, needed): (&Graph, &Defs, &Needed),
         b: &mut FunctionBuilder<'_>,
         [first, end, point]: [ir::Value; 3],
     ) -> Lanes {
-        let (cuts, defs) = (cuts(f, variant), Defs::of(f));
-        let (homes, slots_at) = homes(f, &defs, &cuts);
-        let slots_at = 8 * slots_at;
-        let values = (0..f.values.len()).map(|i| b.declare_var(type_of(f, Value(i as u32)))).collect();
+        let cuts = if variant == Variant::Batch { Cuts::of(f, graph, defs, needed) } else { Cuts::none() };
+        let carried = Carried::of(f, (graph, defs, needed), &cuts);
+        let variables: Vec<Variable> = carried.names.iter().map(|v| b.declare_var(type_of(f, *v))).collect();
+        let slots_at = 8 * carried.end;
         Lanes {
-            values,
-            homes,
+            values: carried.names.iter().map(|v| variables[v.index()]).collect(),
             disk: b.declare_var(I64),
             lane: b.declare_var(I64),
             slots_at,
@@ -101,9 +75,13 @@ impl Lanes {
             advance: b.create_block(),
             points: Vec::new(),
             stride: slots_at + slot_offset(f, f.slots.len()),
-            cuts,
-            defs,
+            carried,
         }
+    }
+
+    /// Words of a whole lane.
+    pub fn words(&self) -> usize {
+        self.stride as usize / 8
     }
 }
 
@@ -139,11 +117,26 @@ impl Lower<'_> {
         let here = self.b.ins().icmp(IntCC::Equal, resume, lanes.point);
         self.b.ins().brif(here, run, &[], lanes.advance, &[]);
         self.b.switch_to_block(run);
-        let mut switch = Switch::new();
-        for (i, &block) in lanes.points.iter().enumerate() {
-            switch.set_entry(i as u128, block);
+        let points = lanes.points.clone();
+        self.resume_at(resume, &points, 0);
+    }
+
+    /// Goes on at one of the points from `first` on. By comparisons and not by a table: the point is the same for all lanes of a turn, so
+    /// that their ways are predicted, and there are few of them. Of the lane's own word, which no register has to keep for them.
+    fn resume_at(&mut self, resume: ir::Value, points: &[ir::Block], first: usize) {
+        let (low, high) = points.split_at(points.len() / 2);
+        if low.is_empty() {
+            self.b.ins().jump(high[0], &[]);
+            return;
         }
-        switch.emit(&mut self.b, lanes.point, lanes.advance);
+        let (below, above) = (self.b.create_block(), self.b.create_block());
+        let middle = first + low.len();
+        let is_below = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, resume, middle as i64);
+        self.b.ins().brif(is_below, below, &[], above, &[]);
+        self.b.switch_to_block(below);
+        self.resume_at(resume, low, first);
+        self.b.switch_to_block(above);
+        self.resume_at(resume, high, middle);
     }
 
     /// At the begin of each block: what belongs to the lane. What is not used is not loaded.
@@ -164,62 +157,60 @@ impl Lower<'_> {
         self.b.ins().jump(advance, &[]);
     }
 
-    /// Defines a value, and stores it at its home.
-    pub fn set_in_lane(&mut self, v: Value, value: ir::Value) {
-        let lanes = self.lanes();
-        let (variable, home) = (lanes.values[v.index()], lanes.homes[v.index()]);
-        self.b.def_var(variable, value);
-        if let Some(home) = home {
-            let word = self.word(v);
-            self.store_in_lane(8 * home as usize, word);
-        }
-    }
-
-    /// The walk goes on behind its hop when the block's bytes are in the cache, or have been read.
-    pub fn suspend_at_hop(&mut self, source: SourceId, len: Value, next: &Target) {
+    /// The walk goes on behind its hop: at once, or when the block's bytes are in the cache, or have been read.
+    pub fn go_on_behind_hop(&mut self, block: Block, source: SourceId, len: Value, next: &Target) {
         let disk = self.disk.expect("a hop has just set it");
-        let whole = self.variant == Variant::Reads || self.f.value(len).range.hi <= WHOLE_MAX_BYTES.into();
-        let wanted = if whole { self.get(len) } else { self.const_word(BEGIN_BYTES) };
         self.store_in_lane(offset_of!(Lane, disk), disk);
-        self.store_in_lane(offset_of!(Lane, wanted_bytes), wanted);
+        let at_end = self.f.block(block).insts.len();
+        let stop = self.lanes().carried.at(block, at_end).cloned();
+        if stop.is_some() {
+            self.want(Size::Value(len));
+        }
         if self.variant == Variant::Reads {
             let source = self.const_word(source.0.into());
             self.store_in_lane(offset_of!(Lane, source), source);
         }
         self.set_params(next, Some(len));
-        self.suspend(disk);
-        let f = self.f;
-        for &param in &f.block(next.block).params {
-            if self.is_carried(param) {
-                self.take(param);
+        match stop {
+            Some(stop) => self.suspend(disk, stop),
+            None => {
+                let variable = self.lanes().disk;
+                self.b.def_var(variable, disk);
             }
         }
         let block = self.clif_block(next.block);
         self.b.ins().jump(block, &[]);
     }
 
-    /// Cuts the walk before a load that would wait, where [`Cuts`] says so.
+    /// Cuts the walk before an operation that would wait, where [`Cuts`] says so.
     pub fn cut_before(&mut self, block: Block, i: usize, inst: &Inst) {
-        let Some(lanes) = &self.lanes else { return };
-        let Some(alive) = lanes.cuts.before(block, i) else { return };
-        let f = self.f;
-        let (again, carried): (Vec<Value>, Vec<Value>) =
-            alive.iter().partition(|&&v| cuts::is_made_again(f, &lanes.defs, v));
-        let (Op::Load { addr, .. } | Op::Varint { addr, .. }) = &inst.op else {
-            unreachable!("only what loads is cut")
-        };
+        let Some(stop) = self.lanes.as_ref().and_then(|lanes| lanes.carried.at(block, i)).cloned() else { return };
+        let addr = cuts::disk_address(inst).expect("only what looks at the disk block is cut");
+        if let Op::Copy { len, .. } = inst.op {
+            self.want(len);
+        }
         let address = self.address(addr);
-        self.suspend(address);
-        for v in carried {
-            self.take(v);
-        }
-        for v in again {
-            self.make_again(v);
-        }
+        self.suspend(address, stop);
+        self.looked_at = Some(self.load_from_lane(offset_of!(Lane, wanted)));
     }
 
-    /// Goes to the next lane; then begins the code behind the point.
-    fn suspend(&mut self, address: ir::Value) {
+    /// How many bytes are wanted behind the next stop. Of many only the begin: a search's probes are fetched one by one.
+    fn want(&mut self, bytes: Size) {
+        let (bytes, most) = match bytes {
+            Size::Const(n) => (self.const_word(n.into()), n.into()),
+            Size::Value(v) => (self.get(v), self.f.value(v).range.hi),
+        };
+        let is_whole = self.variant == Variant::Reads || most <= WHOLE_MAX_BYTES.into();
+        let bytes = if is_whole { bytes } else { self.const_word(BEGIN_BYTES) };
+        self.store_in_lane(offset_of!(Lane, wanted_bytes), bytes);
+    }
+
+    /// Stops the walk and goes to the next lane; then begins the code behind the point.
+    fn suspend(&mut self, address: ir::Value, stop: Stop) {
+        for v in stop.stored {
+            let (home, word) = (self.lanes().carried.home(v), self.word(v));
+            self.store_in_lane(home, word);
+        }
         let point = self.lanes().points.len();
         self.store_in_lane(offset_of!(Lane, wanted), address);
         let resume = self.const_word(point as u64);
@@ -227,10 +218,19 @@ impl Lower<'_> {
         let advance = self.lanes().advance;
         self.b.ins().jump(advance, &[]);
         self.resume_here();
-        let disk = self.b.ins().load(I64, self.regions.context, self.context, offset_of!(Lane, disk) as i32);
+        let disk = self.load_from_lane(offset_of!(Lane, disk));
         self.disk = Some(disk);
         let variable = self.lanes().disk;
         self.b.def_var(variable, disk);
+        for v in stop.loaded {
+            let home = self.lanes().carried.home(v);
+            let word = self.load_from_lane(home);
+            let value = if self.f.value(v).ty == Ty::Bool { self.b.ins().ireduce(I8, word) } else { word };
+            self.set(v, value);
+        }
+        for v in stop.made_again {
+            self.make_again(v);
+        }
     }
 
     /// Begins a new point.
@@ -245,19 +245,13 @@ impl Lower<'_> {
         self.b.ins().store(self.regions.context, value, self.context, at as i32);
     }
 
-    /// Takes a value back from its home.
-    fn take(&mut self, v: Value) {
-        let lanes = self.lanes();
-        let variable = lanes.values[v.index()];
-        let home = lanes.homes[v.index()].expect("what is alive at a point has a home");
-        let word = self.b.ins().load(I64, self.regions.context, self.context, 8 * home as i32);
-        let value = if self.f.value(v).ty == Ty::Bool { self.b.ins().ireduce(I8, word) } else { word };
-        self.b.def_var(variable, value);
+    fn load_from_lane(&mut self, at: usize) -> ir::Value {
+        self.b.ins().load(I64, self.regions.context, self.context, at as i32)
     }
 
     fn make_again(&mut self, v: Value) {
         let f = self.f;
-        let op = self.lanes().defs.op(f, v).cloned();
+        let op = self.defs.op(f, v).cloned();
         match (self.known(v), op) {
             (Some(word), _) => {
                 let value = self.b.ins().iconst(type_of(self.f, v), word);

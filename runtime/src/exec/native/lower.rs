@@ -29,7 +29,7 @@ use trav_compiler::ir::{Block, FaultId, FaultRef, Function, Op, Target, Terminat
 /// Slots live on the stack, up to here: a thread's stack is 2 MiB or more.
 const SLOTS_MAX_BYTES: u64 = 256 << 10;
 
-/// Builds the function.
+/// Builds the function. Gives the words of a lane, for variants that have them.
 pub(super) fn lower(
     f: &Function,
     variant: Variant,
@@ -37,7 +37,7 @@ pub(super) fn lower(
     isa: &dyn TargetIsa,
     into: &mut ir::Function,
     scratch: &mut FunctionBuilderContext,
-) -> Result<(), ExecError> {
+) -> Result<usize, ExecError> {
     let slots_bytes: u64 = f.slots.iter().map(|s| u64::from(s.size)).sum();
     if slots_bytes > SLOTS_MAX_BYTES {
         let message =
@@ -51,7 +51,6 @@ pub(super) fn lower(
     b.append_block_params_for_function_params(entry);
     b.switch_to_block(entry);
     let [context, views, args, out] = *b.block_params(entry) else { unreachable!("the signature has four parameters") };
-    let lanes = variant.has_lanes().then(|| Lanes::new(f, variant, &mut b, [context, args, out]));
     let (exit, noted_exit) = (b.create_block(), b.create_block());
     b.append_block_param(exit, I64);
     for _ in 0..3 {
@@ -63,13 +62,18 @@ pub(super) fn lower(
     let regions = super::memory::Regions::new(&mut b);
     let defs = Defs::of(f);
     let headers = graph.order.iter().copied().filter(|block| f.block(*block).header.is_some());
-    let sums: HashMap<Block, Sum<'_>> =
+    let mut sums: HashMap<Block, Sum<'_>> =
         headers.clone().filter_map(|block| Some((block, Sum::of(f, &graph, &defs, block)?))).collect();
     let differences: HashMap<Block, Difference> = headers
-        .filter(|_| lanes.is_none())
+        .filter(|_| !variant.has_lanes())
         .filter_map(|block| Some((block, Difference::of(f, &defs, block)?)))
         .collect();
     let needed = Needed::of(f, &graph, &defs, differences.values().filter_map(|difference| difference.block_len));
+    // What a sum reads is alive only if it is needed itself.
+    sums.retain(|_, sum| needed.is(sum.sum));
+    let row = [context, args, out];
+    let lanes = variant.has_lanes().then(|| Lanes::new((f, variant), (&graph, &defs, &needed), &mut b, row));
+    let lane_words = lanes.as_ref().map_or(0, Lanes::words);
     let factors = if lanes.is_none() { scaled::factors(f, &graph, &defs, &needed) } else { Factors::new() };
     let mut lower = Lower {
         f,
@@ -83,6 +87,7 @@ pub(super) fn lower(
         ends: HashMap::new(),
         disk: None,
         disk_min: 0,
+        looked_at: None,
         regions,
         context,
         views,
@@ -116,13 +121,13 @@ pub(super) fn lower(
             lower.skip_equal(difference);
         }
         lower.insts(block);
-        lower.terminator(&f.block(block).term);
+        lower.terminator(block);
     }
     lower.epilogue();
     lower.end_lanes();
     lower.b.seal_all_blocks();
     lower.b.finalize(isa.frontend_config());
-    Ok(())
+    Ok(lane_words)
 }
 
 /// The sizes of varints whose numbers are wanted.
@@ -161,6 +166,8 @@ pub(super) struct Lower<'a> {
     pub disk: Option<ir::Value>,
     /// At least so many bytes are there.
     pub disk_min: u32,
+    /// Right behind a stop before an operation: the address in the disk block where it looks.
+    pub looked_at: Option<ir::Value>,
     pub regions: super::memory::Regions,
     /// Of the walk that is run, as `args` and `out`; in a batch they belong to the lane.
     pub context: ir::Value,
@@ -221,7 +228,7 @@ impl Lower<'_> {
     /// Defines an IR value.
     pub fn set(&mut self, v: Value, value: ir::Value) {
         match &self.lanes {
-            Some(_) => self.set_in_lane(v, value),
+            Some(lanes) => self.b.def_var(lanes.values[v.index()], value),
             None => self.values[v.index()] = Some(value),
         }
     }
@@ -237,9 +244,9 @@ impl Lower<'_> {
         self.b.ins().iconst(I64, n as i64)
     }
 
-    /// Whether an IR parameter is one of the Cranelift block: not if the claim leaves only one word, and not if nothing needs it.
+    /// Whether an IR parameter is one of the Cranelift block.
     pub fn is_carried(&self, v: Value) -> bool {
-        self.known(v).is_none() && self.needed.is(v)
+        self.needed.is_carried(self.f, v)
     }
 
     /// The word, when the claim leaves only one.
@@ -374,8 +381,8 @@ impl Lower<'_> {
         }
     }
 
-    fn terminator(&mut self, term: &Terminator) {
-        match term {
+    fn terminator(&mut self, block: Block) {
+        match &self.f.block(block).term {
             Terminator::Jump(target) => self.jump(target),
             Terminator::Branch { cond, then, .. } if self.needed.holds(*cond) => self.jump(then),
             Terminator::Branch { cond, then, other } => {
@@ -388,7 +395,7 @@ impl Lower<'_> {
             Terminator::Hop { source, offset, len, next, keep: _, fault } => {
                 self.hop(*source, *offset, *len, *fault);
                 if self.lanes.is_some() {
-                    self.suspend_at_hop(*source, *len, next);
+                    self.go_on_behind_hop(block, *source, *len, next);
                 } else {
                     let (block, args) = self.target(next, Some(*len));
                     self.b.ins().jump(block, &args);

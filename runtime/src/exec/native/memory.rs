@@ -84,6 +84,9 @@ impl Lower<'_> {
     }
 
     fn place(&mut self, addr: &Addr) -> Place {
+        if let Some(base) = self.looked_at.take_if(|_| addr.region == Region::Disk) {
+            return Place { base, offset: 0, flags: self.regions.disk };
+        }
         let (mut base, start) = self.start_of(addr.region);
         for part in [addr.base, addr.index].into_iter().flatten() {
             let part = self.get(part);

@@ -8,6 +8,7 @@
 //! [`Native`] is shared by threads: compile once, [`bind`](Native::bind) to images once, call without allocation.
 
 mod batch;
+mod carried;
 mod code;
 mod cuts;
 mod difference;
@@ -61,14 +62,15 @@ pub fn executor(f: &Verified, effort: Effort) -> Result<Native, ExecError> {
 pub fn clif(f: &Verified) -> Result<String, ExecError> {
     let data: Vec<Box<[u8]>> = f.data.iter().map(|d| d.bytes.clone().into()).collect();
     let isa = code::isa(Effort::Many)?;
-    Ok(code::build(f, Variant::Fast, &data, &**isa)?.func.display().to_string())
+    let (compilation, _) = code::build(f, Variant::Fast, &data, &**isa)?;
+    Ok(compilation.func.display().to_string())
 }
 
 /// The machine code as assembly text.
 pub fn assembly(f: &Verified) -> Result<String, ExecError> {
     let data: Vec<Box<[u8]>> = f.data.iter().map(|d| d.bytes.clone().into()).collect();
     let isa = code::isa(Effort::Many)?;
-    let mut compilation = code::build(f, Variant::Fast, &data, &**isa)?;
+    let (mut compilation, _) = code::build(f, Variant::Fast, &data, &**isa)?;
     compilation.set_disasm(true);
     let compiled = compilation
         .compile(&**isa, &mut Default::default())

@@ -36,6 +36,11 @@ impl Needed {
         self.values[v.index()]
     }
 
+    /// Whether a parameter is passed to its block: not if the claim leaves only one word, and not if nothing needs it.
+    pub fn is_carried(&self, f: &Function, v: Value) -> bool {
+        f.value(v).range.as_const().is_none() && self.is(v)
+    }
+
     /// Whether the condition of a branch always holds there.
     pub fn holds(&self, cond: Value) -> bool {
         self.holding.contains(&cond)

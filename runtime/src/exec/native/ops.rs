@@ -4,7 +4,8 @@ use super::lower::Lower;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
 use cranelift_codegen::ir::{self, InstBuilder};
-use trav_compiler::ir::{BinOp, CmpOp, FaultRef, Inst, Mode, Op, Size, Ty, Value};
+use trav_compiler::ir::defs::Defs;
+use trav_compiler::ir::{BinOp, CmpOp, FaultRef, Function, Inst, Mode, Op, Size, Ty, Value};
 
 impl Lower<'_> {
     /// Emits one operation. Exhaustive: a new operation must break the build.
@@ -71,17 +72,9 @@ impl Lower<'_> {
         }
     }
 
-    /// A condition without its negation, of which Cranelift would make a number, and whether it holds where the condition does.
-    fn without_not(&self, cond: Value) -> (Value, bool) {
-        match self.defs.op(self.f, cond) {
-            Some(Op::Binary { op: BinOp::Xor, a, b, .. }) if self.known(*b) == Some(1) => (*a, false),
-            _ => (cond, true),
-        }
-    }
-
     /// A condition and what is chosen where it holds and where not.
     pub fn choice(&mut self, cond: Value, a: Value, b: Value) -> (ir::Value, Value, Value) {
-        let (cond, holds) = self.without_not(cond);
+        let (cond, holds) = without_not(self.f, &self.defs, cond);
         let (yes, no) = if holds { (a, b) } else { (b, a) };
         (self.get(cond), yes, no)
     }
@@ -229,6 +222,14 @@ impl Lower<'_> {
         };
         self.fault_if(outside, fault);
         start
+    }
+}
+
+/// A condition without its negation, of which Cranelift would make a number, and whether it holds where the condition does.
+pub(super) fn without_not(f: &Function, defs: &Defs, cond: Value) -> (Value, bool) {
+    match defs.op(f, cond) {
+        Some(Op::Binary { op: BinOp::Xor, a, b, .. }) if f.value(*b).range.as_const() == Some(1) => (*a, false),
+        _ => (cond, true),
     }
 }
 

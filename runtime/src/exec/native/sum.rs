@@ -22,7 +22,7 @@ const TURN_WORDS: u64 = 2 * CHAINS as u64;
 pub(super) struct Sum<'f> {
     /// Parameters of its header.
     counter: Value,
-    sum: Value,
+    pub sum: Value,
     turns: u64,
     /// The first word; there is no counter in it.
     first: Stride,
