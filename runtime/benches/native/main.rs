@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use trav_compiler::ir::verify::Verified;
 use trav_compiler::{Loader, compile};
-use trav_runtime::exec::native::{self, End, Native};
+use trav_runtime::exec::native::{self, Bound, End, Native};
 use trav_runtime::image::{Image, MemoryImage, Sources};
 
 /// A walk of both sources.
@@ -140,14 +140,21 @@ fn in_cache(walk: &Walk, native: &Native, libraries: &[Library]) {
     let case = (walk.small)();
     let title = format!("{}: {}, {} KiB", walk.letter, walk.name, case.image.len() >> 10);
     let batch = walk.wanted.get(1).map(|_| 16);
-    contest(walk, native, libraries, case, batch, &Contest { title, rounds: 60, wanted: walk.wanted });
+    contest(walk, native, libraries, case, batch, &Contest { title, rounds: 60, wanted: walk.wanted, is_far: false });
 }
 
 /// The image far larger than any cache: batches against one lookup after another. As many lanes as hide the wait for memory.
 fn large(walk: &Walk, native: &Native, image: fn() -> Case, libraries: &[Library]) {
     let case = image();
     let title = format!("{}: {}, {} MiB", walk.letter, walk.name, case.image.len() >> 20);
-    contest(walk, native, libraries, case, Some(64), &Contest { title, rounds: 12, wanted: &[1.0, walk.wanted[2]] });
+    contest(
+        walk,
+        native,
+        libraries,
+        case,
+        Some(64),
+        &Contest { title, rounds: 12, wanted: &[1.0, f64::INFINITY, walk.wanted[2]], is_far: true },
+    );
 }
 
 /// From source text to a callable function.
@@ -185,19 +192,26 @@ fn contest(
     let sources = Sources::one(image.clone());
     let image = image.bytes().expect("it is in memory");
     compare(walk, native, &sources, &args, words, libraries, image);
-    let bound = native.bind(&sources).expect("the image is in memory");
-    let mut walker = bound.walker();
-    let out_words = walker.result().len() / 8;
-    let bytes = as_bytes(&args);
-    let mut contestants = vec![Contestant::ours("trav", || {
-        for args in bytes.chunks_exact(words * 8) {
-            walker.call(args, &mut |_| {}).expect("the arguments are good");
-            black_box(walker.result());
-        }
-    })];
+    let bind = "the image is in memory";
+    let (bound, far) = (native.bind(&sources).expect(bind), native.bind_far(&sources).expect(bind));
+    let out_words = bound.walker().result().len() / 8;
+    let bytes = &as_bytes(&args);
+    let one_by_one = |name, bound| {
+        let mut walker = Bound::walker(bound);
+        Contestant::ours(name, move || {
+            for args in bytes.chunks_exact(words * 8) {
+                walker.call(args, &mut |_| {}).expect("the arguments are good");
+                black_box(walker.result());
+            }
+        })
+    };
+    let mut contestants = Vec::new();
+    match contest.is_far {
+        true => contestants.extend([one_by_one("trav, bind_far", &far), one_by_one("trav", &bound)]),
+        false => contestants.push(one_by_one("trav", &bound)),
+    }
     if let Some(lanes) = lanes {
         let mut batch = bound.batch(lanes).expect("no walk is a stream");
-        let bytes = &bytes;
         contestants.push(Contestant::ours(format!("trav, batches of {lanes}"), move || {
             let mut end = |_: usize, end: End<'_>| {
                 black_box(end.result);

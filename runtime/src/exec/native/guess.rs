@@ -1,9 +1,9 @@
-//! Walks through images that are larger than the caches: where a place is chosen by what was read, the processor guesses.
+//! Walks that wait for memory: where a place is chosen by what was read, the processor guesses.
 //!
 //! A round of a search in the cache is fastest without a branch: of branches half would be guessed wrong, and each costs as much as a round. Where
 //! the probe has to come from memory, the wait for it is many times as long, and behind a branch the next probe is asked for meanwhile: the
-//! right one every second time. With images of 64 MiB to 1 GiB walk A takes a tenth to a quarter less time so, walks B and C a sixth to two fifths; of B and
-//! C the same is true from 16 MiB on, of A from 32.
+//! right one every second time. How much of an image is in the caches its size does not tell (of a file system of 256 MiB the nodes of one file's tree
+//! are), so the caller says it: [`bind_far`](super::Native::bind_far).
 
 use super::cuts::tainted;
 use super::lower::Lower;
@@ -13,9 +13,6 @@ use std::collections::HashSet;
 use trav_compiler::ir::defs::{Def, Defs};
 use trav_compiler::ir::graph::Graph;
 use trav_compiler::ir::{Block, Function, Op, Region, Value};
-
-/// Images up to this size, taken together, are as good as in the caches.
-pub(super) const NEAR_MAX_BYTES: u64 = 16 << 20;
 
 /// The choices that decide by what was read which place is read next.
 pub(super) fn choices(f: &Function, graph: &Graph, defs: &Defs) -> HashSet<Value> {

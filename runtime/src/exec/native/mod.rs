@@ -2,7 +2,7 @@
 //!
 //! The whole walk is one function. A hop is a bounds test against the image and pointer arithmetic; what it carries stays in
 //! registers, and no state machine is left. Variants are made when they are first wanted: for images in memory a fast one, which counts hops and
-//! bytes, and one more where these are larger than the caches (see [`guess`]); the full one notes each hop and can read images that are
+//! bytes, and one more for [`Native::bind_far`]; the full one notes each hop and can read images that are
 //! not in memory.
 //!
 //! [`Native`] is shared by threads: compile once, [`bind`](Native::bind) to images once, call without allocation.
@@ -32,7 +32,6 @@ pub use batch::{Batch, End};
 use super::{Brief, Effort, ExecError, Executor, FaultReport, Outcome, Trace};
 use crate::image::{Sources, any_lost};
 use code::{Caller, Code, Context, Reads, View};
-use guess::NEAR_MAX_BYTES;
 use status::{Status, Variant};
 use std::hint::black_box;
 use std::sync::OnceLock;
@@ -118,22 +117,22 @@ impl Native {
 
     /// Binds the code to images. Images in memory are walked without a callback.
     pub fn bind(&self, sources: &Sources) -> Result<Bound<'_>, ExecError> {
-        let bytes = views(&self.function, sources)?.iter().fold(0, |sum: u64, view| sum.saturating_add(view.len));
-        self.bind_where(sources, bytes > NEAR_MAX_BYTES)
+        self.bind_code(sources, Native::fast)
     }
 
-    /// The same as if the images were larger than the caches, however small they are.
+    /// The same for images of which most of what is looked at will have to come from memory, because it is more than the caches hold: searches
+    /// guess how they go on meanwhile. In the caches they are slower so.
     pub fn bind_far(&self, sources: &Sources) -> Result<Bound<'_>, ExecError> {
-        self.bind_where(sources, true)
+        self.bind_code(sources, Native::far)
     }
 
-    fn bind_where(&self, sources: &Sources, is_far: bool) -> Result<Bound<'_>, ExecError> {
+    fn bind_code(
+        &self,
+        sources: &Sources,
+        in_memory_code: fn(&Native) -> Result<&Code, ExecError>,
+    ) -> Result<Bound<'_>, ExecError> {
         let in_memory = sources.images.iter().all(|image| image.bytes().is_some());
-        let code = match (in_memory, is_far) {
-            (true, false) => self.fast()?,
-            (true, true) => self.far()?,
-            (false, _) => self.full()?,
-        };
+        let code = if in_memory { in_memory_code(self)? } else { self.full()? };
         Ok(Bound { native: self, code, images: sources.clone(), in_memory, views: views(&self.function, sources)? })
     }
 

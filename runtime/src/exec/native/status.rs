@@ -5,7 +5,7 @@
 pub(super) enum Variant {
     /// Images in memory; hops and bytes are counted.
     Fast,
-    /// The same for images that do not fit into the caches: see [`guess`](super::guess).
+    /// The same for walks that wait for memory: see [`guess`](super::guess).
     Far,
     /// Any images; each hop is noted.
     Full,
