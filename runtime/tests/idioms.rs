@@ -298,7 +298,25 @@ fn pointers_are_made_again_behind_a_cut() {
 }
 
 #[test]
-fn a_block_of_which_one_place_is_wanted_is_passed() {
+fn conditions_are_part_of_an_address() {
+    let f = compiled(
+        "struct Node size 512 { a: u8, @8 keys: [u64; 62] }
+        traversal found(at: u64) -> u64 {
+            let node = read Node at at;
+            return node.keys[(node.a == 1 || node.a == 2) as u64];
+        }",
+    );
+    for a in [0, 1, 2, 3] {
+        let mut image: Vec<u8> = (0..512).map(|i| mix(i) as u8).collect();
+        image[0] = a;
+        let place = if a == 1 || a == 2 { 16 } else { 8 };
+        let trace = check_all(&f, &0u64.to_le_bytes(), &memory(&image));
+        assert_eq!(trace.outcome, Outcome::Done(image[place..place + 8].to_vec()), "{a}");
+    }
+}
+
+#[test]
+fn a_hop_may_be_for_one_place_of_a_block() {
     let f = compiled(
         "struct Next size 512 { places: [u64; 64] }
         struct Log(size: u32) size size { bytes: bytes[size] }

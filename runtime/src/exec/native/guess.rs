@@ -5,14 +5,13 @@
 //! right one every second time. How much of an image is in the caches its size does not tell (of a file system of 256 MiB the nodes of one file's tree
 //! are), so the caller says it: [`bind_far`](super::Native::bind_far).
 
-use super::cuts::tainted;
+use super::cuts::{disk_address, tainted};
 use super::lower::Lower;
-use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{self, InstBuilder};
 use std::collections::HashSet;
 use trav_compiler::ir::defs::{Def, Defs};
 use trav_compiler::ir::graph::Graph;
-use trav_compiler::ir::{Block, Function, Op, Region, Value};
+use trav_compiler::ir::{Block, Function, Op, Value};
 
 /// The choices that decide by what was read which place is read next.
 pub(super) fn choices(f: &Function, graph: &Graph, defs: &Defs) -> HashSet<Value> {
@@ -28,10 +27,7 @@ pub(super) fn choices(f: &Function, graph: &Graph, defs: &Defs) -> HashSet<Value
 /// Values that addresses in disk blocks are made of.
 fn located(f: &Function, graph: &Graph, defs: &Defs) -> HashSet<Value> {
     let insts = graph.order.iter().flat_map(|block| &f.block(*block).insts);
-    let addrs = insts.filter_map(|inst| match &inst.op {
-        Op::Load { addr, .. } | Op::Varint { addr, .. } if addr.region == Region::Disk => Some(addr),
-        _ => None,
-    });
+    let addrs = insts.filter_map(disk_address);
     let mut work: Vec<Value> = addrs.flat_map(|addr| addr.base.into_iter().chain(addr.index)).collect();
     let mut located = HashSet::new();
     while let Some(v) = work.pop() {
@@ -60,13 +56,14 @@ fn incoming(f: &Function, graph: &Graph, block: Block, place: usize) -> impl Ite
 }
 
 impl Lower<'_> {
-    /// One of two words. With a branch, if it is a choice that is guessed.
+    /// One of two values. With a branch, if it is a choice that is guessed.
     pub fn pick(&mut self, chosen: Option<Value>, cond: ir::Value, yes: ir::Value, no: ir::Value) -> ir::Value {
         if !chosen.is_some_and(|v| self.guessed.contains(&v)) {
             return self.b.ins().select(cond, yes, no);
         }
         let joined = self.b.create_block();
-        let picked = self.b.append_block_param(joined, I64);
+        let ty = self.b.func.dfg.value_type(yes);
+        let picked = self.b.append_block_param(joined, ty);
         self.b.ins().brif(cond, joined, &[yes.into()], joined, &[no.into()]);
         self.b.switch_to_block(joined);
         picked
