@@ -59,7 +59,7 @@ pub fn bpfkv(native: &Native) {
         }),
     ];
     let title = format!("A: bpfkv, {LOOKUPS} lookups of four reads past the page cache, in blocks of {align} bytes");
-    Contest { title, rounds: 7, wanted: &[0.25], is_far: false }.run(LOOKUPS, contestants);
+    Contest { title, rounds: 7, wanted: &[0.25] }.run(LOOKUPS, contestants);
 }
 
 /// The same walk as a program that reads block by block.

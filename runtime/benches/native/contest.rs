@@ -33,10 +33,8 @@ struct Times {
 pub struct Contest<'t> {
     pub title: String,
     pub rounds: usize,
-    /// The most of the best rival's time that each of ours may take; infinite where it is only told.
+    /// The most of the best rival's time that each of ours may take.
     pub wanted: &'t [f64],
-    /// Whether ours take part as bound for walks that wait for memory as well.
-    pub is_far: bool,
 }
 
 impl Contest<'_> {
@@ -67,11 +65,7 @@ impl Contest<'_> {
         let (best, median) = (least(|t| t.best), least(|t| t.median));
         let ours = contestants.iter().zip(&times).filter(|(c, _)| !c.rival);
         for (i, (contestant, times)) in ours.enumerate().filter(|_| best.is_finite()) {
-            let wanted = self
-                .wanted
-                .get(i)
-                .filter(|w| w.is_finite())
-                .map_or(String::new(), |w| format!("   wanted: at most {w:.2}"));
+            let wanted = self.wanted.get(i).map_or(String::new(), |w| format!("   wanted: at most {w:.2}"));
             let name = format!("{} / best rival", contestant.name);
             println!("  {name:<34} {:>9.3} {:>9.3}{wanted}", times.best / best, times.median / median);
         }

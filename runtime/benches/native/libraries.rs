@@ -190,5 +190,5 @@ fn versus(
             black_box(lookup(args));
         }
     });
-    Contest { title: title.into(), rounds: 20, wanted: &[wanted], is_far: false }.run(calls, vec![ours, theirs]);
+    Contest { title: title.into(), rounds: 20, wanted: &[wanted] }.run(calls, vec![ours, theirs]);
 }
